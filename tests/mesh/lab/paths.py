@@ -1,0 +1,67 @@
+"""Where everything is: the tools the lab runs, and the one directory that holds all of its state."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+TOOLS = ROOT / ".tools" / "mesh"
+STATE = ROOT / ".mesh"
+ISTIO = ROOT / "istio"
+FILTER = ROOT / "target" / "wasm32-wasip1" / "wasm" / "coalmine_filter.wasm"
+FILTER_CRASH = ROOT / "target" / "crash" / "wasm32-wasip1" / "wasm" / "coalmine_filter.wasm"
+COALMINE = ROOT / "target" / "release" / "coalmine"
+
+ENVOY_VERSION = os.environ.get("ENVOY_VERSION", "1.40.0")
+ENVOY = ROOT / ".tools" / "envoy" / ENVOY_VERSION / "envoy" / "_bin" / "envoy"
+
+KUBECONFIG = STATE / "pki" / "kubeconfig"
+LOGS = STATE / "logs"
+PODS = STATE / "pods"
+
+GO_MODULES = Path(__file__).resolve().parents[1] / "tools"
+
+# The bridge that the lab makes; MESH_SUBNET moves it when the machine already uses 10.77.0.0/24.
+SUBNET = os.environ.get("MESH_SUBNET", "10.77.0")
+BRIDGE_IP = f"{SUBNET}.1"
+REGISTRY = f"{BRIDGE_IP}:5000"
+
+
+def tool(name: str) -> str:
+    """The path of a tool that `make mesh-tools` built."""
+    return str(TOOLS / name)
+
+
+@cache
+def go_module(module: str, path: str) -> Path:
+    """The directory of a dependency of one of the tool modules, e.g. where Istio's own templates are."""
+    found = subprocess.run(
+        ["go", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", path],
+        cwd=GO_MODULES / module, check=True, capture_output=True, text=True,
+    ).stdout.strip()
+    if not found:
+        subprocess.run(["go", "mod", "download", path], cwd=GO_MODULES / module, check=True)
+        go_module.cache_clear()
+        return go_module(module, path)
+    return Path(found)
+
+
+def ports() -> dict[str, int]:
+    """The loopback ports of the control plane: free ones, chosen once and kept for as long as this mesh lives."""
+    chosen = STATE / "ports.json"
+    if chosen.exists():
+        return json.loads(chosen.read_text())
+    names = ["etcd", "etcd-peer", "apiserver", "istiod-http", "istiod-https", "istiod-monitoring",
+             "istiod-ctrlz", "controller-manager"]
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+    result = {name: s.getsockname()[1] for name, s in zip(names, held)}
+    for s in held:
+        s.close()
+    STATE.mkdir(exist_ok=True)
+    chosen.write_text(json.dumps(result))
+    return result
