@@ -1,0 +1,128 @@
+//! What is wrong with a document, for the person who wrote it.
+
+use std::fmt;
+
+use super::Mark;
+
+/// How many problems are told one by one; the rest is a count.
+const MAX_TOLD: usize = 100;
+/// How many bytes of a value are quoted in a message.
+const MAX_QUOTED: usize = 64;
+
+/// One thing that is wrong: where, what, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The place in the document, as `rollouts[0].variants[1].weight`; empty for the document itself.
+    pub place: String,
+    /// Where that is in the text, where the notation tells.
+    pub mark: Option<Mark>,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// Everything that is wrong with a document: at least one problem, at most 100 told one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    told: Vec<Problem>,
+    untold: usize,
+}
+
+/// `value` in quotes, cut to 64 bytes, with what could upset a log escaped.
+pub(crate) fn quoted(value: &str) -> String {
+    if value.len() <= MAX_QUOTED {
+        return format!("\"{}\"", value.escape_debug());
+    }
+    let end = (0..=MAX_QUOTED).rev().find(|&at| value.is_char_boundary(at)).unwrap_or(0);
+    format!("\"{}…\"", value.get(..end).unwrap_or_default().escape_debug())
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// A problem of the document as a whole.
+    pub(crate) fn of_document(message: String) -> Self {
+        Self { place: String::new(), mark: None, message }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+// === impl Problems ===
+
+impl Problems {
+    pub(crate) fn push(&mut self, problem: Problem) {
+        if self.told.len() < MAX_TOLD {
+            self.told.push(problem);
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// The problems that are told one by one, in the order of the document's reading.
+    pub fn told(&self) -> &[Problem] {
+        &self.told
+    }
+
+    /// How many there are, told or not.
+    pub fn count(&self) -> usize {
+        self.told.len() + self.untold
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self { told: vec![problem], untold: 0 }
+    }
+}
+
+/// A line a problem.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.told.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        if self.untold > 0 {
+            write!(f, "\nand {} more problems", self.untold)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_cut_at_a_character() {
+        assert_eq!(quoted("a\n\"b"), r#""a\n\"b""#);
+        let long = format!("{}ééé", "x".repeat(63));
+        assert_eq!(quoted(&long), format!("\"{}…\"", "x".repeat(63)));
+    }
+
+    #[test]
+    fn past_a_hundred_they_are_counted() {
+        let mut problems = Problems::default();
+        for number in 0..103 {
+            problems.push(Problem::of_document(format!("problem {number}")));
+        }
+        assert_eq!(problems.count(), 103);
+        assert_eq!(problems.told().len(), 100);
+        assert!(problems.to_string().ends_with("problem 99\nand 3 more problems"));
+    }
+}

@@ -1,0 +1,118 @@
+//! The policy: all rollouts, compiled from a document once, so that a request only reads.
+
+mod decide;
+mod hosts;
+mod identity;
+mod matching;
+mod names;
+mod reading;
+mod rollout;
+mod route;
+mod variants;
+
+use std::cell::RefCell;
+
+pub use identity::Source;
+pub use rollout::Rollout;
+pub use route::Route;
+
+use crate::document::{Cursor, Known, Node, Problems};
+use hosts::HostIndex;
+use route::OwnHeaders;
+
+const POLICY: Known =
+    Known { fields: &["version", "revision", "rollouts", "observe"], unsupported: &["source", "policy"] };
+const OBSERVE: Known = Known { fields: &["accessLog"], unsupported: &["responses"] };
+
+/// The version of the document format that this crate reads.
+const VERSION: u64 = 1;
+/// The highest revision: beyond it a double skips whole numbers.
+const MAX_REVISION: u64 = (1 << 53) - 1;
+
+/// All rollouts, as one document gave them. [`Policy::default`] is the empty policy: everybody stable.
+#[derive(Debug, Default)]
+pub struct Policy {
+    revision: Option<u64>,
+    rollouts: Vec<Rollout>,
+    hosts: HostIndex,
+    own_headers: Vec<Box<str>>,
+    access_log: bool,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// The policy of a JSON text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text; a document is taken whole or refused whole.
+    pub fn from_json(text: &[u8]) -> Result<Self, Problems> {
+        Self::from_document(&Node::from_json(text)?)
+    }
+
+    /// The policy of a document.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the document, each problem with its place.
+    pub fn from_document(document: &Node) -> Result<Self, Problems> {
+        let problems = RefCell::default();
+        let policy = Self::read(&Cursor::new(document, &problems));
+        match policy {
+            Some(policy) if problems.borrow().is_empty() => Ok(policy),
+            _ => Err(problems.into_inner()),
+        }
+    }
+
+    /// The number of the document, where it has one.
+    pub fn revision(&self) -> Option<u64> {
+        self.revision
+    }
+
+    /// The rollouts in the order of the document.
+    pub fn rollouts(&self) -> &[Rollout] {
+        &self.rollouts
+    }
+
+    /// Whether each request's decision is to be shown to the proxy's access log.
+    pub fn access_log(&self) -> bool {
+        self.access_log
+    }
+
+    fn read(cursor: &Cursor<'_>) -> Option<Self> {
+        let fields = cursor.map(&POLICY)?;
+        if let Some(version) = fields.get("version")
+            && let Some(given) = version.integer(1..=MAX_REVISION)
+            && given > VERSION
+        {
+            version.problem(format!("{given} is newer than this version of Coalmine reads ({VERSION}): upgrade the filters first"));
+        }
+        let revision = fields.get("revision").and_then(|revision| revision.integer(1..=MAX_REVISION));
+        let mut taken = Vec::new();
+        let mut own = OwnHeaders::default();
+        let items = fields.get("rollouts").and_then(|rollouts| rollouts.list()).unwrap_or_default();
+        let rollouts: Vec<Rollout> = items
+            .iter()
+            .enumerate()
+            .filter_map(|(index, item)| Rollout::read(index, item, &mut taken, &mut own))
+            .collect();
+        let access_log = fields.get("observe").and_then(|observe| {
+            observe.map(&OBSERVE)?.get("accessLog")?.boolean()
+        });
+        let read_elsewhere: Vec<&str> = rollouts.iter().flat_map(headers_read).collect();
+        let own_headers = own.finish(&read_elsewhere);
+        let mut hosts = HostIndex::default();
+        for rollout in &rollouts {
+            hosts.add(rollout.index, &rollout.matching.hosts);
+        }
+        Some(Self { revision, rollouts, hosts, own_headers, access_log: access_log.unwrap_or(false) })
+    }
+}
+
+/// The headers that a rollout takes identities and conditions from.
+fn headers_read(rollout: &Rollout) -> impl Iterator<Item = &str> {
+    let identities = rollout.sources.iter().filter_map(|source| match source {
+        Source::Header(name) => Some(&**name),
+        Source::Cookie(_) => None,
+    });
+    identities.chain(rollout.matching.headers.iter().map(|header| &*header.name))
+}

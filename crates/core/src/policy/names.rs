@@ -1,0 +1,55 @@
+//! What may be called what.
+
+use crate::document::{Cursor, quoted};
+
+/// `[a-z0-9-]{1,63}`: rollouts and variants.
+pub(super) fn label<'d>(cursor: &Cursor<'d>) -> Option<&'d str> {
+    let text = cursor.string()?;
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=63).contains(&text.len()) && text.bytes().all(allowed) {
+        return Some(text);
+    }
+    cursor.problem(format!("{} is no name: 1 to 63 of a-z, 0-9 and -", quoted(text)));
+    None
+}
+
+/// `[A-Za-z0-9._-]{1,64}`. No colon: it ends the salt where the two are hashed.
+pub(super) fn salt<'d>(cursor: &Cursor<'d>) -> Option<&'d str> {
+    let text = cursor.string()?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+        return Some(text);
+    }
+    cursor.problem(format!("{} is no salt: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'", quoted(text)));
+    None
+}
+
+/// The name of an ordinary header, in lower case. Pseudo-headers are not ordinary.
+pub(super) fn header(cursor: &Cursor<'_>) -> Option<Box<str>> {
+    let text = cursor.string()?;
+    if text.starts_with(':') {
+        cursor.problem(format!("{} is a pseudo-header; name an ordinary header", quoted(text)));
+        return None;
+    }
+    if !is_token(text) || text.len() > 256 {
+        cursor.problem(format!("{} is no header name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~", quoted(text)));
+        return None;
+    }
+    Some(text.to_ascii_lowercase().into())
+}
+
+/// The name of a cookie, case-sensitive.
+pub(super) fn cookie(cursor: &Cursor<'_>) -> Option<Box<str>> {
+    let text = cursor.string()?;
+    if is_token(text) && text.len() <= 256 {
+        return Some(text.into());
+    }
+    cursor.problem(format!("{} is no cookie name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~", quoted(text)));
+    None
+}
+
+/// A token of RFC 9110, section 5.6.2.
+pub(super) fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}

@@ -1,0 +1,70 @@
+//! The table that says which buckets belong to which variant.
+
+use crate::draw::{BUCKETS, Bucket};
+use crate::weight::Weight;
+
+/// A variant of a rollout, by its place: stable, or one of those that the policy lists, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Variant(u16);
+
+/// Which buckets belong to which variant: ends, strictly ascending, the last one [`BUCKETS`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranges(Vec<(u32, Variant)>);
+
+// === impl Variant ===
+
+impl Variant {
+    /// The version that everybody has before a rollout; never listed in a policy.
+    pub const STABLE: Self = Self(0);
+
+    /// The variant that a policy lists at this place, counted from 0.
+    pub const fn listed(place: u16) -> Self {
+        Self(place + 1)
+    }
+
+    /// 0 for stable, then the listed ones from 1: the place in a rollout's table of names.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+// === impl Ranges ===
+
+impl Ranges {
+    /// The table of one or two weights: `low` grows from bucket 0 up, `high` from the last bucket down, stable is
+    /// between them. So raising a weight takes users from stable only, lowering it gives back the newest, and the
+    /// two never touch before stable is gone.
+    ///
+    /// The weights must not exceed 100 % together; `high` gives way where they do.
+    pub fn two_ended(low: Option<(Variant, Weight)>, high: Option<(Variant, Weight)>) -> Self {
+        let low_end = low.map_or(0, |(_, weight)| weight.ppm());
+        let high_start = BUCKETS - high.map_or(0, |(_, weight)| weight.ppm());
+        let mut table = Vec::with_capacity(3);
+        if let Some((variant, _)) = low {
+            push(&mut table, low_end, variant);
+        }
+        push(&mut table, high_start, Variant::STABLE);
+        if let Some((variant, _)) = high {
+            push(&mut table, BUCKETS, variant);
+        }
+        Self(table)
+    }
+
+    /// The variant that this bucket belongs to: of the first range whose end lies above it.
+    pub fn variant(&self, bucket: Bucket) -> Variant {
+        let at = self.0.partition_point(|&(end, _)| end <= bucket.number());
+        self.0.get(at).map_or(Variant::STABLE, |&(_, variant)| variant)
+    }
+
+    /// The table itself: `(end, variant)`, ends ascending.
+    pub fn table(&self) -> &[(u32, Variant)] {
+        &self.0
+    }
+}
+
+/// Adds the range up to `end`, unless it would be empty.
+fn push(table: &mut Vec<(u32, Variant)>, end: u32, variant: Variant) {
+    if end > table.last().map_or(0, |&(last, _)| last) {
+        table.push((end, variant));
+    }
+}

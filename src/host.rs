@@ -1,0 +1,75 @@
+//! The only file that calls the host.
+//!
+//! A call that the host refuses is as good as missing data: the request then goes to stable. The getters are those
+//! that return bytes; the others end the VM on a value that is not UTF-8.
+
+use std::time::Duration;
+
+use coalmine_core::{Edit, Request};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType, MetricType};
+
+/// The host of this VM. During a request's callback it is also that request.
+pub(crate) struct Host;
+
+/// A metric that the host keeps, by the host's number for it.
+#[derive(Clone, Copy)]
+pub(crate) struct MetricId(u32);
+
+impl Request for Host {
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
+    }
+
+    fn joined_header(&self, name: &str) -> Option<Vec<u8>> {
+        hostcalls::get_property(vec!["request", "headers", name]).ok().flatten()
+    }
+}
+
+// === impl Host ===
+
+impl Host {
+    /// Changes the request's headers. The host matches the route again after each change.
+    pub(crate) fn edit(&self, edit: Edit<'_>) {
+        let headers = MapType::HttpRequestHeaders;
+        let done = match edit {
+            Edit::Set(name, value) => hostcalls::set_map_value_bytes(headers, name, Some(value.as_bytes())),
+            Edit::Remove(name) => hostcalls::remove_map_value(headers, name),
+        };
+        if let Err(status) = done {
+            log::warn!("the host refused to change a request header: {status:?}");
+        }
+    }
+
+    /// Shows a word to the access log, as the filter state `wasm.NAME`.
+    pub(crate) fn set_filter_state(&self, name: &str, value: &str) {
+        if let Err(status) = hostcalls::set_property(vec![name], Some(value.as_bytes())) {
+            log::warn!("the host refused the filter state {name}: {status:?}");
+        }
+    }
+
+    /// The configuration that came with the filter.
+    pub(crate) fn configuration(&self, size: usize) -> Vec<u8> {
+        hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default()
+    }
+
+    /// Asks for a tick every `period`.
+    pub(crate) fn tick_every(&self, period: Duration) {
+        if let Err(status) = hostcalls::set_tick_period(period) {
+            log::warn!("the host refused to tick; metrics stay behind: {status:?}");
+        }
+    }
+
+    /// Defines a counter. Each call makes a new one in the VM, also for a name that it has.
+    pub(crate) fn define_counter(&self, name: &str) -> Option<MetricId> {
+        hostcalls::define_metric(MetricType::Counter, name).ok().map(MetricId)
+    }
+
+    /// Adds to a counter; `by` must not be 0.
+    pub(crate) fn increment(&self, counter: MetricId, by: u64) {
+        let by = i64::try_from(by).unwrap_or(i64::MAX);
+        if let Err(status) = hostcalls::increment_metric(counter.0, by) {
+            log::warn!("the host refused to count: {status:?}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! One request: ask the policy for its variant, and carry out what follows.
+
+use std::rc::Rc;
+
+use coalmine_core::Outcome;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::host::Host;
+use crate::root::InForce;
+
+/// One request, under the policy that was in force when it began.
+pub(crate) struct Http {
+    in_force: Rc<InForce>,
+}
+
+// === impl Http ===
+
+impl Http {
+    pub(crate) fn new(in_force: Rc<InForce>) -> Self {
+        Self { in_force }
+    }
+
+    /// Shows the decision to the proxy's access log.
+    fn show(&self, outcome: &Outcome<'_>) {
+        let decision = &outcome.decision;
+        let revision = self.in_force.policy.revision().map(|revision| revision.to_string());
+        Host.set_filter_state("coalmine_rollout", decision.rollout.map_or("-", |rollout| rollout.name()));
+        Host.set_filter_state("coalmine_variant", decision.variant_name());
+        Host.set_filter_state("coalmine_reason", decision.reason.as_str());
+        Host.set_filter_state("coalmine_revision", revision.as_deref().unwrap_or("-"));
+    }
+}
+
+impl Context for Http {}
+
+impl HttpContext for Http {
+    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        #[cfg(feature = "test-crash")]
+        if coalmine_core::Request::header(&Host, "x-coalmine-test-crash").is_some() {
+            std::process::abort();
+        }
+        let outcome = self.in_force.policy.decide(&Host);
+        for &edit in &outcome.edits {
+            Host.edit(edit);
+        }
+        self.in_force.counters.count(&outcome);
+        if self.in_force.policy.access_log() {
+            self.show(&outcome);
+        }
+        Action::Continue
+    }
+}

@@ -1,0 +1,154 @@
+//! The counters, defined once.
+//!
+//! A request adds to a sum in the VM; the sums go to the host on a tick. Every definition makes a new metric in the
+//! VM, so ids and sums are kept by name for as long as the VM lives, across policies: the one permitted static.
+//!
+//! Labels are part of the name, in Istio's own encoding: `tag=.=value;.;`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use coalmine_core::policy::Policy;
+use coalmine_core::{Decision, Outcome, Reason};
+
+use crate::host::{Host, MetricId};
+
+thread_local! {
+    static REGISTRY: RefCell<Registry> = RefCell::default();
+}
+
+/// The counters of this VM.
+#[derive(Default)]
+struct Registry {
+    slots: BTreeMap<String, Slot>,
+    counters: Vec<Counter>,
+}
+
+struct Counter {
+    name: String,
+    /// The host's number for it, once it was defined.
+    id: Option<MetricId>,
+    /// What the host has not been told yet.
+    pending: u64,
+}
+
+/// A counter's place in the registry.
+#[derive(Clone, Copy)]
+struct Slot(usize);
+
+/// The counters that one policy needs, found without building a name per request.
+pub(crate) struct Counters {
+    /// By rollout (its index plus one; 0 where there is none).
+    rollouts: Vec<RolloutCounters>,
+}
+
+struct RolloutCounters {
+    /// By variant and reason: `variant * Reason::ALL.len() + reason`.
+    requests: Vec<Lazy>,
+    forged: Lazy,
+}
+
+/// A counter that is looked up when it is first used: one that never counts is never defined.
+#[derive(Clone, Default)]
+struct Lazy(Cell<Option<Slot>>);
+
+/// Tells the host what was counted since the last time.
+pub(crate) fn flush() {
+    REGISTRY.with_borrow_mut(|registry| registry.counters.iter_mut().for_each(Counter::flush));
+}
+
+/// Counts a refused policy, at once: the VM that refuses may not live until the next tick.
+pub(crate) fn policy_rejected() {
+    REGISTRY.with_borrow_mut(|registry| {
+        let slot = registry.slot("coalmine_policy_rejected_total".to_owned());
+        registry.add(slot);
+        if let Some(counter) = registry.counters.get_mut(slot.0) {
+            counter.flush();
+        }
+    });
+}
+
+// === impl Registry ===
+
+impl Registry {
+    fn slot(&mut self, name: String) -> Slot {
+        if let Some(&slot) = self.slots.get(&name) {
+            return slot;
+        }
+        let slot = Slot(self.counters.len());
+        self.counters.push(Counter { name: name.clone(), id: None, pending: 0 });
+        self.slots.insert(name, slot);
+        slot
+    }
+
+    fn add(&mut self, slot: Slot) {
+        if let Some(counter) = self.counters.get_mut(slot.0) {
+            counter.pending += 1;
+        }
+    }
+}
+
+// === impl Counter ===
+
+impl Counter {
+    fn flush(&mut self) {
+        if self.pending == 0 {
+            return;
+        }
+        self.id = self.id.or_else(|| Host.define_counter(&self.name));
+        if let Some(id) = self.id {
+            Host.increment(id, self.pending);
+            self.pending = 0;
+        }
+    }
+}
+
+// === impl Counters ===
+
+impl Counters {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        let none = RolloutCounters::new(1);
+        let rollouts = policy.rollouts().iter().map(|rollout| RolloutCounters::new(rollout.variants().count()));
+        Self { rollouts: std::iter::once(none).chain(rollouts).collect() }
+    }
+
+    /// Counts a request.
+    pub(crate) fn count(&self, outcome: &Outcome<'_>) {
+        let decision = &outcome.decision;
+        let rollout = decision.rollout.map_or(0, |rollout| rollout.index() + 1);
+        let Some(counters) = self.rollouts.get(rollout) else { return };
+        if let Some(requests) = counters.requests.get(requests_index(decision)) {
+            requests.add(|| requests_name(decision));
+        }
+        if outcome.forged {
+            counters.forged.add(|| format!("rollout=.={};.;coalmine_forged_total", decision.rollout_name()));
+        }
+    }
+}
+
+impl RolloutCounters {
+    fn new(variants: usize) -> Self {
+        Self { requests: vec![Lazy::default(); variants * Reason::ALL.len()], forged: Lazy::default() }
+    }
+}
+
+fn requests_index(decision: &Decision<'_>) -> usize {
+    decision.variant.index() * Reason::ALL.len() + decision.reason.index()
+}
+
+fn requests_name(decision: &Decision<'_>) -> String {
+    let (rollout, variant, reason) = (decision.rollout_name(), decision.variant_name(), decision.reason);
+    format!("rollout=.={rollout};.;variant=.={variant};.;reason=.={reason};.;coalmine_requests_total")
+}
+
+// === impl Lazy ===
+
+impl Lazy {
+    fn add(&self, name: impl FnOnce() -> String) {
+        REGISTRY.with_borrow_mut(|registry| {
+            let slot = self.0.get().unwrap_or_else(|| registry.slot(name()));
+            self.0.set(Some(slot));
+            registry.add(slot);
+        });
+    }
+}

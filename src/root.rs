@@ -1,0 +1,96 @@
+//! A new configuration: compile its policy, or refuse it and say why.
+//!
+//! The host makes a new root context for every configuration; requests that are under way keep the one, and so the
+//! policy, that they began with.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use coalmine_core::document::Problems;
+use coalmine_core::policy::Policy;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use crate::host::Host;
+use crate::http::Http;
+use crate::metrics::{self, Counters};
+
+/// How long counts may wait in the VM.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A policy and the counters that it needs.
+pub(crate) struct InForce {
+    pub(crate) policy: Policy,
+    pub(crate) counters: Counters,
+}
+
+/// The root context of one configuration.
+#[derive(Default)]
+pub(crate) struct Root {
+    in_force: Rc<InForce>,
+}
+
+// === impl InForce ===
+
+impl From<Policy> for InForce {
+    fn from(policy: Policy) -> Self {
+        Self { counters: Counters::new(&policy), policy }
+    }
+}
+
+/// The empty policy: everybody stable.
+impl Default for InForce {
+    fn default() -> Self {
+        Policy::default().into()
+    }
+}
+
+// === impl Root ===
+
+impl Context for Root {
+    fn on_done(&mut self) -> bool {
+        metrics::flush();
+        true
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        match compile(&Host.configuration(size)) {
+            Ok(policy) => {
+                self.in_force = Rc::new(policy.into());
+                Host.tick_every(TICK);
+                true
+            }
+            Err(problems) => {
+                refuse(&problems);
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        metrics::flush();
+    }
+
+    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Http::new(Rc::clone(&self.in_force))))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// No configuration at all is the empty policy: Istio sends an empty buffer where there is no pluginConfig.
+fn compile(configuration: &[u8]) -> Result<Policy, Problems> {
+    if configuration.is_empty() { Ok(Policy::default()) } else { Policy::from_json(configuration) }
+}
+
+fn refuse(problems: &Problems) {
+    log::error!("policy refused, the last good one stays in force; problems: {}", problems.count());
+    for line in problems.to_string().lines() {
+        log::error!("policy refused: {line}");
+    }
+    metrics::policy_rejected();
+}
