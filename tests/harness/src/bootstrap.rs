@@ -1,0 +1,77 @@
+//! The shipped `envoy/bootstrap.yaml`, with the few places replaced that a test must choose for itself.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+
+/// The text of an Envoy configuration that is being adapted. An edit that finds nothing to replace is an error: the
+/// file has changed, and the test would silently run something else.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    text: String,
+}
+
+// === impl Bootstrap ===
+
+impl Bootstrap {
+    /// Reads the file that is shipped.
+    pub fn shipped() -> Result<Self> {
+        let path = crate::tools::root().join("envoy/bootstrap.yaml");
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { text })
+    }
+
+    /// The text as it is now.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Replaces `old`, which must occur exactly once.
+    pub fn replace(&mut self, old: &str, new: &str) -> Result<&mut Self> {
+        let hits = self.text.matches(old).count();
+        ensure!(hits == 1, "`{old}` occurs {hits} times in the bootstrap, not once");
+        self.text = self.text.replacen(old, new, 1);
+        Ok(self)
+    }
+
+    /// Lets Envoy take free ports, and tells it where the upstream servers are and which files are its own.
+    pub fn place(&mut self, place: &Place<'_>) -> Result<&mut Self> {
+        self.replace("port_value: 9901", "port_value: 0")?
+            .replace("port_value: 10000", "port_value: 0")?
+            .replace("port_value: 8081", &format!("port_value: {}", place.stable))?
+            .replace("port_value: 8082", &format!("port_value: {}", place.canary))?
+            .replace("path: envoy/coalmine.yaml", &format!("path: {}", place.policy.display()))?
+            .replace("path: /dev/stdout", &format!("path: {}", place.access_log.display()))
+    }
+
+    /// Takes away what removes a forged route header before any filter: then the filter itself must.
+    pub fn without_early_removal(&mut self) -> Result<&mut Self> {
+        let block = self
+            .text
+            .split_once("          early_header_mutation_extensions:\n")
+            .and_then(|(_, rest)| rest.split_once("          http_filters:\n"))
+            .map(|(block, _)| block.to_owned())
+            .context("the bootstrap has no early_header_mutation_extensions before its http_filters")?;
+        self.replace(&format!("          early_header_mutation_extensions:\n{block}"), "")
+    }
+
+    /// Lets requests have this much of headers, in KiB, instead of Envoy's 60.
+    pub fn max_request_headers_kb(&mut self, limit: u32) -> Result<&mut Self> {
+        let anchor = "          http_filters:\n";
+        self.replace(anchor, &format!("          max_request_headers_kb: {limit}\n{anchor}"))
+    }
+}
+
+/// What is different in every run.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The port of the stable upstream server.
+    pub stable: u16,
+    /// The port of the canary upstream server.
+    pub canary: u16,
+    /// The file with the filter and its policy.
+    pub policy: &'a Path,
+    /// Where requests are logged.
+    pub access_log: &'a Path,
+}

@@ -1,0 +1,32 @@
+//! A real Envoy with the shipped configuration, two real upstream servers, and clients that keep their connections.
+//!
+//! The tests on a real Envoy and the demo are written with this: [`Lab`] starts everything and ends it again,
+//! [`Connection`] sends requests, [`load`] sends many, [`Metrics`] and [`access_log`] read what the proxy says about
+//! itself, [`Binomial`] says which measured share is still luck.
+//!
+//! What it does not do: it never answers *which variant?* (that is `coalmine-core`'s one function), and it keeps no
+//! Envoy configuration of its own: it runs the files in `envoy/`, with ports and paths replaced, so what is tested is
+//! what users get.
+
+pub mod access_log;
+mod bootstrap;
+mod client;
+mod envoy;
+mod lab;
+pub mod load;
+mod metrics;
+mod policy_file;
+pub mod raw;
+mod share;
+pub mod tools;
+mod upstream;
+pub mod wait;
+
+pub use bootstrap::Bootstrap;
+pub use client::{Answer, Connection, Protocol, get};
+pub use envoy::Envoy;
+pub use lab::{Lab, LabBuilder};
+pub use metrics::Metrics;
+pub use policy_file::PolicyFile;
+pub use share::Binomial;
+pub use upstream::Upstream;

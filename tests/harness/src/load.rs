@@ -1,0 +1,157 @@
+//! Many requests on a few connections that stay open.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result};
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::body::Bytes;
+use tokio::task::JoinSet;
+
+use crate::client::{Answer, Connection, Protocol};
+
+/// Sends the requests `0..count`, as fast as `connections` connections over HTTP/1.1 can, and returns what `keep`
+/// makes of each answer, in order. The first request that fails ends it all.
+pub async fn send_all<T: Send + 'static>(
+    address: SocketAddr,
+    connections: usize,
+    count: usize,
+    request: impl Fn(usize) -> Result<Request<Empty<Bytes>>> + Send + Sync + 'static,
+    keep: impl Fn(usize, Answer) -> T + Send + Sync + 'static,
+) -> Result<Vec<T>> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let (request, keep) = (Arc::new(request), Arc::new(keep));
+    let mut lanes = JoinSet::new();
+    for _ in 0..connections {
+        let (next, request, keep) = (Arc::clone(&next), Arc::clone(&request), Arc::clone(&keep));
+        lanes.spawn(async move {
+            let mut connection = Connection::open(address, Protocol::Http1).await?;
+            let mut kept = Vec::with_capacity(count / connections + 1);
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= count {
+                    return anyhow::Ok(kept);
+                }
+                let answer =
+                    connection.send(request(index)?).await.with_context(|| format!("request {index}"))?;
+                kept.push((index, keep(index, answer)));
+            }
+        });
+    }
+    let mut all = Vec::with_capacity(count);
+    while let Some(lane) = lanes.join_next().await {
+        all.extend(lane??);
+    }
+    all.sort_unstable_by_key(|(index, _)| *index);
+    Ok(all.into_iter().map(|(_, kept)| kept).collect())
+}
+
+/// A load that goes on until it is stopped: each lane sends one request, waits for the answer, pauses, and goes on
+/// with the next user.
+#[derive(Debug)]
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    lanes: JoinSet<Result<Vec<Visit>>>,
+}
+
+/// How a [`Load`] is spread.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Connections over HTTP/1.1, one lane each.
+    pub http1: usize,
+    /// Connections over HTTP/2.
+    pub http2: usize,
+    /// Lanes that share one HTTP/2 connection.
+    pub streams: usize,
+    /// How long a lane rests after each request: what makes the load constant, and leaves the machine some air.
+    pub pause: Duration,
+}
+
+/// One request of a [`Load`], and what became of it.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// Which user.
+    pub user: usize,
+    /// When the request was sent.
+    pub sent: SystemTime,
+    /// The variant that answered; `None` when the request failed.
+    pub variant: Option<&'static str>,
+    /// The id that the access log has too.
+    pub request_id: Option<String>,
+    /// What failed, when something did.
+    pub failure: Option<String>,
+}
+
+// === impl Load ===
+
+impl Load {
+    /// Starts the load on these many users: `request` says what a user sends.
+    pub async fn start(
+        address: SocketAddr,
+        shape: Shape,
+        users: usize,
+        request: impl Fn(usize) -> Result<Request<Empty<Bytes>>> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let mut connections = Vec::new();
+        for _ in 0..shape.http1 {
+            connections.push(Connection::open(address, Protocol::Http1).await?);
+        }
+        for _ in 0..shape.http2 {
+            let connection = Connection::open(address, Protocol::Http2).await?;
+            connections.extend((1..shape.streams).filter_map(|_| connection.share()));
+            connections.push(connection);
+        }
+        let lane_count = connections.len();
+        let (stop, request) = (Arc::new(AtomicBool::new(false)), Arc::new(request));
+        let mut lanes = JoinSet::new();
+        for (lane, mut connection) in connections.into_iter().enumerate() {
+            let (stop, request) = (Arc::clone(&stop), Arc::clone(&request));
+            lanes.spawn(async move {
+                let mut visits = Vec::new();
+                // The lanes begin at different users and go round, so each user is seen by many connections.
+                let mut user = lane * users / lane_count;
+                while !stop.load(Ordering::Relaxed) {
+                    let sent = SystemTime::now();
+                    let answer = connection.send(request(user)?).await;
+                    visits.push(Visit::of(user, sent, answer));
+                    user = (user + 1) % users;
+                    tokio::time::sleep(shape.pause).await;
+                }
+                Ok(visits)
+            });
+        }
+        Ok(Self { stop, lanes })
+    }
+
+    /// Lets the requests in flight end, and tells about all that were sent.
+    pub async fn stop(mut self) -> Result<Vec<Visit>> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Vec::new();
+        while let Some(lane) = self.lanes.join_next().await {
+            all.extend(lane??);
+        }
+        Ok(all)
+    }
+}
+
+// === impl Visit ===
+
+impl Visit {
+    fn of(user: usize, sent: SystemTime, answer: Result<Answer>) -> Self {
+        match answer {
+            Err(error) => {
+                Self { user, sent, variant: None, request_id: None, failure: Some(format!("{error:#}")) }
+            }
+            Ok(answer) => {
+                let variant = answer.variant();
+                let failure = variant.is_none().then(|| {
+                    format!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body).trim_end())
+                });
+                Self { user, sent, variant, request_id: answer.request_id().map(str::to_owned), failure }
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The file through which Envoy gets the filter and its policy: the shipped `envoy/coalmine.yaml`, with another policy.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+const STRUCT: &str = "\"@type\": type.googleapis.com/google.protobuf.Struct";
+const STRING: &str = "\"@type\": type.googleapis.com/google.protobuf.StringValue";
+const VALUE: &str = "        value:\n";
+const MODULE: &str = "target/wasm32-wasip1/wasm/coalmine_filter.wasm";
+
+/// A copy of `envoy/coalmine.yaml` in a folder of its own, always replaced by one rename.
+#[derive(Debug)]
+pub struct PolicyFile {
+    path: PathBuf,
+    /// The text up to the policy, which is the last thing in the file.
+    head: String,
+}
+
+// === impl PolicyFile ===
+
+impl PolicyFile {
+    /// Prepares the file in `folder`, for the filter in `module`. It exists from the first [`PolicyFile::replace`] on.
+    pub fn new(folder: &Path, module: &Path) -> Result<Self> {
+        let shipped = crate::tools::root().join("envoy/coalmine.yaml");
+        let text = std::fs::read_to_string(&shipped)
+            .with_context(|| format!("cannot read {}", shipped.display()))?;
+        let (head, _) = text.split_once(VALUE).context("coalmine.yaml has no `value:` before its policy")?;
+        for once in [MODULE, STRUCT] {
+            ensure!(head.matches(once).count() == 1, "`{once}` does not occur once in coalmine.yaml");
+        }
+        let head = head.replacen(MODULE, &module.display().to_string(), 1);
+        Ok(Self { path: folder.join("coalmine.yaml"), head })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// From the next replacement on, Envoy shall load the filter from another file.
+    pub fn change_module(&mut self, old: &Path, new: &Path) -> Result<()> {
+        let old = old.display().to_string();
+        ensure!(self.head.matches(&old).count() == 1, "{old} is not the module of this file");
+        self.head = self.head.replacen(&old, &new.display().to_string(), 1);
+        Ok(())
+    }
+
+    /// Puts a policy in force, as a `Struct`: this is how people write it. Tells when the file was renamed.
+    pub fn replace(&self, policy: &Value) -> Result<SystemTime> {
+        // JSON is YAML.
+        self.write(&format!("{}{VALUE}          {policy}\n", self.head))
+    }
+
+    /// Hands these very bytes to the filter, as a `StringValue`: what no YAML can say, such as broken JSON.
+    pub fn replace_text(&self, document: &str) -> Result<SystemTime> {
+        let document = Value::from(document);
+        self.write(&format!("{}        value: {document}\n", self.head.replacen(STRUCT, STRING, 1)))
+    }
+
+    fn write(&self, text: &str) -> Result<SystemTime> {
+        let next = self.path.with_extension("yaml.new");
+        std::fs::write(&next, text).with_context(|| format!("cannot write {}", next.display()))?;
+        // Taken before the rename, so that no delay that is measured from it comes out too short.
+        let now = SystemTime::now();
+        std::fs::rename(&next, &self.path).with_context(|| format!("cannot rename {}", next.display()))?;
+        Ok(now)
+    }
+}
