@@ -39,11 +39,16 @@ def wait_until(what: str, condition: Callable[[], object], seconds: float = 30, 
         time.sleep(every)
 
 
-def start(name: str, argv: Sequence[str], *, env: dict[str, str] | None = None, cwd: Path | None = None) -> int:
-    """Start a recorded process in the background; its output goes to `.mesh/logs/NAME.log`."""
+def start(name: str, argv: Sequence[str], *, env: dict[str, str] | None = None, cwd: Path | None = None,
+          log_owner: int = 0) -> int:
+    """Start a recorded process in the background; its output goes to `.mesh/logs/NAME.log`.
+
+    A process that changes its uid and opens /dev/stdout anew (Envoy's access log) needs to own the file behind it.
+    """
     LOGS.mkdir(parents=True, exist_ok=True)
     RECORDS.mkdir(parents=True, exist_ok=True)
     with open(LOGS / f"{name}.log", "ab") as log:
+        os.fchown(log.fileno(), log_owner, log_owner)
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=cwd,
             env={**os.environ, **(env or {})},

@@ -1,0 +1,61 @@
+"""The stand-in for the application's image: says which version it is, and which headers reached it.
+
+Run as `python app.py PORT VERSION POD`. It answers every path with JSON: podinfo's `version` and `hostname`, and the
+request's `headers`. Written on asyncio's protocols because the load of a test shares the machine with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+
+
+class Application(asyncio.Protocol):
+    """One connection: HTTP/1.1 with keep-alive, bodies of known length skipped."""
+
+    def __init__(self, version: str, pod: str) -> None:
+        self.version, self.pod = version, pod
+        self.buffer = b""
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        # Without it Nagle and delayed acknowledgements stall every second answer by 40 ms.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while True:
+            head, end, rest = self.buffer.partition(b"\r\n\r\n")
+            if not end:
+                return
+            headers = [tuple(line.decode("latin-1").split(": ", 1)) for line in head.split(b"\r\n")[1:]]
+            length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
+            if len(rest) < length:
+                return
+            self.buffer = rest[length:]
+            self.answer(headers)
+
+    def answer(self, headers: list[tuple[str, ...]]) -> None:
+        """Send one answer."""
+        body = json.dumps({"version": self.version, "hostname": self.pod, "headers": headers}).encode()
+        assert self.transport is not None
+        self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+                             % (len(body), body))
+
+
+async def main(port: int, version: str, pod: str) -> None:
+    """Serve until SIGTERM."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    await loop.create_server(lambda: Application(version, pod), "0.0.0.0", port)
+    await ended.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], sys.argv[3]))

@@ -1,0 +1,90 @@
+"""The mesh as a whole: up, down, and what has to be there before."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+
+from . import control_plane, network, processes, registry
+from .paths import ENVOY, KUBECONFIG, PODS, ROOT, STATE, TOOLS
+from .processes import LabError
+
+# What the lab runs, and the Debian package it comes in.
+COMMANDS = {
+    "docker-registry": "docker-registry", "buildah": "buildah", "iptables": "iptables", "ip": "iproute2",
+    "openssl": "openssl", "setpriv": "util-linux",
+}
+
+
+def missing() -> str | None:
+    """What stands in the way of the lab and cannot be helped from here, as one sentence; None if nothing does."""
+    if os.geteuid() != 0:
+        return "the mesh lab needs root: it makes network namespaces and a bridge. Run it as root (sudo make ...)"
+    if not shutil.which("go"):
+        return "the mesh lab needs Go 1.26 or later: it builds kube-apiserver, istiod and pilot-agent. See https://go.dev/dl"
+    absent = [name for name in COMMANDS if not shutil.which(name)]
+    if absent and not shutil.which("apt-get"):
+        return f"the mesh lab needs {', '.join(absent)}, and there is no apt-get here to install them with"
+    return None
+
+
+def install_packages() -> None:
+    """Install what is missing of Debian's packages, and say so."""
+    packages = sorted({package for name, package in COMMANDS.items() if not shutil.which(name)})
+    if not packages:
+        return
+    print(f"installing {' '.join(packages)} (apt-get)", flush=True)
+    for words in (["update", "--quiet"], ["install", "--quiet", "--yes", "--no-install-recommends", *packages]):
+        done = subprocess.run(["apt-get", *words], capture_output=True, text=True,
+                              env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        if done.returncode and words[0] == "install":
+            raise LabError(f"apt-get {' '.join(words)}: {done.stderr.strip()}")
+
+
+def up() -> bool:
+    """Bring the mesh up; whether there was anything to do."""
+    if processes.running("node"):
+        return False
+    install_packages()
+    started = time.monotonic()
+    STATE.mkdir(exist_ok=True)
+    PODS.mkdir(exist_ok=True)
+    network.make_bridge()
+    registry.up()
+    control_plane.up()
+    processes.start("node", [str(ROOT / ".venv/bin/python"), "-m", "lab.node"], cwd=ROOT / "tests" / "mesh")
+    print(f"the mesh is up ({time.monotonic() - started:.0f} s)", flush=True)
+    return True
+
+
+def down() -> None:
+    """Take away everything that the lab has made. Also after a crash of it, and when there is nothing."""
+    processes.stop("node")
+    pods = [name for name in processes.names() if name.endswith((".app", ".proxy"))]
+    for name in pods:
+        processes.send(name, 15)
+    for name in pods:
+        processes.stop(name)
+    control_plane.down()
+    registry.down()
+    for name in processes.names():
+        processes.stop(name)
+    network.remove_all()
+    shutil.rmtree(STATE, ignore_errors=True)
+
+
+def guide() -> str:
+    """How to look at a mesh that is up."""
+    tools = TOOLS.relative_to(ROOT)
+    return f"""\
+export KUBECONFIG={KUBECONFIG} PATH={TOOLS}:$PATH
+  kubectl get pods -A -o wide                         # every pod is a network namespace: ip netns list
+  kubectl apply -k istio/demo                         # with istio/demo/image.yaml at the lab's image: make mesh-demo
+  istioctl analyze -A
+  curl -H 'host: shop.example' -H 'x-user-id: alice' http://$(kubectl get pods -n istio-ingress -o jsonpath='{{.items[0].status.podIP}}'):8080/
+  ip netns exec coalmine-shop.POD curl -H 'x-user-id: alice' http://CLUSTER-IP/ -H 'host: checkout'
+  ip netns exec coalmine-shop.POD curl localhost:15000/config_dump      # Envoy's own pages; :15090/stats/prometheus
+  ls {STATE.relative_to(ROOT)}/logs                                       # one log for each process
+The tools are in {tools}, Envoy is {ENVOY.relative_to(ROOT)}. `make mesh-down` takes it all away."""

@@ -1,0 +1,237 @@
+"""One pod: what kubelet, the container engine and Istio's injector would make of a Pod object.
+
+A network namespace, the stand-in for the application, and a real pilot-agent with Envoy: as a sidecar with iptables
+interception where the pod's namespace is labelled `istio-injection: enabled`, as a gateway where the pod asks for
+Istio's gateway template.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import yaml
+
+from . import control_plane, kube, network, processes
+from .kube import Object
+from .paths import BRIDGE_IP, ENVOY, PODS, REGISTRY, TOOLS, go_module
+from .processes import LabError, wait_until
+
+PROXY_UID = 1337
+APP = Path(__file__).with_name("app.py")
+
+
+class Pod:
+    """A Pod object with its address, and the processes that run for it."""
+
+    def __init__(self, resource: Object, address: str) -> None:
+        self.resource = resource
+        self.address = address
+        self.namespace: str = resource["metadata"]["namespace"]
+        self.name: str = resource["metadata"]["name"]
+        self.id = f"{self.namespace}.{self.name}"
+        self.directory = PODS / self.id
+        self.annotations: dict[str, str] = resource["metadata"].get("annotations", {})
+        self.labels: dict[str, str] = resource["metadata"].get("labels", {})
+        self.is_gateway = self.annotations.get("inject.istio.io/templates") == "gateway"
+
+    @property
+    def path(self) -> str:
+        """The object's path at the kube-apiserver."""
+        return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
+
+    # --- Start ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start everything, wait until it is ready, and report that. Taken up again where it was left."""
+        if self.id not in network.pods():
+            network.make_pod(self.id, self.address)
+            if self.has_proxy() and not self.is_gateway:
+                self._intercept()
+        if self.has_proxy():
+            self._label()
+        # istiod knows a proxy by its pod's address: it must be there first, and not be ready yet.
+        self._report(ready=False)
+        if self.has_proxy() and not processes.running(f"{self.id}.proxy"):
+            self._start_proxy()
+        if (port := self._port()) and not processes.running(f"{self.id}.app"):
+            self._start_app(port)
+        wait_until(f"pod {self.id} ready", self.ready, 120, every=0.1)
+        self._report(ready=True)
+
+    def has_proxy(self) -> bool:
+        """Whether Istio would inject a proxy."""
+        if self.is_gateway:
+            return True
+        labels = kube.get(f"/api/v1/namespaces/{self.namespace}")["metadata"].get("labels", {})
+        return (labels.get("istio-injection") == "enabled"
+                and self.labels.get("sidecar.istio.io/inject") != "false")
+
+    def ready(self) -> bool:
+        """The readiness probes: pilot-agent's for the proxy, the container's own for the application."""
+        if self.has_proxy():
+            with urllib.request.urlopen(f"http://{self.address}:15021/healthz/ready", timeout=1) as answer:
+                if answer.status != 200:
+                    return False
+        if port := self._port():
+            network.connect(self.id, ("127.0.0.1", port), timeout=1).close()
+        return True
+
+    def _label(self) -> None:
+        """What the injector writes on the Pod; the first label tells callers that this one speaks mutual TLS."""
+        self.labels |= {
+            "security.istio.io/tlsMode": "istio",
+            "service.istio.io/canonical-name": self.labels.get("app", self.name),
+            "service.istio.io/canonical-revision": self.labels.get("version", "latest"),
+        }
+        kube.merge(self.path, {"metadata": {"labels": self.labels}})
+
+    def _intercept(self) -> None:
+        subprocess.run(
+            [*network.inside(self.id), str(TOOLS / "pilot-agent"), "istio-iptables", "-p", "15001", "-z", "15006",
+             "-u", str(PROXY_UID), "-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020"],
+            check=True, capture_output=True)
+
+    def _start_proxy(self) -> None:
+        self._write_credentials()
+        # What pilot-agent expects at absolute paths, and short ones for its sockets, exists only in a mount
+        # namespace (which `ip netns exec` makes): nothing of it is left on the host.
+        script = f"""set -e
+            mount -t tmpfs lab /var/lib
+            mkdir -p /var/lib/istio /var/lib/lab/tools /var/lib/lab/envoy
+            mount --bind {shlex.quote(str(self.directory))} /var/lib/istio
+            mount --bind {shlex.quote(str(TOOLS))} /var/lib/lab/tools
+            mount --bind {shlex.quote(str(ENVOY.parent))} /var/lib/lab/envoy
+            cd /var/lib/istio
+            exec setpriv --reuid {PROXY_UID} --regid {PROXY_UID} --clear-groups --inh-caps=-all \\
+                /var/lib/lab/tools/pilot-agent proxy {'router' if self.is_gateway else 'sidecar'} \\
+                --domain {self.namespace}.svc.cluster.local"""
+        processes.start(f"{self.id}.proxy", [*network.inside(self.id), "sh", "-c", script],
+                        env=self._proxy_environment(), log_owner=PROXY_UID)
+
+    def _write_credentials(self) -> None:
+        """The files that kubelet would mount: Istio's root certificate and a token bound to the pod."""
+        account = self.resource["spec"].get("serviceAccountName", "default")
+        token = kube.call(
+            "POST", f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{account}/token",
+            {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {
+                "audiences": ["istio-ca"], "expirationSeconds": 86400,
+                "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": self.name,
+                                   "uid": self.resource["metadata"]["uid"]}}})["status"]["token"]
+        template = go_module("istio", "istio.io/istio") / "tools/packaging/common/envoy_bootstrap.json"
+        files = {
+            "var/run/secrets/istio/root-cert.pem": control_plane.root_certificate(self.namespace),
+            "var/run/secrets/tokens/istio-token": token,
+            "bootstrap.json": template.read_text(),
+        }
+        for name in ("data", "etc/istio/proxy"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (self.directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.directory / name).write_text(text)
+        for parent, _, children in os.walk(self.directory):
+            for path in [parent, *(os.path.join(parent, child) for child in children)]:
+                os.chown(path, PROXY_UID, PROXY_UID)
+
+    def _proxy_environment(self) -> dict[str, str]:
+        """What the injector puts into the proxy's container."""
+        wanted = yaml.safe_load(self.annotations.get("proxy.istio.io/config", "{}"))
+        config = {
+            "discoveryAddress": f"{BRIDGE_IP}:15012", "statusPort": 15020, "terminationDrainDuration": "0s",
+            "tracing": {}, "concurrency": 1, **wanted,
+            "binaryPath": f"/var/lib/lab/envoy/{ENVOY.name}", "configPath": "/var/lib/istio/etc/istio/proxy",
+            "proxyBootstrapTemplatePath": "/var/lib/istio/bootstrap.json",
+        }
+        return {
+            "INSTANCE_IP": self.address, "POD_NAME": self.name, "POD_NAMESPACE": self.namespace,
+            "SERVICE_ACCOUNT": self.resource["spec"].get("serviceAccountName", "default"),
+            "ISTIO_META_CLUSTER_ID": "Kubernetes", "ISTIO_META_NAMESPACE": self.namespace,
+            "ISTIO_METAJSON_LABELS": json.dumps(self.labels), "ISTIO_META_INTERCEPTION_MODE": "REDIRECT",
+            "ISTIO_META_WORKLOAD_NAME": self.labels.get("app", self.name),
+            "TRUST_DOMAIN": "cluster.local", "CA_ADDR": f"{BRIDGE_IP}:15012",
+            "ISTIOD_SAN": "istiod.istio-system.svc", "WASM_INSECURE_REGISTRIES": REGISTRY,
+            "PROXY_CONFIG": json.dumps(config),
+            **wanted.get("proxyMetadata", {}),
+            **self._container_environment("istio-proxy"),
+        }
+
+    def _container_environment(self, name: str) -> dict[str, str]:
+        """The `env` of a container of the pod, its values from the document or from Secrets."""
+        result = {}
+        for container in self._containers():
+            for entry in container.get("env", []) if container["name"] == name else []:
+                if reference := entry.get("valueFrom", {}).get("secretKeyRef"):
+                    secret = kube.get(f"/api/v1/namespaces/{self.namespace}/secrets/{reference['name']}")
+                    result[entry["name"]] = base64.b64decode(secret["data"][reference["key"]]).decode()
+                elif "value" in entry:
+                    result[entry["name"]] = entry["value"]
+        return result
+
+    def _containers(self) -> list[Object]:
+        return [*self.resource["spec"].get("initContainers", []), *self.resource["spec"]["containers"]]
+
+    def _application(self) -> Object | None:
+        """The container that serves: the first with a port. A client that only sleeps has none."""
+        return next((c for c in self.resource["spec"]["containers"]
+                     if c["name"] != "istio-proxy" and c.get("ports")), None)
+
+    def _port(self) -> int | None:
+        application = self._application()
+        return application["ports"][0]["containerPort"] if application else None
+
+    def _start_app(self, port: int) -> None:
+        application = self._application()
+        assert application is not None
+        version = application["image"].rpartition(":")[2]
+        processes.start(f"{self.id}.app",
+                        [*network.inside(self.id), sys.executable, str(APP), str(port), version, self.name])
+
+    # --- Stop ----------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End the pod as kubelet ends one whose proxy is a native sidecar: drain, preStop, SIGTERM, and the proxy last."""
+        if processes.running(f"{self.id}.proxy"):
+            subprocess.run([*network.inside(self.id), str(TOOLS / "pilot-agent"), "request", "--debug-port=15020",
+                            "POST", "drain"], capture_output=True)
+        application = self._application()
+        hook = (application or {}).get("lifecycle", {}).get("preStop", {})
+        time.sleep(hook.get("sleep", {}).get("seconds", 0))
+        processes.stop(f"{self.id}.app")
+        processes.stop(f"{self.id}.proxy")
+        network.remove_pod(self.id)
+        subprocess.run(["rm", "-rf", str(self.directory)], check=False)
+        try:
+            kube.call("DELETE", self.path, {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0,
+                                            "preconditions": {"uid": self.resource["metadata"]["uid"]}})
+        except (kube.NotFound, kube.Conflict):
+            pass  # somebody else was faster
+
+    # --- Report --------------------------------------------------------------------------------------------------
+
+    def _report(self, *, ready: bool) -> None:
+        """Write the status that kubelet would write."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        truth = "True" if ready else "False"
+        status = {
+            "phase": "Running", "podIP": self.address, "podIPs": [{"ip": self.address}], "hostIP": BRIDGE_IP,
+            "startTime": now,
+            "conditions": [
+                {"type": kind, "status": value, "lastTransitionTime": now}
+                for kind, value in (("PodScheduled", "True"), ("Initialized", "True"),
+                                    ("ContainersReady", truth), ("Ready", truth))],
+            "containerStatuses": [
+                {"name": c["name"], "image": c["image"], "imageID": "", "containerID": f"lab://{self.id}/{c['name']}",
+                 "ready": ready, "started": True, "restartCount": 0, "state": {"running": {"startedAt": now}}}
+                for c in self.resource["spec"]["containers"]],
+        }
+        try:
+            kube.merge(f"{self.path}/status", {"status": status})
+        except kube.NotFound as error:
+            raise LabError(f"pod {self.id} vanished") from error
