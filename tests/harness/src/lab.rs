@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::access_log::{self, Entry};
@@ -81,22 +80,13 @@ impl LabBuilder {
         Ok(self)
     }
 
-    /// Starts it all with this policy.
-    pub async fn start(self, policy: &Value) -> Result<Lab> {
-        self.start_with(|file| file.replace(policy)).await
-    }
-
-    /// Starts it all with a policy document of these bytes, good or bad.
-    pub async fn start_with_text(self, document: &str) -> Result<Lab> {
-        self.start_with(|file| file.replace_text(document)).await
-    }
-
-    async fn start_with(mut self, first: impl FnOnce(&PolicyFile) -> Result<SystemTime>) -> Result<Lab> {
+    /// Starts it all with this policy document, good or bad.
+    pub async fn start(mut self, document: &str) -> Result<Lab> {
         let binary = self.envoy.map_or_else(tools::envoy, Ok)?;
         let module = self.module.map_or_else(tools::filter, Ok)?;
         let folder = tempfile::Builder::new().prefix("coalmine-").tempdir().context("no temporary folder")?;
         let policy = PolicyFile::new(folder.path(), &module)?;
-        first(&policy)?;
+        policy.replace(document)?;
         let upstreams = [Upstream::start("stable", 0).await?, Upstream::start("canary", 0).await?];
         let [stable, canary] = &upstreams;
         let access_log = folder.path().join("access.log");
@@ -161,14 +151,14 @@ impl Lab {
     }
 
     /// Replaces the policy, and does not wait. Tells when.
-    pub fn replace_policy(&self, policy: &Value) -> Result<SystemTime> {
-        self.policy.replace(policy)
+    pub fn replace_policy(&self, document: &str) -> Result<SystemTime> {
+        self.policy.replace(document)
     }
 
     /// Replaces the policy by a good one, and waits until every worker has it.
-    pub async fn accept_policy(&self, policy: &Value) -> Result<()> {
+    pub async fn accept_policy(&self, document: &str) -> Result<()> {
         let before = self.reloads().await?;
-        self.policy.replace(policy)?;
+        self.policy.replace(document)?;
         wait::until("the new policy in every worker", || async {
             (self.reloads().await.ok()? > before).then_some(())
         })
@@ -176,24 +166,19 @@ impl Lab {
     }
 
     /// Replaces the policy by a bad one, and waits until it is refused.
-    pub async fn refuse_policy(&self, policy: &Value) -> Result<()> {
+    pub async fn refuse_policy(&self, document: &str) -> Result<()> {
         let before = self.refusals().await?;
-        self.policy.replace(policy)?;
-        self.refused_since(before).await
+        self.policy.replace(document)?;
+        wait::until("the refusal of the policy", || async {
+            (self.refusals().await.ok()? > before).then_some(())
+        })
+        .await
     }
 
-    /// The same with a document of these bytes.
-    pub async fn refuse_text(&self, document: &str) -> Result<()> {
-        let before = self.refusals().await?;
-        self.policy.replace_text(document)?;
-        self.refused_since(before).await
-    }
-
-    /// Loads the filter from another file, with this policy. Does not wait.
-    pub fn change_module(&mut self, module: &Path, policy: &Value) -> Result<()> {
+    /// From the next replacement of the policy on, the filter is loaded from another file.
+    pub fn change_module(&mut self, module: &Path) -> Result<()> {
         self.policy.change_module(&self.module, module)?;
         self.module = module.to_owned();
-        self.policy.replace(policy)?;
         Ok(())
     }
 
@@ -205,13 +190,6 @@ impl Lab {
     /// How often Envoy refused a configuration of the filter.
     pub async fn refusals(&self) -> Result<u64> {
         self.envoy.stat(&format!("{DISCOVERY}.update_rejected")).await
-    }
-
-    async fn refused_since(&self, before: u64) -> Result<()> {
-        wait::until("the refusal of the policy", || async {
-            (self.refusals().await.ok()? > before).then_some(())
-        })
-        .await
     }
 
     /// Waits until the metrics are as they should be. The filter adds up on its own and tells the host from time to

@@ -6,9 +6,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-const STRUCT: &str = "\"@type\": type.googleapis.com/google.protobuf.Struct";
-const STRING: &str = "\"@type\": type.googleapis.com/google.protobuf.StringValue";
-const VALUE: &str = "        value:\n";
+const VALUE: &str = "        value: |\n";
 const MODULE: &str = "target/wasm32-wasip1/wasm/coalmine_filter.wasm";
 
 /// A copy of `envoy/coalmine.yaml` in a folder of its own, always replaced by one rename.
@@ -27,10 +25,8 @@ impl PolicyFile {
         let shipped = crate::tools::root().join("envoy/coalmine.yaml");
         let text = std::fs::read_to_string(&shipped)
             .with_context(|| format!("cannot read {}", shipped.display()))?;
-        let (head, _) = text.split_once(VALUE).context("coalmine.yaml has no `value:` before its policy")?;
-        for once in [MODULE, STRUCT] {
-            ensure!(head.matches(once).count() == 1, "`{once}` does not occur once in coalmine.yaml");
-        }
+        let (head, _) = text.split_once(VALUE).context("coalmine.yaml has no `value: |` before its policy")?;
+        ensure!(head.matches(MODULE).count() == 1, "`{MODULE}` does not occur once in coalmine.yaml");
         let head = head.replacen(MODULE, &module.display().to_string(), 1);
         Ok(Self { path: folder.join("coalmine.yaml"), head })
     }
@@ -48,16 +44,10 @@ impl PolicyFile {
         Ok(())
     }
 
-    /// Puts a policy in force, as a `Struct`: this is how people write it. Tells when the file was renamed.
-    pub fn replace(&self, policy: &Value) -> Result<SystemTime> {
-        // JSON is YAML.
-        self.write(&format!("{}{VALUE}          {policy}\n", self.head))
-    }
-
-    /// Hands these very bytes to the filter, as a `StringValue`: what no YAML can say, such as broken JSON.
-    pub fn replace_text(&self, document: &str) -> Result<SystemTime> {
-        let document = Value::from(document);
-        self.write(&format!("{}        value: {document}\n", self.head.replacen(STRUCT, STRING, 1)))
+    /// Hands this document to the filter, good or bad. Tells when the file was renamed.
+    pub fn replace(&self, document: &str) -> Result<SystemTime> {
+        // A JSON string is a YAML string, with every byte as it is.
+        self.write(&format!("{}        value: {}\n", self.head, Value::from(document)))
     }
 
     fn write(&self, text: &str) -> Result<SystemTime> {

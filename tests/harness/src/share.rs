@@ -27,8 +27,20 @@ impl Binomial {
         }
         let drawn = Distribution::new(share, self.users).context("no such binomial distribution")?;
         let tail = (1.0 - confidence) / 2.0;
-        Ok((drawn.inverse_cdf(tail), drawn.inverse_cdf(1.0 - tail)))
+        let quantile = |probability| smallest(self.users, |count| drawn.cdf(count) >= probability);
+        Ok((quantile(tail), quantile(1.0 - tail)))
     }
+}
+
+/// The smallest number up to `last` that this holds for, when it holds for all from there on. (The crate's own
+/// `inverse_cdf` panics where the answer is 0.)
+fn smallest(last: u64, holds: impl Fn(u64) -> bool) -> u64 {
+    let (mut low, mut high) = (0, last);
+    while low < high {
+        let middle = low.midpoint(high);
+        if holds(middle) { high = middle } else { low = middle + 1 }
+    }
+    low
 }
 
 #[cfg(test)]
@@ -42,6 +54,8 @@ mod tests {
         assert_eq!(of(100_000, 5.0), (4775, 5228));
         assert_eq!(of(100_000, 0.01), (2, 22));
         assert_eq!(of(10_000, 50.0), (4835, 5165));
+        assert_eq!(of(10_000, 0.01), (0, 6));
+        assert_eq!(of(10_000, 99.99), (9994, 10_000));
     }
 
     #[test]

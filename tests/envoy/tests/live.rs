@@ -1,0 +1,138 @@
+//! A ramp under constant load: new policies come into force on open connections, and only those move who must.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed expectation is how a test fails")]
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use coalmine_core::policy::Policy;
+use coalmine_envoy_tests::{compile, expected, rollout, user, visit};
+use coalmine_harness::Lab;
+use coalmine_harness::access_log::Entry;
+use coalmine_harness::load::{Load, Shape, Visit};
+use serde_json::json;
+
+const HOST: &str = "live.test";
+const USERS: usize = 1000;
+const RAMP: [f64; 8] = [0.0, 1.0, 5.0, 25.0, 50.0, 100.0, 50.0, 0.0];
+/// How soon after the rename every connection must follow the new policy.
+const SOON: Duration = Duration::from_secs(2);
+/// How long each step lasts: long enough to see whether somebody lags behind.
+const STEP: Duration = Duration::from_millis(2600);
+const LOAD: Shape = Shape { http1: 8, http2: 2, streams: 4, pause: Duration::from_millis(3) };
+
+/// The policy of a step. Revisions count from 1.
+fn policy(step: usize) -> String {
+    let mut rollout = rollout("live", HOST, RAMP[step]);
+    rollout["salt"] = json!("live-1");
+    json!({"revision": step + 1, "rollouts": [rollout], "observe": {"accessLog": true}}).to_string()
+}
+
+/// A request as both sides saw it.
+struct Seen {
+    visit: Visit,
+    entry: Entry,
+    /// The step of the ramp that the proxy says it followed.
+    step: usize,
+}
+
+/// Runs the ramp. Tells about all requests, and when each step's policy was put in place.
+async fn run() -> (Vec<Seen>, Vec<SystemTime>) {
+    let lab = Lab::builder().unwrap().workers(2).start(&policy(0)).await.unwrap();
+    let mut renamed = vec![SystemTime::now()];
+    let load = Load::start(lab.address(), LOAD, USERS, |index| visit(HOST, &user(index))).await.unwrap();
+    for step in 0..RAMP.len() {
+        if step > 0 {
+            renamed.push(lab.replace_policy(&policy(step)).unwrap());
+        }
+        // Not a wait for something: the step itself.
+        tokio::time::sleep(STEP).await;
+    }
+    let visits = load.stop().await.unwrap();
+    let failed: Vec<&Visit> = visits.iter().filter(|visit| visit.failure.is_some()).collect();
+    assert!(failed.is_empty(), "{} of {} requests failed, such as {:?}", failed.len(), visits.len(), failed[0]);
+
+    let entries = lab.logged_requests(visits.len()).await.unwrap();
+    assert_eq!(entries.len(), visits.len(), "as many requests are logged as were sent");
+    let mut entries: HashMap<String, Entry> =
+        entries.into_iter().map(|entry| (entry.request_id.clone(), entry)).collect();
+    let seen = visits.into_iter().map(|visit| {
+        let entry = entries.remove(visit.request_id.as_deref().unwrap()).unwrap();
+        let revision: usize = entry.revision.as_deref().unwrap().parse().unwrap();
+        Seen { visit, entry, step: revision - 1 }
+    });
+    (seen.collect(), renamed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_ramp_moves_only_those_who_must() {
+    let (seen, renamed) = run().await;
+    everybody_follows_soon(&seen, &renamed);
+    no_connection_goes_back(&seen);
+    let steps: Vec<Policy> = (0..RAMP.len()).map(|step| compile(&policy(step)).unwrap()).collect();
+    everybody_gets_what_core_says(&seen, &steps);
+    nobody_moves_but_those_who_must(&seen, &steps);
+}
+
+fn everybody_follows_soon(seen: &[Seen], renamed: &[SystemTime]) {
+    for (step, renamed) in renamed.iter().enumerate().skip(1) {
+        let first = seen.iter().filter(|seen| seen.step == step).map(|seen| seen.entry.start).min().unwrap();
+        let delay = first.duration_since(*renamed).unwrap_or_default();
+        println!("revision {} ({} %): first logged {} ms after the rename", step + 1, RAMP[step], delay.as_millis());
+        assert!(delay <= SOON, "revision {} came {delay:?} after its rename", step + 1);
+        let late = seen.iter().find(|seen| seen.entry.start > *renamed + SOON && seen.step < step);
+        if let Some(late) = late {
+            panic!("{:?} follows revision {}, long after revision {}", late.entry, late.step + 1, step + 1);
+        }
+    }
+}
+
+/// Requests that began in the same millisecond may be logged in any order; of two others the later one is never
+/// behind.
+fn no_connection_goes_back(seen: &[Seen]) {
+    let mut connections: HashMap<u64, Vec<&Seen>> = HashMap::new();
+    for seen in seen {
+        connections.entry(seen.entry.connection).or_default().push(seen);
+    }
+    assert_eq!(connections.len(), LOAD.http1 + LOAD.http2, "no connection was closed and opened again");
+    for (connection, mut seen) in connections {
+        seen.sort_by_key(|seen| seen.entry.start);
+        let mut newest = 0;
+        for same_time in seen.chunk_by(|one, other| one.entry.start == other.entry.start) {
+            let oldest = same_time.iter().map(|seen| seen.step).min().unwrap();
+            assert!(oldest >= newest, "connection {connection} went back from step {newest} to {oldest}");
+            newest = same_time.iter().map(|seen| seen.step).max().unwrap();
+        }
+        assert_eq!(newest, RAMP.len() - 1, "connection {connection} saw the whole ramp");
+    }
+}
+
+fn everybody_gets_what_core_says(seen: &[Seen], steps: &[Policy]) {
+    for seen in seen {
+        let user = user(seen.visit.user);
+        let expected = expected(&steps[seen.step], HOST, &user).unwrap();
+        assert_eq!(seen.visit.variant, Some(expected), "{user} at revision {}", seen.step + 1);
+        assert_eq!(seen.entry.variant.as_deref(), Some(expected), "logged for {user}");
+    }
+}
+
+fn nobody_moves_but_those_who_must(seen: &[Seen], steps: &[Policy]) {
+    let mut variants = vec![vec![None; USERS]; RAMP.len()];
+    for seen in seen {
+        variants[seen.step][seen.visit.user] = seen.visit.variant;
+    }
+    for step in 1..RAMP.len() {
+        let (mut moved, mut must) = (0, 0);
+        for index in 0..USERS {
+            let [before, after] = [step - 1, step].map(|step| variants[step][index].unwrap());
+            let rising = RAMP[step] > RAMP[step - 1];
+            let allowed = if rising { ("stable", "canary") } else { ("canary", "stable") };
+            assert!(before == after || (before, after) == allowed, "{} went from {before} to {after}", user(index));
+            moved += usize::from(before != after);
+            let [was, is] = [step - 1, step].map(|step| expected(&steps[step], HOST, &user(index)).unwrap());
+            must += usize::from(was != is);
+        }
+        println!("{} to {} %: {moved} of {USERS} users moved", RAMP[step - 1], RAMP[step]);
+        assert_eq!(moved, must, "from {} to {} %", RAMP[step - 1], RAMP[step]);
+    }
+    println!("{} requests, none failed", seen.len());
+}

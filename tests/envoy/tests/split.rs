@@ -1,0 +1,62 @@
+//! The split is exact, and everybody has the same variant on every worker, after a restart, and in the preview.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is how a test fails")]
+
+use std::collections::BTreeMap;
+
+use coalmine_envoy_tests::{compile, expected, rollout, user, visit};
+use coalmine_harness::{Binomial, Lab, load, tools};
+use serde_json::json;
+
+/// Every user is one of so many, unless the environment says otherwise.
+const USERS: usize = 100_000;
+const CONNECTIONS: usize = 32;
+const CONFIDENCE: f64 = 0.999;
+const WEIGHTS: [f64; 7] = [0.0, 0.01, 1.0, 5.0, 50.0, 99.99, 100.0];
+
+fn host(weight: f64) -> String {
+    format!("weight-{weight}.test")
+}
+
+/// The variant of every user, as the proxy answers, in the order of [`user`].
+async fn variants(lab: &Lab, weight: f64, users: usize) -> Vec<&'static str> {
+    let request = move |index| visit(&host(weight), &user(index));
+    let variant = |index, answer: coalmine_harness::Answer| {
+        answer.variant().ok_or_else(|| format!("user {index} got {answer:?}"))
+    };
+    let answers = load::send_all(lab.address(), CONNECTIONS, users, request, variant).await.unwrap();
+    answers.into_iter().collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shares_are_exact_and_every_user_keeps_one_variant() {
+    let users = tools::users(USERS).unwrap();
+    let rollouts = WEIGHTS.map(|weight| rollout(&format!("split-{weight}").replace('.', "-"), &host(weight), weight));
+    let policy = json!({"version": 1, "revision": 1, "rollouts": rollouts}).to_string();
+    let preview = compile(&policy).unwrap();
+    let mut lab = Lab::builder().unwrap().without_access_log().workers(1).start(&policy).await.unwrap();
+
+    let mut first = BTreeMap::new();
+    for (index, weight) in WEIGHTS.into_iter().enumerate() {
+        let variants = variants(&lab, weight, users).await;
+        let canary = variants.iter().filter(|variant| **variant == "canary").count() as u64;
+        let (low, high) = Binomial { users: users as u64, weight }.interval(CONFIDENCE).unwrap();
+        println!("weight {weight} %: {canary} of {users} users, expected {low}..={high}");
+        assert!((low..=high).contains(&canary), "at {weight} %: {canary} of {users} users, not {low}..={high}");
+        for (index, variant) in variants.iter().enumerate() {
+            let user = user(index);
+            assert_eq!(*variant, expected(&preview, &host(weight), &user).unwrap(), "{user} at {weight} %");
+        }
+        first.insert(index, variants);
+    }
+
+    lab.restart(3).await.unwrap();
+    for (index, weight) in WEIGHTS.into_iter().enumerate() {
+        let again = variants(&lab, weight, users).await;
+        assert!(first[&index] == again, "somebody at {weight} % has another variant after the restart");
+    }
+    for worker in 0..3 {
+        // Envoy names the listener by the port that it was given: 0, any free one.
+        let connections = format!("listener.127.0.0.1_0.worker_{worker}.downstream_cx_total");
+        assert!(lab.envoy().stat(&connections).await.unwrap() > 0, "worker {worker} had no part in it");
+    }
+}
