@@ -47,12 +47,7 @@ impl Default for InForce {
 
 // === impl Root ===
 
-impl Context for Root {
-    fn on_done(&mut self) -> bool {
-        metrics::flush();
-        true
-    }
-}
+impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {

@@ -1,5 +1,6 @@
 //! A variant's share of users.
 
+use crate::document::number;
 use crate::draw::BUCKETS;
 
 /// How many parts per million make one percent.
@@ -30,13 +31,14 @@ impl Weight {
     pub fn try_from_percent(percent: f64) -> Result<Self, InvalidWeight> {
         let ppm = percent * PPM_PER_PERCENT;
         if !(0.0..=f64::from(BUCKETS)).contains(&ppm) {
-            return Err(InvalidWeight(format!("a weight is 0 to 100 percent, not {percent}")));
+            return Err(InvalidWeight(format!("a weight is 0 to 100 percent, not {}", number(percent))));
         }
         let whole = ppm.round();
         if (ppm - whole).abs() > SLACK_PPM {
             let nearest = Self(whole as u32);
             return Err(InvalidWeight(format!(
-                "{percent} is finer than 0.0001 %, the least step of a weight; the nearest weight is {nearest}"
+                "{} is finer than 0.0001 %, the least step of a weight; the nearest weight is {nearest}",
+                number(percent)
             )));
         }
         Ok(Self(whole as u32))
@@ -61,7 +63,7 @@ impl Weight {
 /// In percent, exactly, without a sign: `5`, `0.01`.
 impl std::fmt::Display for Weight {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", f64::from(self.0) / PPM_PER_PERCENT)
+        f.pad(&number(f64::from(self.0) / PPM_PER_PERCENT))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
-use super::problem::quoted;
+use super::problem::{number, quoted};
 use super::suggest::nearest;
 use super::{Mark, Node, Place, Problem, Problems, Value};
 
@@ -67,7 +67,7 @@ impl<'d> Cursor<'d> {
     fn wrong_kind(&self, expected: &str) {
         let found = match &self.node.value {
             Value::String(text) => format!("the string {}", quoted(text)),
-            Value::Number(number) => format!("the number {number}"),
+            Value::Number(found) => format!("the number {}", number(*found)),
             Value::Bool(value) => format!("{value}"),
             other => other.kind().to_owned(),
         };
@@ -77,8 +77,8 @@ impl<'d> Cursor<'d> {
     pub(crate) fn string(&self) -> Option<&'d str> {
         match &self.node.value {
             Value::String(text) => Some(text),
-            Value::Number(number) => {
-                self.problem(format!("must be a string, not the number {number}: put it in quotes"));
+            Value::Number(found) => {
+                self.problem(format!("must be a string, not the number {}: put it in quotes", number(*found)));
                 None
             }
             _ => {
@@ -101,7 +101,8 @@ impl<'d> Cursor<'d> {
             return Some(number);
         }
         if let Value::String(text) = &self.node.value
-            && text.parse::<f64>().is_ok()
+            && text.bytes().any(|byte| byte.is_ascii_digit())
+            && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
         {
             self.problem(format!("must be a number, not the string {}: write it without quotes", quoted(text)));
         } else {
@@ -112,15 +113,16 @@ impl<'d> Cursor<'d> {
 
     /// A whole number, which may be written as a double (`42.0`): Istio sends every number so.
     pub(crate) fn integer(&self, allowed: RangeInclusive<u64>) -> Option<u64> {
-        let number = self.number()?;
-        let in_range = (*allowed.start() as f64..=*allowed.end() as f64).contains(&number);
-        if in_range && number.fract() == 0.0 {
-            return Some(number as u64);
+        let given = self.number()?;
+        let in_range = (*allowed.start() as f64..=*allowed.end() as f64).contains(&given);
+        if in_range && given.fract() == 0.0 {
+            return Some(given as u64);
         }
         self.problem(format!(
-            "must be a whole number from {} to {}, not {number}",
+            "must be a whole number from {} to {}, not {}",
             allowed.start(),
-            allowed.end()
+            allowed.end(),
+            number(given)
         ));
         None
     }

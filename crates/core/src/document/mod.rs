@@ -12,7 +12,7 @@ mod suggest;
 
 pub(crate) use cursor::{Cursor, Fields, Known};
 pub(crate) use place::Place;
-pub(crate) use problem::quoted;
+pub(crate) use problem::{number, quoted};
 pub use problem::{Problem, Problems};
 
 /// The most bytes that a document may have.

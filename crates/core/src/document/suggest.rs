@@ -6,10 +6,10 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     if word.len() > 32 {
         return None;
     }
-    let word = word.to_lowercase();
+    let word = word.to_ascii_lowercase();
     known
         .into_iter()
-        .map(|name| (distance(&word, &name.to_lowercase()), name))
+        .map(|name| (distance(&word, &name.to_ascii_lowercase()), name))
         .min_by_key(|&(distance, _)| distance)
         .filter(|&(distance, name)| distance <= 1 + name.len() / 4)
         .map(|(_, name)| name)

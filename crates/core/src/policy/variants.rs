@@ -1,7 +1,7 @@
 //! The variants of a rollout and the buckets that they take.
 
 use super::names;
-use crate::document::{Cursor, Fields, Known, quoted};
+use crate::document::{Cursor, Fields, Known, number, quoted};
 use crate::ranges::{Ranges, Variant};
 use crate::weight::Weight;
 
@@ -46,7 +46,7 @@ impl Variants {
         }
         let sum: u32 = weights.iter().map(|weight| weight.ppm()).sum();
         if let Some(over) = sum.checked_sub(Weight::ALL.ppm()).filter(|&over| over > 0) {
-            let sum = f64::from(Weight::ALL.ppm() + over) / 10_000.0;
+            let sum = number(f64::from(Weight::ALL.ppm() + over) / 10_000.0);
             cursor.problem(format!("weights add up to {sum} %, at most 100 % can leave stable"));
             return None;
         }

@@ -1,0 +1,311 @@
+//! A Proxy-Wasm host in plain Rust: the functions of ABI 0.2.1 that the SDK calls, so that the real adapter runs
+//! under `cargo test`.
+//!
+//! Each test thread has a host of its own, as it has an SDK of its own: both keep their state per thread.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::slice;
+use std::sync::{Mutex, PoisonError};
+
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
+
+thread_local! {
+    static HOST: RefCell<FakeHost> = RefCell::default();
+}
+
+/// What the host holds, and what it was asked for.
+#[derive(Default)]
+pub(crate) struct FakeHost {
+    pub(crate) configuration: Vec<u8>,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) filter_state: BTreeMap<String, String>,
+    /// Counters by the ids that the host gave; one name may have several, as in Envoy.
+    pub(crate) counters: Vec<(String, u64)>,
+    pub(crate) tick_milliseconds: u32,
+    pub(crate) log: Vec<String>,
+    /// Every call into the host, with what it asked for; logging aside.
+    pub(crate) calls: Vec<String>,
+}
+
+/// A filter on a fake host of its own, of which this is the handle.
+pub(crate) struct Proxy {
+    next_context: u32,
+    root: u32,
+}
+
+/// What became of a request.
+pub(crate) struct Answered {
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) filter_state: BTreeMap<String, String>,
+    /// The calls into the host that the request took.
+    pub(crate) calls: Vec<String>,
+}
+
+pub(crate) fn host<T>(look: impl FnOnce(&mut FakeHost) -> T) -> T {
+    HOST.with_borrow_mut(look)
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    /// A VM that has started but has no configuration.
+    pub(crate) fn start() -> Self {
+        static STARTING: Mutex<()> = Mutex::new(());
+        {
+            // The SDK installs the process's logger the first time, without a lock of its own.
+            let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+            coalmine_filter::_initialize();
+        }
+        Self { next_context: 1, root: 0 }
+    }
+
+    /// A VM with this policy in force.
+    pub(crate) fn with_policy(policy: &str) -> Self {
+        let mut proxy = Self::start();
+        assert!(proxy.configure(policy), "{:?}", host(|host| host.log.clone()));
+        proxy
+    }
+
+    /// A new configuration: in the same VM, with a root context of its own, as Envoy does it. One that is refused
+    /// leaves the old one in force.
+    pub(crate) fn configure(&mut self, policy: &str) -> bool {
+        let root = self.context();
+        host(|host| host.configuration = policy.as_bytes().to_vec());
+        abi::proxy_on_context_create(root, 0);
+        let accepted = abi::proxy_on_vm_start(root, 0) && abi::proxy_on_configure(root, policy.len());
+        if accepted {
+            self.root = root;
+        }
+        accepted
+    }
+
+    pub(crate) fn tick(&self) {
+        abi::proxy_on_tick(self.root);
+    }
+
+    /// A request, from its headers to its end.
+    pub(crate) fn request(&mut self, headers: &[(&str, &[u8])]) -> Answered {
+        let context = self.open(headers);
+        let answered = self.request_headers(context);
+        abi::proxy_on_delete(context);
+        answered
+    }
+
+    /// A request that has begun, but whose headers the filter has not seen.
+    pub(crate) fn open(&mut self, headers: &[(&str, &[u8])]) -> u32 {
+        let context = self.context();
+        abi::proxy_on_context_create(context, self.root);
+        host(|host| {
+            host.headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+        });
+        context
+    }
+
+    /// Shows the headers to the filter.
+    pub(crate) fn request_headers(&self, context: u32) -> Answered {
+        host(|host| {
+            host.calls.clear();
+            host.filter_state.clear();
+        });
+        abi::proxy_on_request_headers(context, 0, true);
+        host(|host| Answered {
+            headers: host.headers.clone(),
+            filter_state: host.filter_state.clone(),
+            calls: host.calls.clone(),
+        })
+    }
+
+    fn context(&mut self) -> u32 {
+        self.next_context += 1;
+        self.next_context
+    }
+}
+
+// === impl Answered ===
+
+impl Answered {
+    /// Every value of this header, as the router would see them.
+    pub(crate) fn header(&self, name: &str) -> Vec<&str> {
+        let given = self.headers.iter().filter(|(given, _)| given == name);
+        given.map(|(_, value)| str::from_utf8(value).unwrap()).collect()
+    }
+}
+
+/// What the SDK exports to the host.
+mod abi {
+    unsafe extern "C" {
+        pub(super) safe fn proxy_on_context_create(context: u32, root: u32);
+        pub(super) safe fn proxy_on_vm_start(context: u32, size: usize) -> bool;
+        pub(super) safe fn proxy_on_configure(context: u32, size: usize) -> bool;
+        pub(super) safe fn proxy_on_tick(context: u32);
+        pub(super) safe fn proxy_on_request_headers(context: u32, headers: usize, end: bool) -> u32;
+        pub(super) safe fn proxy_on_delete(context: u32);
+    }
+}
+
+// === what the SDK imports from the host ===
+
+unsafe fn text(data: *const u8, size: usize) -> String {
+    String::from_utf8(unsafe { bytes(data, size) }.to_vec()).unwrap()
+}
+
+unsafe fn bytes<'a>(data: *const u8, size: usize) -> &'a [u8] {
+    if data.is_null() { &[] } else { unsafe { slice::from_raw_parts(data, size) } }
+}
+
+/// Gives memory away as the ABI wants it: the SDK takes it back as a `Vec` of exactly this capacity.
+unsafe fn give(value: Option<Vec<u8>>, data: *mut *mut u8, size: *mut usize) -> Status {
+    let Some(value) = value else { return Status::NotFound };
+    unsafe {
+        *size = value.len();
+        *data = Box::into_raw(value.into_boxed_slice()).cast();
+    }
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_log(_level: LogLevel, data: *const u8, size: usize) -> Status {
+    let line = unsafe { text(data, size) };
+    host(|host| host.log.push(line));
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_set_tick_period_milliseconds(period: u32) -> Status {
+    host(|host| host.tick_milliseconds = period);
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_buffer_bytes(
+    buffer: BufferType,
+    _start: usize,
+    _size: usize,
+    data: *mut *mut u8,
+    return_size: *mut usize,
+) -> Status {
+    assert_eq!(buffer, BufferType::PluginConfiguration);
+    unsafe { give(Some(host(|host| host.configuration.clone())), data, return_size) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_header_map_value(
+    map: MapType,
+    key: *const u8,
+    key_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+) -> Status {
+    assert_eq!(map, MapType::HttpRequestHeaders);
+    let key = unsafe { text(key, key_size) };
+    let value = host(|host| {
+        host.calls.push(format!("get {key}"));
+        host.headers.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())
+    });
+    unsafe { give(value, data, size) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_replace_header_map_value(
+    map: MapType,
+    key: *const u8,
+    key_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> Status {
+    assert_eq!(map, MapType::HttpRequestHeaders);
+    let (key, value) = unsafe { (text(key, key_size), bytes(value, value_size).to_vec()) };
+    host(|host| {
+        host.calls.push(format!("set {key}"));
+        host.headers.retain(|(name, _)| *name != key);
+        host.headers.push((key, value));
+    });
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_remove_header_map_value(map: MapType, key: *const u8, size: usize) -> Status {
+    assert_eq!(map, MapType::HttpRequestHeaders);
+    let key = unsafe { text(key, size) };
+    host(|host| {
+        host.calls.push(format!("remove {key}"));
+        host.headers.retain(|(name, _)| *name != key);
+    });
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_property(
+    path: *const u8,
+    path_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+) -> Status {
+    let path = unsafe { text(path, path_size) };
+    let value = host(|host| {
+        host.calls.push(format!("property {}", path.replace('\0', ".")));
+        let name = path.strip_prefix("request\0headers\0")?;
+        let values: Vec<_> = host.headers.iter().filter(|(given, _)| given == name).map(|(_, v)| &**v).collect();
+        (!values.is_empty()).then(|| values.join(&b','))
+    });
+    unsafe { give(value, data, size) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_set_property(
+    path: *const u8,
+    path_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> Status {
+    let (path, value) = unsafe { (text(path, path_size), text(value, value_size)) };
+    host(|host| {
+        host.calls.push(format!("state {path}"));
+        host.filter_state.insert(path, value);
+    });
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_define_metric(kind: MetricType, name: *const u8, size: usize, id: *mut u32) -> Status {
+    assert!(matches!(kind, MetricType::Counter));
+    let name = unsafe { text(name, size) };
+    host(|host| {
+        host.calls.push(format!("define {name}"));
+        host.counters.push((name, 0));
+        unsafe { *id = host.counters.len() as u32 - 1 };
+    });
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_increment_metric(id: u32, by: i64) -> Status {
+    assert!(by > 0, "Envoy's counters refuse {by}");
+    host(|host| {
+        host.calls.push(format!("increment {id}"));
+        host.counters[id as usize].1 += by as u64;
+    });
+    Status::Ok
+}
+
+/// Functions that the SDK is linked with but that the filter has no business calling.
+macro_rules! never_called {
+    ($($name:ident)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            extern "C" fn $name() -> Status {
+                panic!(concat!("the filter called ", stringify!($name)))
+            }
+        )*
+    };
+}
+
+never_called! {
+    proxy_get_log_level proxy_get_current_time_nanoseconds proxy_set_buffer_bytes proxy_get_header_map_pairs
+    proxy_set_header_map_pairs proxy_add_header_map_value proxy_get_shared_data proxy_set_shared_data
+    proxy_register_shared_queue proxy_resolve_shared_queue proxy_dequeue_shared_queue proxy_enqueue_shared_queue
+    proxy_continue_stream proxy_close_stream proxy_send_local_response proxy_http_call proxy_grpc_call
+    proxy_grpc_stream proxy_grpc_send proxy_grpc_cancel proxy_grpc_close proxy_get_status
+    proxy_set_effective_context proxy_call_foreign_function proxy_done proxy_get_metric proxy_record_metric
+}

@@ -1,0 +1,180 @@
+//! The real adapter against a fake host: what it asks, what it writes, what it counts.
+
+mod fake_host;
+
+use fake_host::{Proxy, host};
+
+/// Half of all users to the canary. By coalmine-v1 and the salt `checkout`, `a` draws bucket 200478 (canary) and
+/// `alice@example.com` 906693 (stable).
+const POLICY: &str = r#"{"version": 1, "revision": 7, "rollouts": [{
+    "name": "checkout", "match": {"hosts": ["checkout"]}, "identity": [{"header": "x-user-id"}, {"cookie": "sid"}],
+    "variants": [{"name": "canary", "weight": 50.0}]}], "observe": {"accessLog": false}}"#;
+const CANARY: &[u8] = b"a";
+const STABLE: &[u8] = b"alice@example.com";
+
+/// A request to the rollout's host, with these headers besides.
+fn to_checkout<'a>(headers: &[(&'a str, &'a [u8])]) -> Vec<(&'a str, &'a [u8])> {
+    let mut all: Vec<(&str, &[u8])> = vec![(":method", b"GET"), (":authority", b"checkout"), (":path", b"/pay?now")];
+    all.extend(headers);
+    all
+}
+
+fn counter(name: &str) -> u64 {
+    host(|host| host.counters.iter().filter(|(given, _)| given == name).map(|(_, value)| value).sum())
+}
+
+#[test]
+fn a_canary_user_gets_the_header_and_a_stable_user_nothing() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    let canary = proxy.request(&to_checkout(&[("x-user-id", CANARY)]));
+    assert_eq!(canary.header("x-coalmine-variant"), ["canary"]);
+    let stable = proxy.request(&to_checkout(&[("x-user-id", STABLE)]));
+    assert_eq!(stable.header("x-coalmine-variant"), [""; 0]);
+}
+
+#[test]
+fn a_stable_request_takes_three_calls_into_the_host() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    let answered = proxy.request(&to_checkout(&[("x-user-id", STABLE)]));
+    assert_eq!(answered.calls, ["get :authority", "get x-user-id", "get x-coalmine-variant"]);
+}
+
+#[test]
+fn a_path_match_adds_one_call() {
+    let policy = POLICY.replace(r#""match": {"#, r#""match": {"paths": [{"exact": "/pay"}, {"prefix": "/cart"}], "#);
+    let mut proxy = Proxy::with_policy(&policy);
+    let answered = proxy.request(&to_checkout(&[("x-user-id", STABLE)]));
+    assert_eq!(answered.calls, ["get :authority", "get :path", "get x-user-id", "get x-coalmine-variant"]);
+}
+
+#[test]
+fn a_canary_request_also_looks_for_a_second_identity_and_writes_once() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    let answered = proxy.request(&to_checkout(&[("x-user-id", CANARY)]));
+    let calls = [
+        "get :authority",
+        "get x-user-id",
+        "property request.headers.x-user-id",
+        "get x-coalmine-variant",
+        "set x-coalmine-variant",
+    ];
+    assert_eq!(answered.calls, calls);
+}
+
+#[test]
+fn what_a_client_forges_is_gone_and_counted_matched_or_not() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    let forged: (&str, &[u8]) = ("x-coalmine-variant", b"canary");
+    let stable = proxy.request(&to_checkout(&[("x-user-id", STABLE), forged, forged]));
+    assert_eq!(stable.header("x-coalmine-variant"), [""; 0]);
+    let canary = proxy.request(&to_checkout(&[("x-user-id", CANARY), forged, forged]));
+    assert_eq!(canary.header("x-coalmine-variant"), ["canary"], "one, not two");
+    let unmatched = proxy.request(&[(":authority", b"elsewhere"), forged]);
+    assert_eq!(unmatched.header("x-coalmine-variant"), [""; 0]);
+    proxy.tick();
+    assert_eq!(counter("rollout=.=checkout;.;coalmine_forged_total"), 2);
+    assert_eq!(counter("rollout=.=none;.;coalmine_forged_total"), 1);
+}
+
+#[test]
+fn an_identity_that_occurs_twice_is_nobody() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    let twice = proxy.request(&to_checkout(&[("x-user-id", CANARY), ("x-user-id", b"other"), ("cookie", b"sid=a")]));
+    assert_eq!(twice.header("x-coalmine-variant"), [""; 0]);
+    let hidden = proxy.request(&to_checkout(&[("x-user-id", b""), ("x-user-id", b"other"), ("cookie", b"sid=a")]));
+    assert_eq!(hidden.header("x-coalmine-variant"), [""; 0], "an empty one in front hides nothing");
+    proxy.tick();
+    let name = "rollout=.=checkout;.;variant=.=stable;.;reason=.=noIdentity;.;coalmine_requests_total";
+    assert_eq!(counter(name), 2);
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_an_identity_like_any_other() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    let answered = proxy.request(&to_checkout(&[("x-user-id", b"\xff\xfe\x00")]));
+    assert_eq!(answered.calls[1], "get x-user-id");
+    proxy.tick();
+    let counted: u64 = host(|host| {
+        host.counters.iter().filter(|(name, _)| name.contains("reason=.=bucket")).map(|(_, value)| value).sum()
+    });
+    assert_eq!(counted, 1);
+}
+
+#[test]
+fn counts_wait_for_the_tick_and_outlive_the_policy() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    assert_eq!(host(|host| host.tick_milliseconds), 500);
+    let name = "rollout=.=checkout;.;variant=.=stable;.;reason=.=bucket;.;coalmine_requests_total";
+    proxy.request(&to_checkout(&[("x-user-id", STABLE)]));
+    assert_eq!(counter(name), 0);
+    assert!(proxy.configure(&POLICY.replace("50.0", "1.0")));
+    proxy.request(&to_checkout(&[("x-user-id", STABLE)]));
+    proxy.tick();
+    assert_eq!(counter(name), 2);
+    proxy.tick();
+    assert_eq!(counter(name), 2);
+    let defined = host(|host| host.counters.iter().filter(|(given, _)| given == name).count());
+    assert_eq!(defined, 1, "a second definition is a second metric in the VM");
+}
+
+#[test]
+fn a_counter_that_never_counted_is_never_defined() {
+    let proxy = Proxy::with_policy(POLICY);
+    proxy.tick();
+    assert_eq!(host(|host| host.counters.len()), 0);
+}
+
+#[test]
+fn a_bad_policy_is_refused_with_every_problem_and_the_old_one_stays() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    let bad = POLICY.replace("50.0", "105").replace("\"enabled\"", "").replace("x-user-id", "authorization");
+    assert!(!proxy.configure(&bad));
+    let log = host(|host| host.log.join("\n"));
+    assert!(log.contains("rollouts[0].variants[0].weight: a weight is 0 to 100 percent, not 105"), "{log}");
+    assert!(log.contains("rollouts[0].identity[0].header: "), "{log}");
+    assert_eq!(counter("coalmine_policy_rejected_total"), 1);
+    let canary = proxy.request(&to_checkout(&[("x-user-id", CANARY)]));
+    assert_eq!(canary.header("x-coalmine-variant"), ["canary"]);
+}
+
+#[test]
+fn a_request_under_way_keeps_the_policy_that_it_began_with() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    let context = proxy.open(&to_checkout(&[("x-user-id", CANARY)]));
+    assert!(proxy.configure(&POLICY.replace("50.0", "0")));
+    assert_eq!(proxy.request_headers(context).header("x-coalmine-variant"), ["canary"]);
+    let next = proxy.request(&to_checkout(&[("x-user-id", CANARY)]));
+    assert_eq!(next.header("x-coalmine-variant"), [""; 0]);
+}
+
+#[test]
+fn no_configuration_is_the_empty_policy() {
+    let mut proxy = Proxy::start();
+    for configuration in ["", "{}"] {
+        assert!(proxy.configure(configuration));
+        let answered = proxy.request(&to_checkout(&[("x-user-id", CANARY)]));
+        assert_eq!(answered.calls, [""; 0]);
+        proxy.tick();
+    }
+    assert_eq!(
+        counter("rollout=.=none;.;variant=.=stable;.;reason=.=noMatch;.;coalmine_requests_total"),
+        2
+    );
+}
+
+#[test]
+fn the_access_log_sees_the_decision_only_when_the_policy_says_so() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    assert!(proxy.request(&to_checkout(&[("x-user-id", CANARY)])).filter_state.is_empty());
+    assert!(proxy.configure(&POLICY.replace("\"accessLog\": false", "\"accessLog\": true")));
+    let shown = |state: &std::collections::BTreeMap<String, String>| {
+        ["rollout", "variant", "reason", "revision"].map(|name| state[&format!("coalmine_{name}")].clone())
+    };
+    let matched = proxy.request(&to_checkout(&[("x-user-id", CANARY)]));
+    assert_eq!(shown(&matched.filter_state), ["checkout", "canary", "bucket", "7"]);
+    let unmatched = proxy.request(&[(":authority", b"elsewhere")]);
+    assert_eq!(shown(&unmatched.filter_state), ["-", "stable", "noMatch", "7"]);
+    assert!(proxy.configure(r#"{"observe": {"accessLog": true}}"#));
+    let unnumbered = proxy.request(&[(":authority", b"elsewhere")]);
+    assert_eq!(shown(&unnumbered.filter_state)[3], "-");
+}

@@ -1,0 +1,122 @@
+//! The built module, as the proxy will load it: what it asks of a host, what it offers, how large it is.
+//!
+//! `COALMINE_FILTER` names it; by default the one that `make filter` builds.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::path::PathBuf;
+
+use wasmparser::{ExternalKind, Parser, Payload};
+
+/// The most bytes that the module may have: every proxy compiles every one of them.
+const BUDGET: usize = 250 * 1024;
+
+/// What the module may be linked with: the functions of ABI 0.2.1, all of which the SDK's traits name, and of WASI
+/// what a Rust program needs to end with a message. No files, no sockets, no clock, no threads.
+const ALLOWED_IMPORTS: [&str; 37] = [
+    "env.proxy_add_header_map_value",
+    "env.proxy_call_foreign_function",
+    "env.proxy_close_stream",
+    "env.proxy_continue_stream",
+    "env.proxy_define_metric",
+    "env.proxy_dequeue_shared_queue",
+    "env.proxy_done",
+    "env.proxy_enqueue_shared_queue",
+    "env.proxy_get_buffer_bytes",
+    "env.proxy_get_current_time_nanoseconds",
+    "env.proxy_get_header_map_pairs",
+    "env.proxy_get_header_map_value",
+    "env.proxy_get_property",
+    "env.proxy_get_shared_data",
+    "env.proxy_get_status",
+    "env.proxy_grpc_call",
+    "env.proxy_grpc_cancel",
+    "env.proxy_grpc_close",
+    "env.proxy_grpc_send",
+    "env.proxy_grpc_stream",
+    "env.proxy_http_call",
+    "env.proxy_increment_metric",
+    "env.proxy_log",
+    "env.proxy_register_shared_queue",
+    "env.proxy_remove_header_map_value",
+    "env.proxy_replace_header_map_value",
+    "env.proxy_resolve_shared_queue",
+    "env.proxy_send_local_response",
+    "env.proxy_set_buffer_bytes",
+    "env.proxy_set_header_map_pairs",
+    "env.proxy_set_property",
+    "env.proxy_set_shared_data",
+    "env.proxy_set_tick_period_milliseconds",
+    "wasi_snapshot_preview1.environ_get",
+    "wasi_snapshot_preview1.environ_sizes_get",
+    "wasi_snapshot_preview1.fd_write",
+    "wasi_snapshot_preview1.proc_exit",
+];
+
+/// The callbacks that a host enters the module by. Each one that exists is entered for every request.
+const EXPORTED_CALLBACKS: [&str; 8] = [
+    "proxy_abi_version_0_2_1",
+    "proxy_on_configure",
+    "proxy_on_context_create",
+    "proxy_on_delete",
+    "proxy_on_memory_allocate",
+    "proxy_on_request_headers",
+    "proxy_on_tick",
+    "proxy_on_vm_start",
+];
+
+fn module() -> Vec<u8> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/target/filter/coalmine.wasm");
+    let path = env::var_os("COALMINE_FILTER").map_or_else(|| PathBuf::from(default), PathBuf::from);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `make filter` builds it", path.display()))
+}
+
+fn payloads(module: &[u8]) -> impl Iterator<Item = Payload<'_>> {
+    Parser::new(0).parse_all(module).map(|payload| payload.expect("valid WebAssembly"))
+}
+
+#[test]
+fn imports_only_what_the_filter_needs() {
+    let module = module();
+    let mut imports = BTreeSet::new();
+    for payload in payloads(&module) {
+        if let Payload::ImportSection(section) = payload {
+            for import in section {
+                let import = import.unwrap();
+                imports.insert(format!("{}.{}", import.module, import.name));
+            }
+        }
+    }
+    assert!(imports.contains("env.proxy_get_header_map_value"), "{imports:?}");
+    let surplus: Vec<_> = imports.iter().filter(|name| !ALLOWED_IMPORTS.contains(&name.as_str())).collect();
+    assert!(surplus.is_empty(), "{surplus:?} are not on the list of imports");
+}
+
+#[test]
+fn exports_only_the_callbacks_that_the_filter_acts_on() {
+    let module = module();
+    let mut functions = BTreeSet::new();
+    for payload in payloads(&module) {
+        if let Payload::ExportSection(section) = payload {
+            let exports = section.into_iter().map(|export| export.unwrap());
+            functions.extend(exports.filter(|export| export.kind == ExternalKind::Func).map(|export| export.name));
+        }
+    }
+    assert!(functions.remove("_initialize"));
+    assert_eq!(functions.into_iter().collect::<Vec<_>>(), EXPORTED_CALLBACKS);
+}
+
+#[test]
+fn stays_within_its_budget() {
+    let size = module().len();
+    assert!(size <= BUDGET, "{size} bytes; the budget is {BUDGET}");
+}
+
+#[test]
+fn carries_no_path_of_the_machine_that_built_it() {
+    let module = module();
+    let home = env::var("HOME").expect("HOME");
+    for path in [&*home, env!("CARGO_MANIFEST_DIR")].map(|path| format!("{path}/")) {
+        assert!(!module.windows(path.len()).any(|window| window == path.as_bytes()), "{path} is in the module");
+    }
+}

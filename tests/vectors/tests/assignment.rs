@@ -1,0 +1,56 @@
+//! From salt and identity to hash, bucket and variant.
+
+use coalmine_core::draw::Draw;
+use coalmine_core::policy::Policy;
+use coalmine_core::request::WrittenRequest;
+use serde::Deserialize;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+#[derive(Deserialize)]
+struct Assignment {
+    coalmine_v1: Vec<CoalmineV1>,
+}
+
+#[derive(Deserialize)]
+struct CoalmineV1 {
+    salt: String,
+    identity: String,
+    /// In hexadecimal.
+    fmix64: String,
+    bucket: u32,
+}
+
+fn vectors() -> Assignment {
+    serde_json::from_str(include_str!("../assignment.json")).unwrap()
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn coalmine_v1_draws_the_bucket_and_the_group() {
+    let vectors = vectors().coalmine_v1;
+    assert_eq!(vectors.len(), 19);
+    for vector in vectors {
+        let lot = Draw::new(&vector.salt).lot(vector.identity.as_bytes());
+        assert_eq!(lot.bucket.number(), vector.bucket, "{}:{}", vector.salt, vector.identity);
+        let m = u64::from_str_radix(&vector.fmix64, 16).unwrap();
+        assert_eq!(u64::from(lot.group.number()), m & 15, "{}:{}", vector.salt, vector.identity);
+    }
+}
+
+/// The canary's weight ends exactly before, and exactly behind, the bucket of each vector.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_whole_policy_document_comes_to_the_variant() {
+    for vector in vectors().coalmine_v1.iter().filter(|vector| !vector.identity.is_empty()) {
+        for (ppm, variant) in [(vector.bucket, "stable"), (vector.bucket + 1, "canary")] {
+            let document = serde_json::json!({"rollouts": [{
+                "name": "checkout",
+                "salt": vector.salt,
+                "identity": [{"header": "x-user-id"}],
+                "variants": [{"name": "canary", "weight": f64::from(ppm) / 10_000.0}],
+            }]});
+            let policy = Policy::from_json(document.to_string().as_bytes()).unwrap();
+            let request = WrittenRequest::new("GET", "checkout", "/").with_header("x-user-id", &vector.identity);
+            let outcome = policy.decide(&request);
+            assert_eq!(outcome.decision.variant_name(), variant, "{}:{} at {ppm}", vector.salt, vector.identity);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `coalmine-trim IN OUT`: takes out of the filter what no host needs to call.
+//!
+//! The SDK exports a callback for everything that Proxy-Wasm knows, and a host enters the VM for each one that
+//! exists: for a request's body, its trailers, its response, its log line. The filter decides on the request headers
+//! alone. What is exported no more is dead, and goes too; so do the names, which only a debugger reads.
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use walrus::ModuleConfig;
+
+/// The callbacks that the filter acts on, and what the host needs to run a module at all.
+const KEPT: [&str; 10] = [
+    "memory",
+    "_initialize",
+    "proxy_abi_version_0_2_1",
+    "proxy_on_memory_allocate",
+    "proxy_on_vm_start",
+    "proxy_on_configure",
+    "proxy_on_tick",
+    "proxy_on_context_create",
+    "proxy_on_request_headers",
+    "proxy_on_delete",
+];
+
+fn main() -> Result<()> {
+    let paths: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
+    let [input, output] = paths.as_slice() else { bail!("usage: coalmine-trim IN OUT") };
+    let config = { let mut config = ModuleConfig::new(); config.generate_name_section(false).generate_producers_section(false); config };
+    let mut module = config.parse_file(input).with_context(|| format!("cannot read {}", input.display()))?;
+    for name in KEPT {
+        if !module.exports.iter().any(|export| export.name == name) {
+            bail!("{} does not export {name}", input.display());
+        }
+    }
+    let dropped: Vec<_> =
+        module.exports.iter().filter(|export| !KEPT.contains(&export.name.as_str())).map(|export| export.id()).collect();
+    for export in dropped {
+        module.exports.delete(export);
+    }
+    walrus::passes::gc::run(&mut module);
+    module.emit_wasm_file(output).with_context(|| format!("cannot write {}", output.display()))
+}
