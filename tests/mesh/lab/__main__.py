@@ -19,12 +19,13 @@ def main(action: str) -> int:
         print(obstacle, file=sys.stderr)
         return 1
     try:
-        if action == "up":
-            if not mesh.up():
+        with mesh.only_one():
+            if action == "down":
+                mesh.down()
+            elif not mesh.up():
                 print("the mesh is up already")
+        if action == "up":
             print(mesh.guide())
-        else:
-            mesh.down()
     except (LabError, subprocess.CalledProcessError, OSError, RuntimeError) as error:
         print(f"mesh: {error}", file=sys.stderr)
         return 1

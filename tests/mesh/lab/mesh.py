@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from . import control_plane, network, processes, registry
 from .paths import ENVOY, KUBECONFIG, PODS, ROOT, STATE, TOOLS
@@ -28,6 +31,18 @@ def missing() -> str | None:
     if absent and not shutil.which("apt-get"):
         return f"the mesh lab needs {', '.join(absent)}, and there is no apt-get here to install them with"
     return None
+
+
+@contextmanager
+def only_one() -> Iterator[None]:
+    """One driver at a time: two would take each other's mesh for their own."""
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    with open(TOOLS / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError("another run is using the mesh lab of this repository") from None
+        yield
 
 
 def install_packages() -> None:

@@ -13,8 +13,9 @@ ROOT = Path(__file__).resolve().parents[3]
 TOOLS = ROOT / ".tools" / "mesh"
 STATE = ROOT / ".mesh"
 ISTIO = ROOT / "istio"
-FILTER = ROOT / "target" / "wasm32-wasip1" / "wasm" / "coalmine_filter.wasm"
-FILTER_CRASH = ROOT / "target" / "crash" / "wasm32-wasip1" / "wasm" / "coalmine_filter.wasm"
+# The Makefile says where it puts the modules.
+FILTER = ROOT / os.environ.get("FILTER", "target/filter/coalmine.wasm")
+FILTER_CRASH = ROOT / os.environ.get("FILTER_CRASH", "target/filter/coalmine-crash.wasm")
 COALMINE = ROOT / "target" / "release" / "coalmine"
 
 ENVOY_VERSION = os.environ.get("ENVOY_VERSION", "1.40.0")

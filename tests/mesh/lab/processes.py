@@ -13,17 +13,19 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from .paths import LOGS, STATE
 
 RECORDS = STATE / "processes"
+T = TypeVar("T")
 
 
 class LabError(Exception):
     """Something in the lab did not do what it should; the message is for the person who runs it."""
 
 
-def wait_until(what: str, condition: Callable[[], object], seconds: float = 30, every: float = 0.05) -> object:
+def wait_until(what: str, condition: Callable[[], T | None], seconds: float = 30, every: float = 0.05) -> T:
     """Return the condition's first true value. Exceptions about connections count as "not yet"."""
     deadline = time.monotonic() + seconds
     last: Exception | None = None

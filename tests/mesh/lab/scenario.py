@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import yaml
 from . import kube, users
 from .client import Door
 from .kube import Object
-from .paths import REGISTRY, ROOT, STATE
+from .paths import REGISTRY, ROOT
 from .processes import log_tail, wait_until
 
 PLUGINS = ("TrafficExtension", "WasmPlugin")
@@ -97,8 +98,14 @@ class Scenario:
         kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(wanted))
 
     def restore(self) -> None:
-        """Everything as it was at first, and ready."""
+        """Everything as it was at first, and ready.
+
+        The policy is sent under a new revision: a proxy that lost its filter takes it up only when the plugin changes.
+        """
+        revision = self.policy["revision"]
         self.documents = copy.deepcopy(self.original)
+        for plugin in self.plugins():
+            plugin["pluginConfig"]["revision"] = revision + 1
         self.apply()
         self.await_ready()
 
@@ -169,7 +176,6 @@ def sample(expected: Mapping[str, str], of_each: int = 15) -> dict[str, str]:
 
 def metrics(pod: Object) -> dict[str, float]:
     """What a proxy shows to Prometheus: the text of each sample, and its value."""
-    import urllib.request
     with urllib.request.urlopen(f"http://{pod['status']['podIP']}:15090/stats/prometheus", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     return {name: float(value) for name, _, value in
@@ -179,8 +185,3 @@ def metrics(pod: Object) -> dict[str, float]:
 def config_dump(door: Door) -> dict[str, Any]:
     """Envoy's own account of its configuration, for a proxy in whose pod a door stands."""
     return json.loads(Door(door.name, door.pod, ("127.0.0.1", 15000), "localhost").ask(None, "/config_dump").body)
-
-
-def state_directory() -> Path:
-    """Where scenarios may leave files for the time of a test."""
-    return STATE
