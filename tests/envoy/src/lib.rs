@@ -23,7 +23,13 @@ pub fn user(index: usize) -> String {
         0 => format!("user-{index:06}"),
         1 => format!("{}", 1_000_000 + index),
         2 => format!("u{index}@shop.example"),
-        _ => format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{index:012x}", spread >> 32, spread & 0xffff, index & 0xfff, 7),
+        _ => format!(
+            "{:08x}-{:04x}-4{:03x}-8{:03x}-{index:012x}",
+            spread >> 32,
+            spread & 0xffff,
+            index & 0xfff,
+            7
+        ),
     }
 }
 
@@ -58,4 +64,11 @@ pub fn expected(policy: &Policy, host: &str, user: &str) -> Result<&'static str>
 /// One of the two names that an upstream server answers with.
 fn known(variant: &str) -> Result<&'static str> {
     ["stable", "canary"].into_iter().find(|name| *name == variant).context("no upstream server of that name")
+}
+
+/// The first user of the list who gets this variant at this host.
+pub fn somebody(policy: &Policy, host: &str, variant: &str) -> Result<String> {
+    let user =
+        (0..100_000).map(user).find(|user| expected(policy, host, user).is_ok_and(|found| found == variant));
+    user.with_context(|| format!("nobody at {host} gets {variant}"))
 }

@@ -1,5 +1,10 @@
 //! A ramp under constant load: new policies come into force on open connections, and only those move who must.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed expectation is how a test fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed expectation is how a test fails"
+)]
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -49,7 +54,13 @@ async fn run() -> (Vec<Seen>, Vec<SystemTime>) {
     }
     let visits = load.stop().await.unwrap();
     let failed: Vec<&Visit> = visits.iter().filter(|visit| visit.failure.is_some()).collect();
-    assert!(failed.is_empty(), "{} of {} requests failed, such as {:?}", failed.len(), visits.len(), failed[0]);
+    assert!(
+        failed.is_empty(),
+        "{} of {} requests failed, such as {:?}",
+        failed.len(),
+        visits.len(),
+        failed[0]
+    );
 
     let entries = lab.logged_requests(visits.len()).await.unwrap();
     assert_eq!(entries.len(), visits.len(), "as many requests are logged as were sent");
@@ -77,7 +88,12 @@ fn everybody_follows_soon(seen: &[Seen], renamed: &[SystemTime]) {
     for (step, renamed) in renamed.iter().enumerate().skip(1) {
         let first = seen.iter().filter(|seen| seen.step == step).map(|seen| seen.entry.start).min().unwrap();
         let delay = first.duration_since(*renamed).unwrap_or_default();
-        println!("revision {} ({} %): first logged {} ms after the rename", step + 1, RAMP[step], delay.as_millis());
+        println!(
+            "revision {} ({} %): first logged {} ms after the rename",
+            step + 1,
+            RAMP[step],
+            delay.as_millis()
+        );
         assert!(delay <= SOON, "revision {} came {delay:?} after its rename", step + 1);
         let late = seen.iter().find(|seen| seen.entry.start > *renamed + SOON && seen.step < step);
         if let Some(late) = late {
@@ -126,7 +142,11 @@ fn nobody_moves_but_those_who_must(seen: &[Seen], steps: &[Policy]) {
             let [before, after] = [step - 1, step].map(|step| variants[step][index].unwrap());
             let rising = RAMP[step] > RAMP[step - 1];
             let allowed = if rising { ("stable", "canary") } else { ("canary", "stable") };
-            assert!(before == after || (before, after) == allowed, "{} went from {before} to {after}", user(index));
+            assert!(
+                before == after || (before, after) == allowed,
+                "{} went from {before} to {after}",
+                user(index)
+            );
             moved += usize::from(before != after);
             let [was, is] = [step - 1, step].map(|step| expected(&steps[step], HOST, &user(index)).unwrap());
             must += usize::from(was != is);

@@ -30,7 +30,8 @@ async fn variants(lab: &Lab, weight: f64, users: usize) -> Vec<&'static str> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shares_are_exact_and_every_user_keeps_one_variant() {
     let users = tools::users(USERS).unwrap();
-    let rollouts = WEIGHTS.map(|weight| rollout(&format!("split-{weight}").replace('.', "-"), &host(weight), weight));
+    let rollouts =
+        WEIGHTS.map(|weight| rollout(&format!("split-{weight}").replace('.', "-"), &host(weight), weight));
     let policy = json!({"version": 1, "revision": 1, "rollouts": rollouts}).to_string();
     let preview = compile(&policy).unwrap();
     let mut lab = Lab::builder().unwrap().without_access_log().workers(1).start(&policy).await.unwrap();
@@ -41,7 +42,10 @@ async fn shares_are_exact_and_every_user_keeps_one_variant() {
         let canary = variants.iter().filter(|variant| **variant == "canary").count() as u64;
         let (low, high) = Binomial { users: users as u64, weight }.interval(CONFIDENCE).unwrap();
         println!("weight {weight} %: {canary} of {users} users, expected {low}..={high}");
-        assert!((low..=high).contains(&canary), "at {weight} %: {canary} of {users} users, not {low}..={high}");
+        assert!(
+            (low..=high).contains(&canary),
+            "at {weight} %: {canary} of {users} users, not {low}..={high}"
+        );
         for (index, variant) in variants.iter().enumerate() {
             let user = user(index);
             assert_eq!(*variant, expected(&preview, &host(weight), &user).unwrap(), "{user} at {weight} %");

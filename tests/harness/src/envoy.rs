@@ -131,19 +131,15 @@ impl Envoy {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Waits until a line of the log has all of these in it.
-    pub async fn logged(&self, parts: &[&str]) -> Result<String> {
+    /// Waits until a line of the log, behind its first `since` bytes, has all of these in it.
+    pub async fn logged(&self, since: usize, parts: &[&str]) -> Result<String> {
         let what = format!("a line of Envoy's log with {parts:?}");
         let found = wait::until(&what, || async {
             let log = self.log().ok()?;
-            log.lines().find(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned)
+            let fits = |line: &&str| parts.iter().all(|part| line.contains(part));
+            log.get(since..)?.lines().find(fits).map(str::to_owned)
         });
         found.await.with_context(|| format!("the log ends with\n{}", self.log_tail()))
-    }
-
-    /// Whether the process still runs.
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.process.try_wait(), Ok(None))
     }
 
     fn log_tail(&self) -> String {

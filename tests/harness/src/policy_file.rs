@@ -25,10 +25,16 @@ impl PolicyFile {
         let shipped = crate::tools::root().join("envoy/coalmine.yaml");
         let text = std::fs::read_to_string(&shipped)
             .with_context(|| format!("cannot read {}", shipped.display()))?;
-        let (head, _) = text.split_once(VALUE).context("coalmine.yaml has no `value: |` before its policy")?;
+        let (head, _) =
+            text.split_once(VALUE).context("coalmine.yaml has no `value: |` before its policy")?;
         ensure!(head.matches(MODULE).count() == 1, "`{MODULE}` does not occur once in coalmine.yaml");
         let head = head.replacen(MODULE, &module.display().to_string(), 1);
         Ok(Self { path: folder.join("coalmine.yaml"), head })
+    }
+
+    /// The policy in the file that is shipped.
+    pub fn shipped_policy() -> Result<String> {
+        Ok(shipped()?.1)
     }
 
     /// Where the file is.
@@ -58,4 +64,13 @@ impl PolicyFile {
         std::fs::rename(&next, &self.path).with_context(|| format!("cannot rename {}", next.display()))?;
         Ok(now)
     }
+}
+
+/// The shipped file: its text up to the policy, and the policy.
+fn shipped() -> Result<(String, String)> {
+    let path = crate::tools::root().join("envoy/coalmine.yaml");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (head, policy) =
+        text.split_once(VALUE).context("coalmine.yaml has no `value: |` before its policy")?;
+    Ok((head.to_owned(), policy.to_owned()))
 }
