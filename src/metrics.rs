@@ -108,7 +108,8 @@ impl Counter {
 impl Counters {
     pub(crate) fn new(policy: &Policy) -> Self {
         let none = RolloutCounters::new(1);
-        let rollouts = policy.rollouts().iter().map(|rollout| RolloutCounters::new(rollout.variants().count()));
+        let rollouts =
+            policy.rollouts().iter().map(|rollout| RolloutCounters::new(rollout.variants().count()));
         Self { rollouts: std::iter::once(none).chain(rollouts).collect() }
     }
 

@@ -1,6 +1,7 @@
 //! The built module, as the proxy will load it: what it asks of a host, what it offers, how large it is.
 //!
 //! `COALMINE_FILTER` names it; by default the one that `make filter` builds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::env;
@@ -68,7 +69,8 @@ const EXPORTED_CALLBACKS: [&str; 8] = [
 fn module() -> Vec<u8> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/target/filter/coalmine.wasm");
     let path = env::var_os("COALMINE_FILTER").map_or_else(|| PathBuf::from(default), PathBuf::from);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `make filter` builds it", path.display()))
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; `make filter` builds it", path.display()))
 }
 
 fn payloads(module: &[u8]) -> impl Iterator<Item = Payload<'_>> {
@@ -99,7 +101,8 @@ fn exports_only_the_callbacks_that_the_filter_acts_on() {
     for payload in payloads(&module) {
         if let Payload::ExportSection(section) = payload {
             let exports = section.into_iter().map(|export| export.unwrap());
-            functions.extend(exports.filter(|export| export.kind == ExternalKind::Func).map(|export| export.name));
+            functions
+                .extend(exports.filter(|export| export.kind == ExternalKind::Func).map(|export| export.name));
         }
     }
     assert!(functions.remove("_initialize"));
@@ -117,6 +120,9 @@ fn carries_no_path_of_the_machine_that_built_it() {
     let module = module();
     let home = env::var("HOME").expect("HOME");
     for path in [&*home, env!("CARGO_MANIFEST_DIR")].map(|path| format!("{path}/")) {
-        assert!(!module.windows(path.len()).any(|window| window == path.as_bytes()), "{path} is in the module");
+        assert!(
+            !module.windows(path.len()).any(|window| window == path.as_bytes()),
+            "{path} is in the module"
+        );
     }
 }

@@ -246,7 +246,8 @@ unsafe extern "C" fn proxy_get_property(
     let value = host(|host| {
         host.calls.push(format!("property {}", path.replace('\0', ".")));
         let name = path.strip_prefix("request\0headers\0")?;
-        let values: Vec<_> = host.headers.iter().filter(|(given, _)| given == name).map(|(_, v)| &**v).collect();
+        let values: Vec<_> =
+            host.headers.iter().filter(|(given, _)| given == name).map(|(_, v)| &**v).collect();
         (!values.is_empty()).then(|| values.join(&b','))
     });
     unsafe { give(value, data, size) }
@@ -268,7 +269,12 @@ unsafe extern "C" fn proxy_set_property(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn proxy_define_metric(kind: MetricType, name: *const u8, size: usize, id: *mut u32) -> Status {
+unsafe extern "C" fn proxy_define_metric(
+    kind: MetricType,
+    name: *const u8,
+    size: usize,
+    id: *mut u32,
+) -> Status {
     assert!(matches!(kind, MetricType::Counter));
     let name = unsafe { text(name, size) };
     host(|host| {

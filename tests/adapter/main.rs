@@ -1,4 +1,5 @@
 //! The real adapter against a fake host: what it asks, what it writes, what it counts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod fake_host;
 
@@ -14,7 +15,8 @@ const STABLE: &[u8] = b"alice@example.com";
 
 /// A request to the rollout's host, with these headers besides.
 fn to_checkout<'a>(headers: &[(&'a str, &'a [u8])]) -> Vec<(&'a str, &'a [u8])> {
-    let mut all: Vec<(&str, &[u8])> = vec![(":method", b"GET"), (":authority", b"checkout"), (":path", b"/pay?now")];
+    let mut all: Vec<(&str, &[u8])> =
+        vec![(":method", b"GET"), (":authority", b"checkout"), (":path", b"/pay?now")];
     all.extend(headers);
     all
 }
@@ -41,7 +43,8 @@ fn a_stable_request_takes_three_calls_into_the_host() {
 
 #[test]
 fn a_path_match_adds_one_call() {
-    let policy = POLICY.replace(r#""match": {"#, r#""match": {"paths": [{"exact": "/pay"}, {"prefix": "/cart"}], "#);
+    let policy =
+        POLICY.replace(r#""match": {"#, r#""match": {"paths": [{"exact": "/pay"}, {"prefix": "/cart"}], "#);
     let mut proxy = Proxy::with_policy(&policy);
     let answered = proxy.request(&to_checkout(&[("x-user-id", STABLE)]));
     assert_eq!(answered.calls, ["get :authority", "get :path", "get x-user-id", "get x-coalmine-variant"]);
@@ -79,9 +82,11 @@ fn what_a_client_forges_is_gone_and_counted_matched_or_not() {
 #[test]
 fn an_identity_that_occurs_twice_is_nobody() {
     let mut proxy = Proxy::with_policy(POLICY);
-    let twice = proxy.request(&to_checkout(&[("x-user-id", CANARY), ("x-user-id", b"other"), ("cookie", b"sid=a")]));
+    let twice =
+        proxy.request(&to_checkout(&[("x-user-id", CANARY), ("x-user-id", b"other"), ("cookie", b"sid=a")]));
     assert_eq!(twice.header("x-coalmine-variant"), [""; 0]);
-    let hidden = proxy.request(&to_checkout(&[("x-user-id", b""), ("x-user-id", b"other"), ("cookie", b"sid=a")]));
+    let hidden =
+        proxy.request(&to_checkout(&[("x-user-id", b""), ("x-user-id", b"other"), ("cookie", b"sid=a")]));
     assert_eq!(hidden.header("x-coalmine-variant"), [""; 0], "an empty one in front hides nothing");
     proxy.tick();
     let name = "rollout=.=checkout;.;variant=.=stable;.;reason=.=noIdentity;.;coalmine_requests_total";
@@ -95,7 +100,11 @@ fn bytes_that_are_not_utf_8_are_an_identity_like_any_other() {
     assert_eq!(answered.calls[1], "get x-user-id");
     proxy.tick();
     let counted: u64 = host(|host| {
-        host.counters.iter().filter(|(name, _)| name.contains("reason=.=bucket")).map(|(_, value)| value).sum()
+        host.counters
+            .iter()
+            .filter(|(name, _)| name.contains("reason=.=bucket"))
+            .map(|(_, value)| value)
+            .sum()
     });
     assert_eq!(counted, 1);
 }
@@ -156,10 +165,7 @@ fn no_configuration_is_the_empty_policy() {
         assert_eq!(answered.calls, [""; 0]);
         proxy.tick();
     }
-    assert_eq!(
-        counter("rollout=.=none;.;variant=.=stable;.;reason=.=noMatch;.;coalmine_requests_total"),
-        2
-    );
+    assert_eq!(counter("rollout=.=none;.;variant=.=stable;.;reason=.=noMatch;.;coalmine_requests_total"), 2);
 }
 
 #[test]

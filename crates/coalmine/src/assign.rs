@@ -37,7 +37,8 @@ enum Format {
 impl Assign {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let text = std::fs::read(&self.policy).map_err(Failure::read(&self.policy))?;
-        let policy = Policy::from_json(&text).map_err(|problems| Failure::Policy(self.policy.clone(), problems))?;
+        let policy =
+            Policy::from_json(&text).map_err(|problems| Failure::Policy(self.policy.clone(), problems))?;
         let rollout = self.rollout(&policy)?;
         let users: Box<dyn BufRead> = match self.users.to_str() {
             Some("-") => Box::new(io::stdin().lock()),
@@ -54,7 +55,11 @@ impl Assign {
         let names = || rollouts.iter().map(Rollout::name).collect::<Vec<_>>().join(", ");
         match (&self.rollout, rollouts) {
             (Some(name), _) => rollouts.iter().find(|rollout| rollout.name() == name).ok_or_else(|| {
-                Failure::Usage(format!("{} has no rollout {name:?}; it has: {}", self.policy.display(), names()))
+                Failure::Usage(format!(
+                    "{} has no rollout {name:?}; it has: {}",
+                    self.policy.display(),
+                    names()
+                ))
             }),
             (None, [only]) => Ok(only),
             (None, []) => Err(Failure::Usage(format!("{} has no rollouts", self.policy.display()))),
@@ -79,8 +84,12 @@ impl Assign {
             let user = line.strip_suffix(b"\n").unwrap_or(&line);
             let decision = rollout.assign(Some(user));
             let bucket = decision.lot.map(|lot| lot.bucket.to_string()).unwrap_or_default();
-            let record: [&[u8]; 4] =
-                [user, decision.variant_name().as_bytes(), bucket.as_bytes(), decision.reason.as_str().as_bytes()];
+            let record: [&[u8]; 4] = [
+                user,
+                decision.variant_name().as_bytes(),
+                bucket.as_bytes(),
+                decision.reason.as_str().as_bytes(),
+            ];
             written(output.write_record(record))?;
         }
         output.flush().map_err(Failure::Write)

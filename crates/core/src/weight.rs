@@ -83,9 +83,15 @@ mod tests {
 
     #[test]
     fn percent_is_exact_to_four_decimals() {
-        for (percent, ppm) in
-            [(0.0, 0), (0.0001, 1), (0.01, 100), (5.0, 50_000), (33.3333, 333_333), (99.99, 999_900), (100.0, 1_000_000)]
-        {
+        for (percent, ppm) in [
+            (0.0, 0),
+            (0.0001, 1),
+            (0.01, 100),
+            (5.0, 50_000),
+            (33.3333, 333_333),
+            (99.99, 999_900),
+            (100.0, 1_000_000),
+        ] {
             assert_eq!(Weight::try_from_percent(percent).map(Weight::ppm), Ok(ppm), "{percent}");
         }
     }

@@ -1,4 +1,5 @@
 //! From salt and identity to hash, bucket and variant.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use coalmine_core::draw::Draw;
 use coalmine_core::policy::Policy;
@@ -48,9 +49,16 @@ fn a_whole_policy_document_comes_to_the_variant() {
                 "variants": [{"name": "canary", "weight": f64::from(ppm) / 10_000.0}],
             }]});
             let policy = Policy::from_json(document.to_string().as_bytes()).unwrap();
-            let request = WrittenRequest::new("GET", "checkout", "/").with_header("x-user-id", &vector.identity);
+            let request =
+                WrittenRequest::new("GET", "checkout", "/").with_header("x-user-id", &vector.identity);
             let outcome = policy.decide(&request);
-            assert_eq!(outcome.decision.variant_name(), variant, "{}:{} at {ppm}", vector.salt, vector.identity);
+            assert_eq!(
+                outcome.decision.variant_name(),
+                variant,
+                "{}:{} at {ppm}",
+                vector.salt,
+                vector.identity
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
 //! From weights to ranges.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use coalmine_core::policy::Policy;
 use serde::Deserialize;
@@ -23,8 +24,11 @@ fn one_or_two_weights_make_the_two_ended_table() {
     assert_eq!(movement.two_ended.len(), 8);
     for vector in movement.two_ended {
         let percent = |name| f64::from(vector.weights_ppm[name]) / 10_000.0;
-        let variants: Vec<Value> =
-            vector.order.iter().map(|name| serde_json::json!({"name": name, "weight": percent(name)})).collect();
+        let variants: Vec<Value> = vector
+            .order
+            .iter()
+            .map(|name| serde_json::json!({"name": name, "weight": percent(name)}))
+            .collect();
         let document = serde_json::json!({"rollouts": [
             {"name": "checkout", "identity": [{"cookie": "sid"}], "variants": variants},
         ]});

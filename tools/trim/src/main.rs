@@ -27,15 +27,23 @@ const KEPT: [&str; 10] = [
 fn main() -> Result<()> {
     let paths: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
     let [input, output] = paths.as_slice() else { bail!("usage: coalmine-trim IN OUT") };
-    let config = { let mut config = ModuleConfig::new(); config.generate_name_section(false).generate_producers_section(false); config };
+    let config = {
+        let mut config = ModuleConfig::new();
+        config.generate_name_section(false).generate_producers_section(false);
+        config
+    };
     let mut module = config.parse_file(input).with_context(|| format!("cannot read {}", input.display()))?;
     for name in KEPT {
         if !module.exports.iter().any(|export| export.name == name) {
             bail!("{} does not export {name}", input.display());
         }
     }
-    let dropped: Vec<_> =
-        module.exports.iter().filter(|export| !KEPT.contains(&export.name.as_str())).map(|export| export.id()).collect();
+    let dropped: Vec<_> = module
+        .exports
+        .iter()
+        .filter(|export| !KEPT.contains(&export.name.as_str()))
+        .map(|export| export.id())
+        .collect();
     for export in dropped {
         module.exports.delete(export);
     }

@@ -78,7 +78,10 @@ impl<'d> Cursor<'d> {
         match &self.node.value {
             Value::String(text) => Some(text),
             Value::Number(found) => {
-                self.problem(format!("must be a string, not the number {}: put it in quotes", number(*found)));
+                self.problem(format!(
+                    "must be a string, not the number {}: put it in quotes",
+                    number(*found)
+                ));
                 None
             }
             _ => {
@@ -104,7 +107,10 @@ impl<'d> Cursor<'d> {
             && text.bytes().any(|byte| byte.is_ascii_digit())
             && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
         {
-            self.problem(format!("must be a number, not the string {}: write it without quotes", quoted(text)));
+            self.problem(format!(
+                "must be a number, not the string {}: write it without quotes",
+                quoted(text)
+            ));
         } else {
             self.wrong_kind("a number");
         }
@@ -173,7 +179,10 @@ impl<'d> Cursor<'d> {
             let message = if known.unsupported.contains(&name) {
                 unsupported(name)
             } else {
-                format!("unknown field; {}", hint(name, known.fields.iter().chain(known.unsupported).copied()))
+                format!(
+                    "unknown field; {}",
+                    hint(name, known.fields.iter().chain(known.unsupported).copied())
+                )
             };
             field.cursor.problem_at(&field.cursor.place, field.mark, message);
         }
@@ -229,5 +238,4 @@ impl<'d> Fields<'d> {
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
-
 }

@@ -20,7 +20,8 @@ impl Node {
             ))
             .into());
         }
-        serde_json::from_slice(text).map_err(|error| Problem::of_document(format!("not valid JSON: {error}")).into())
+        serde_json::from_slice(text)
+            .map_err(|error| Problem::of_document(format!("not valid JSON: {error}")).into())
     }
 }
 

@@ -12,8 +12,8 @@ mod suggest;
 
 pub(crate) use cursor::{Cursor, Fields, Known};
 pub(crate) use place::Place;
-pub(crate) use problem::{number, quoted};
 pub use problem::{Problem, Problems};
+pub(crate) use problem::{number, quoted};
 
 /// The most bytes that a document may have.
 pub const MAX_BYTES: usize = 1 << 20;

@@ -50,7 +50,8 @@ impl fmt::Display for Place<'_> {
 
 /// Whether a name can stand in a place as it is. Any text may be a key, and a place is printed in logs.
 fn is_plain(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 #[cfg(test)]

@@ -2,13 +2,12 @@
 
 use super::names;
 use super::reading::Reading;
+use super::route::HeaderNames;
 use crate::Request;
 use crate::document::{Cursor, Known};
 
-const SOURCE: Known = Known {
-    fields: &["header", "cookie"],
-    unsupported: &["jwtClaim", "queryParameter", "peer", "sourceIp"],
-};
+const SOURCE: Known =
+    Known { fields: &["header", "cookie"], unsupported: &["jwtClaim", "queryParameter", "peer", "sourceIp"] };
 /// Headers that carry credentials or have a source of their own.
 const NO_IDENTITY: [&str; 2] = ["authorization", "cookie"];
 
@@ -33,15 +32,18 @@ pub(super) struct Identity {
 // === impl Source ===
 
 impl Source {
-    pub(super) fn read(cursor: &Cursor<'_>) -> Option<Self> {
+    pub(super) fn read(cursor: &Cursor<'_>, names: &mut HeaderNames<'_>) -> Option<Self> {
         let fields = cursor.map(&SOURCE)?;
         match (fields.get("header"), fields.get("cookie")) {
             (Some(header), None) => {
                 let name = names::header(&header)?;
                 if NO_IDENTITY.contains(&&*name) {
-                    header.problem(format!("\"{name}\" is no identity: use a header that names the user, or a cookie"));
+                    header.problem(format!(
+                        "\"{name}\" is no identity: use a header that names the user, or a cookie"
+                    ));
                     return None;
                 }
+                names.add_read(&name);
                 Some(Self::Header(name))
             }
             (None, Some(cookie)) => Some(Self::Cookie(names::cookie(&cookie)?)),
@@ -77,9 +79,15 @@ impl Identity {
     }
 
     /// Whether a header on the way to this identity, or the one that holds it, is repeated: somebody is guessing.
-    pub(super) fn is_ambiguous<'p>(&self, sources: &'p [Source], request: &Reading<'p, '_, impl Request>) -> bool {
+    pub(super) fn is_ambiguous<'p>(
+        &self,
+        sources: &'p [Source],
+        request: &Reading<'p, '_, impl Request>,
+    ) -> bool {
         sources.iter().take(self.source + 1).any(|source| match source {
-            Source::Header(name) => request.header(name, |value| value.is_some()) && request.is_repeated(name),
+            Source::Header(name) => {
+                request.header(name, |value| value.is_some()) && request.is_repeated(name)
+            }
             Source::Cookie(_) => false,
         })
     }

@@ -1,8 +1,8 @@
 //! Whether a request is one of those that a rollout speaks of, its host aside.
 
 use super::hosts::HostPattern;
-use super::names;
 use super::reading::Reading;
+use super::route::HeaderNames;
 use crate::Request;
 use crate::document::{Cursor, Known, quoted};
 
@@ -42,9 +42,9 @@ enum HeaderCondition {
 // === impl Match ===
 
 impl Match {
-    pub(super) fn read(cursor: &Cursor<'_>) -> Option<Self> {
+    pub(super) fn read(cursor: &Cursor<'_>, names: &mut HeaderNames<'_>) -> Option<Self> {
         let fields = cursor.map(&MATCH)?;
-        fn items<'d, T>(list: Option<Cursor<'d>>, read: impl Fn(&Cursor<'d>) -> Option<T>) -> Vec<T> {
+        fn items<'d, T>(list: Option<Cursor<'d>>, read: impl FnMut(&Cursor<'d>) -> Option<T>) -> Vec<T> {
             let list = list.and_then(|list| list.filled_list("leave it out to match everything"));
             list.unwrap_or_default().iter().filter_map(read).collect()
         }
@@ -55,7 +55,7 @@ impl Match {
             hosts: items(fields.get("hosts"), HostPattern::read),
             paths: items(fields.get("paths"), read_path),
             methods: items(fields.get("methods"), read_method),
-            headers: items(fields.get("headers"), HeaderMatch::read),
+            headers: items(fields.get("headers"), |header| HeaderMatch::read(header, names)),
         })
     }
 
@@ -96,7 +96,7 @@ fn path_text(cursor: &Cursor<'_>) -> Option<Box<str>> {
 
 fn read_method(cursor: &Cursor<'_>) -> Option<Box<str>> {
     let text = cursor.string()?;
-    if !names::is_token(text) || text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+    if !super::names::is_token(text) || text.bytes().any(|byte| byte.is_ascii_lowercase()) {
         cursor.problem(format!("{} is no method: methods are in upper case, as GET", quoted(text)));
         return None;
     }
@@ -117,9 +117,13 @@ impl Text {
 // === impl HeaderMatch ===
 
 impl HeaderMatch {
-    fn read(cursor: &Cursor<'_>) -> Option<Self> {
+    fn read(cursor: &Cursor<'_>, names: &mut HeaderNames<'_>) -> Option<Self> {
         let fields = cursor.map(&HEADER)?;
-        let name = fields.required("name", "the header to look at").and_then(|name| names::header(&name));
+        let name =
+            fields.required("name", "the header to look at").and_then(|name| super::names::header(&name));
+        if let Some(name) = &name {
+            names.add_read(name);
+        }
         let condition = match (fields.get("exact"), fields.get("prefix"), fields.get("present")) {
             (Some(exact), None, None) => HeaderCondition::Value(Text::Exact(exact.string()?.into())),
             (None, Some(prefix), None) => {

@@ -18,7 +18,7 @@ pub use route::Route;
 
 use crate::document::{Cursor, Known, Node, Problems};
 use hosts::HostIndex;
-use route::OwnHeaders;
+use route::HeaderNames;
 
 const POLICY: Known =
     Known { fields: &["version", "revision", "rollouts", "observe"], unsupported: &["source", "policy"] };
@@ -84,35 +84,26 @@ impl Policy {
             && let Some(given) = version.integer(1..=MAX_REVISION)
             && given > VERSION
         {
-            version.problem(format!("{given} is newer than this version of Coalmine reads ({VERSION}): upgrade the filters first"));
+            version.problem(format!(
+                "{given} is newer than this version of Coalmine reads ({VERSION}): upgrade the filters first"
+            ));
         }
         let revision = fields.get("revision").and_then(|revision| revision.integer(1..=MAX_REVISION));
         let mut taken = Vec::new();
-        let mut own = OwnHeaders::default();
+        let mut names = HeaderNames::default();
         let items = fields.get("rollouts").and_then(|rollouts| rollouts.list()).unwrap_or_default();
         let rollouts: Vec<Rollout> = items
             .iter()
             .enumerate()
-            .filter_map(|(index, item)| Rollout::read(index, item, &mut taken, &mut own))
+            .filter_map(|(index, item)| Rollout::read(index, item, &mut taken, &mut names))
             .collect();
-        let access_log = fields.get("observe").and_then(|observe| {
-            observe.map(&OBSERVE)?.get("accessLog")?.boolean()
-        });
-        let read_elsewhere: Vec<&str> = rollouts.iter().flat_map(headers_read).collect();
-        let own_headers = own.finish(&read_elsewhere);
+        let access_log =
+            fields.get("observe").and_then(|observe| observe.map(&OBSERVE)?.get("accessLog")?.boolean());
+        let own_headers = names.finish();
         let mut hosts = HostIndex::default();
         for rollout in &rollouts {
             hosts.add(rollout.index, &rollout.matching.hosts);
         }
         Some(Self { revision, rollouts, hosts, own_headers, access_log: access_log.unwrap_or(false) })
     }
-}
-
-/// The headers that a rollout takes identities and conditions from.
-fn headers_read(rollout: &Rollout) -> impl Iterator<Item = &str> {
-    let identities = rollout.sources.iter().filter_map(|source| match source {
-        Source::Header(name) => Some(&**name),
-        Source::Cookie(_) => None,
-    });
-    identities.chain(rollout.matching.headers.iter().map(|header| &*header.name))
 }

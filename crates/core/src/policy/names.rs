@@ -32,7 +32,10 @@ pub(super) fn header(cursor: &Cursor<'_>) -> Option<Box<str>> {
         return None;
     }
     if !is_token(text) || text.len() > 256 {
-        cursor.problem(format!("{} is no header name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~", quoted(text)));
+        cursor.problem(format!(
+            "{} is no header name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~",
+            quoted(text)
+        ));
         return None;
     }
     Some(text.to_ascii_lowercase().into())
@@ -44,7 +47,10 @@ pub(super) fn cookie(cursor: &Cursor<'_>) -> Option<Box<str>> {
     if is_token(text) && text.len() <= 256 {
         return Some(text.into());
     }
-    cursor.problem(format!("{} is no cookie name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~", quoted(text)));
+    cursor.problem(format!(
+        "{} is no cookie name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~",
+        quoted(text)
+    ));
     None
 }
 

@@ -2,8 +2,8 @@
 
 use super::identity::Source;
 use super::matching::Match;
-use super::names;
-use super::route::{OwnHeaders, Route};
+use super::names::{label, salt};
+use super::route::{HeaderNames, Route};
 use super::variants::Variants;
 use crate::document::{Cursor, Fields, Known, quoted};
 use crate::draw::Draw;
@@ -11,7 +11,15 @@ use crate::ranges::{Ranges, Variant};
 
 const ROLLOUT: Known = Known {
     fields: &[
-        "name", "enabled", "match", "identity", "onMissingIdentity", "salt", "algorithm", "variants", "route",
+        "name",
+        "enabled",
+        "match",
+        "identity",
+        "onMissingIdentity",
+        "salt",
+        "algorithm",
+        "variants",
+        "route",
     ],
     unsupported: &["cookie", "key", "ranges", "ramp", "pins", "override", "response"],
 };
@@ -104,23 +112,25 @@ impl Rollout {
         index: usize,
         cursor: &Cursor<'d>,
         taken: &mut Vec<&'d str>,
-        own: &mut OwnHeaders<'d>,
+        names: &mut HeaderNames<'d>,
     ) -> Option<Self> {
         let fields = cursor.map(&ROLLOUT)?;
         let name = read_name(&fields, taken);
         let enabled = fields.get("enabled").map_or(Some(true), |enabled| enabled.boolean());
-        let matching = fields.get("match").map_or_else(|| Some(Match::default()), |matching| Match::read(&matching));
-        let sources = read_sources(&fields);
+        let matching = fields
+            .get("match")
+            .map_or_else(|| Some(Match::default()), |matching| Match::read(&matching, names));
+        let sources = read_sources(&fields, names);
         let on_missing = fields.get("onMissingIdentity").map_or(Some(OnMissingIdentity::Stable), |word| {
             word.word(&[("stable", OnMissingIdentity::Stable)], &["issueCookie"])
         });
-        let salt = fields.get("salt").map_or(name, |salt| names::salt(&salt));
+        let salt = fields.get("salt").map_or(name, |given| salt(&given));
         let algorithm = fields.get("algorithm").map_or(Some(Algorithm::CoalmineV1), |word| {
             let later = ["siphash-2-4", "flagd-v2", "growthbook-v2", "unleash"];
             word.word(&[("coalmine-v1", Algorithm::CoalmineV1)], &later)
         });
         let variants = Variants::read(&fields);
-        let route = Route::read(cursor, fields.get("route"), own);
+        let route = Route::read(cursor, fields.get("route"), names);
         let OnMissingIdentity::Stable = on_missing?;
         let Algorithm::CoalmineV1 = algorithm?;
         let salt = salt?;
@@ -140,7 +150,7 @@ impl Rollout {
 
 fn read_name<'d>(fields: &Fields<'d>, taken: &mut Vec<&'d str>) -> Option<&'d str> {
     let cursor = fields.required("name", "what metrics and logs call the rollout")?;
-    let name = names::label(&cursor)?;
+    let name = label(&cursor)?;
     if name == NO_ROLLOUT {
         cursor.problem("\"none\" stands for no rollout in the metrics; choose another name");
         return None;
@@ -153,8 +163,10 @@ fn read_name<'d>(fields: &Fields<'d>, taken: &mut Vec<&'d str>) -> Option<&'d st
     Some(name)
 }
 
-fn read_sources(fields: &Fields<'_>) -> Option<Vec<Source>> {
+fn read_sources(fields: &Fields<'_>, names: &mut HeaderNames<'_>) -> Option<Vec<Source>> {
     let why = "say what names the user, as [{header: x-user-id}]";
     let items = fields.required("identity", why)?.filled_list(why)?;
-    items.iter().map(Source::read).collect()
+    // Every item is read before the first that failed counts.
+    let sources: Vec<Option<Source>> = items.iter().map(|item| Source::read(item, names)).collect();
+    sources.into_iter().collect()
 }

@@ -21,52 +21,63 @@ pub enum Route {
     Header(Box<str>),
 }
 
-/// The header names that are Coalmine's own in a policy: what a client sends under them is gone before the request
-/// moves on.
+/// The header names of a policy while it is read: what clients send under Coalmine's own is removed, so nothing may
+/// be taken from them.
 #[derive(Debug, Default)]
-pub(super) struct OwnHeaders<'d> {
-    given: Vec<(Box<str>, Cursor<'d>)>,
+pub(super) struct HeaderNames<'d> {
+    own: Vec<(Box<str>, Cursor<'d>)>,
+    read: Vec<Box<str>>,
 }
 
 // === impl Route ===
 
 impl Route {
-    pub(super) fn read<'d>(rollout: &Cursor<'d>, cursor: Option<Cursor<'d>>, own: &mut OwnHeaders<'d>) -> Option<Self> {
+    pub(super) fn read<'d>(
+        rollout: &Cursor<'d>,
+        cursor: Option<Cursor<'d>>,
+        names: &mut HeaderNames<'d>,
+    ) -> Option<Self> {
         let header = match &cursor {
             Some(cursor) => cursor.map(&ROUTE)?.get("header"),
             None => None,
         };
         match header {
-            Some(header) => own.read(&header).map(Self::Header),
-            None => Some(Self::Header(own.add(DEFAULT_HEADER.into(), cursor.as_ref().unwrap_or(rollout)))),
+            Some(header) => names.read_own(&header).map(Self::Header),
+            None => {
+                Some(Self::Header(names.add_own(DEFAULT_HEADER.into(), cursor.as_ref().unwrap_or(rollout))))
+            }
         }
     }
 }
 
-// === impl OwnHeaders ===
+// === impl HeaderNames ===
 
-impl<'d> OwnHeaders<'d> {
-    /// Reads a name that Coalmine is to own.
-    fn read(&mut self, cursor: &Cursor<'d>) -> Option<Box<str>> {
+impl<'d> HeaderNames<'d> {
+    /// An identity or a condition is taken from this header.
+    pub(super) fn add_read(&mut self, name: &str) {
+        self.read.push(name.into());
+    }
+
+    /// Reads a name that is to be Coalmine's own.
+    fn read_own(&mut self, cursor: &Cursor<'d>) -> Option<Box<str>> {
         let name = names::header(cursor)?;
         if RESERVED.contains(&&*name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
             cursor.problem(format!("{} belongs to HTTP or the proxy; use a name of your own", quoted(&name)));
             return None;
         }
-        Some(self.add(name, cursor))
+        Some(self.add_own(name, cursor))
     }
 
-    fn add(&mut self, name: Box<str>, cursor: &Cursor<'d>) -> Box<str> {
-        self.given.push((name.clone(), cursor.clone()));
+    fn add_own(&mut self, name: Box<str>, cursor: &Cursor<'d>) -> Box<str> {
+        self.own.push((name.clone(), cursor.clone()));
         name
     }
 
-    /// The distinct names, once all rollouts are read. `read_elsewhere` are the headers that the policy takes
-    /// identities and conditions from.
-    pub(super) fn finish(self, read_elsewhere: &[&str]) -> Vec<Box<str>> {
+    /// Coalmine's own names, each once, when every rollout has been read.
+    pub(super) fn finish(self) -> Vec<Box<str>> {
         let mut distinct: Vec<Box<str>> = Vec::new();
-        for (name, cursor) in self.given {
-            if read_elsewhere.contains(&&*name) {
+        for (name, cursor) in self.own {
+            if self.read.contains(&name) {
                 cursor.problem(format!(
                     "{} is also an identity or a condition of this policy, but what clients send under it is removed",
                     quoted(&name)

@@ -26,14 +26,18 @@ pub(super) struct Variants {
 
 impl Variants {
     pub(super) fn read(rollout: &Fields<'_>) -> Option<Self> {
-        let cursor = rollout.required("variants", "list the canary with its weight; stable takes the rest")?;
+        let cursor =
+            rollout.required("variants", "list the canary with its weight; stable takes the rest")?;
         let items = cursor.filled_list("list the canary with its weight; stable takes the rest")?;
         let mut names: Vec<Box<str>> = vec![STABLE.into()];
         let mut weights = Vec::new();
         for item in &items {
             let Some(fields) = item.map(&VARIANT) else { continue };
-            let name = fields.required("name", "what the route header is set to").and_then(|name| read_name(&name, &names));
-            let weight = fields.required("weight", "0 to 100, in percent").and_then(|weight| read_weight(&weight));
+            let name = fields
+                .required("name", "what the route header is set to")
+                .and_then(|name| read_name(&name, &names));
+            let weight =
+                fields.required("weight", "0 to 100, in percent").and_then(|weight| read_weight(&weight));
             names.extend(name);
             weights.extend(weight);
         }
