@@ -68,10 +68,7 @@ def test_the_registry_down_at_pod_start_leaves_that_pod_on_stable_until_the_next
     demo.sidecar().await_versions(sample(expected))
     registry.down()
     try:
-        demo.find("Deployment", "caller")["spec"]["replicas"] = 2
-        demo.apply("Deployment")
-        demo.await_ready()
-        old, new = (demo.sidecar(pod=pod) for pod in demo.pods("app=caller"))
+        old, new = start_another_caller(demo)
         assert new.versions(USERS) == all_stable(demo)
         assert old.versions(USERS) == expected
     finally:
@@ -106,18 +103,35 @@ def rejections(pod: kube.Object) -> float:
     return sum(value for name, value in metrics(pod).items() if name.startswith("coalmine_policy_rejected_total"))
 
 
-def test_a_pod_that_starts_with_a_bad_policy_answers_500_until_a_good_one(demo: Scenario) -> None:
-    """There is no last good policy in a new proxy. Hence: validate before you apply."""
+def test_a_pod_that_starts_with_a_bad_policy_is_stable_until_a_good_one(demo: Scenario) -> None:
+    """It has no last good policy: the default configuration in first-start.yaml lets requests through, to stable."""
     demo.set_weight(120)
-    demo.find("Deployment", "caller")["spec"]["replicas"] = 2
-    demo.apply("Deployment")
-    demo.await_ready()
-    old, new = (demo.sidecar(pod=pod) for pod in demo.pods("app=caller"))
+    old, new = start_another_caller(demo)
+    assert new.versions(USERS) == all_stable(demo)
+    assert old.versions(USERS) == demo.expected(USERS, demo.original_policy)
+    demo.set_weight(25)
+    for door in (old, new):
+        door.await_versions(demo.expected(USERS))
+
+
+def test_without_first_start_a_pod_that_starts_with_a_bad_policy_answers_500(demo: Scenario) -> None:
+    """What Istio does by itself, and what first-start.yaml is there for."""
+    kube.kubectl("delete", "envoyfilter", "coalmine-first-start", "-n", "shop")
+    demo.set_weight(120)
+    old, new = start_another_caller(demo)
     assert Counter(answer.status for answer in new.ask_all(USERS[:50]).values()) == {500: 50}
     assert old.ask(USERS[0]).ok
     demo.set_weight(25)
     for door in (old, new):
         door.await_versions(demo.expected(USERS))
+
+
+def start_another_caller(demo: Scenario) -> list[Door]:
+    """A second pod that calls: the doors at the old one and at the new one."""
+    demo.find("Deployment", "caller")["spec"]["replicas"] = 2
+    demo.apply("Deployment")
+    demo.await_ready()
+    return [demo.sidecar(pod=pod) for pod in demo.pods("app=caller")]
 
 
 def test_a_crash_is_one_503_and_then_stable_until_the_next_policy(demo: Scenario) -> None:
@@ -197,3 +211,20 @@ def test_canary_pods_gone_is_503_for_the_canarys_users_until_the_weight_is_0(dem
     demo.set_weight(0)
     for door in doors(demo):
         door.await_versions(all_stable(demo))
+
+
+def test_with_the_fallback_canary_pods_gone_is_stable(demo: Scenario) -> None:
+    """istio/fallback, an option: the canary's users get stable while the canary has no endpoint, and come back after."""
+    demo.add("istio/fallback")
+    demo.set_weight(25)
+    expected = demo.expected(USERS)
+    for door in doors(demo):
+        door.await_versions(sample(expected))
+    with Load(doors(demo), USERS) as load:
+        kube.kubectl("scale", "-n", "shop", "deployment/checkout-canary", "--replicas=0")
+        for door in doors(demo):
+            door.await_versions(all_stable(demo))
+        kube.kubectl("scale", "-n", "shop", "deployment/checkout-canary", "--replicas=2")
+        for door in doors(demo):
+            door.await_versions(expected)
+    assert not load.failures, load.failures[:5]

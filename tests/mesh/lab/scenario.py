@@ -31,6 +31,13 @@ def render(source: str | Path) -> list[Object]:
     return [document for document in yaml.safe_load_all(text) if document]
 
 
+def plugins_of(documents: Sequence[Object]) -> Iterator[Object]:
+    """The part about the module in each plugin resource among the documents."""
+    for document in documents:
+        if document["kind"] in PLUGINS:
+            yield document["spec"].get("wasm", document["spec"])
+
+
 class Scenario:
     """Resources in the mesh. As a context manager: applied, awaited, and deleted afterwards."""
 
@@ -64,9 +71,7 @@ class Scenario:
 
     def plugins(self) -> Iterator[Object]:
         """What a plugin resource says about the module, for each of them: `url`, `pluginConfig` and so on."""
-        for document in self.documents:
-            if document["kind"] in PLUGINS:
-                yield document["spec"].get("wasm", document["spec"])
+        return plugins_of(self.documents)
 
     def set_image(self, image: str, sha256: str = "") -> None:
         """Let the plugins take this image from the lab's registry. The one change that the lab makes by itself."""
@@ -77,6 +82,11 @@ class Scenario:
     def policy(self) -> Object:
         """The policy that the plugins carry (a copy: change it, then `set_policy`)."""
         return copy.deepcopy(next(self.plugins())["pluginConfig"])
+
+    @property
+    def original_policy(self) -> Object:
+        """The policy that the files carry."""
+        return next(plugins_of(self.original))["pluginConfig"]
 
     def set_policy(self, policy: Object) -> None:
         """Put a policy into every plugin and apply them."""
@@ -97,12 +107,20 @@ class Scenario:
         wanted = [d for d in self.documents if not kinds or d["kind"] in kinds]
         kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(wanted))
 
+    def add(self, source: str | Path) -> None:
+        """Apply more resources, until `restore` or the end."""
+        added = render(source)
+        self.documents += added
+        kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(added))
+
     def restore(self) -> None:
         """Everything as it was at first, and ready.
 
         The policy is sent under a new revision: a proxy that lost its filter takes it up only when the plugin changes.
         """
         revision = self.policy["revision"]
+        if added := self.documents[len(self.original):]:
+            kube.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(added))
         self.documents = copy.deepcopy(self.original)
         for plugin in self.plugins():
             plugin["pluginConfig"]["revision"] = revision + 1
