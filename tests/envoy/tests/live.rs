@@ -138,15 +138,11 @@ fn nobody_moves_but_those_who_must(seen: &[Seen], steps: &[Policy]) {
     }
     for step in 1..RAMP.len() {
         let (mut moved, mut must) = (0, 0);
-        for index in 0..USERS {
-            let [before, after] = [step - 1, step].map(|step| variants[step][index].unwrap());
+        for (index, (before, after)) in variants[step - 1].iter().zip(&variants[step]).enumerate() {
+            let (before, after) = (before.unwrap(), after.unwrap());
             let rising = RAMP[step] > RAMP[step - 1];
             let allowed = if rising { ("stable", "canary") } else { ("canary", "stable") };
-            assert!(
-                before == after || (before, after) == allowed,
-                "{} went from {before} to {after}",
-                user(index)
-            );
+            assert!(before == after || (before, after) == allowed, "{} went from {before} to {after}", user(index));
             moved += usize::from(before != after);
             let [was, is] = [step - 1, step].map(|step| expected(&steps[step], HOST, &user(index)).unwrap());
             must += usize::from(was != is);

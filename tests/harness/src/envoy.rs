@@ -21,6 +21,20 @@ pub struct Envoy {
     listener: SocketAddr,
 }
 
+/// Has the kernel kill the process when the thread that starts it ends, however that ends: [`Drop`] is not run when
+/// somebody kills the tests. Only Linux can do this.
+fn end_with_us(command: &mut Command) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        use std::os::unix::process::CommandExt as _;
+        // SAFETY: between fork and exec only one system call is made, and nothing is allocated.
+        unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?)) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
+}
+
 /// How much of Envoy's log a failure shows, in lines.
 const SHOWN: usize = 60;
 
@@ -37,7 +51,8 @@ impl Envoy {
             std::fs::remove_file(&admin_file).context("cannot remove the address of the Envoy before")?;
         }
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let process = Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .arg("--config-path")
             .arg(&config)
             .arg("--admin-address-path")
@@ -49,9 +64,9 @@ impl Envoy {
             .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .with_context(|| format!("cannot run {}", binary.display()))?;
+            .stderr(output);
+        end_with_us(&mut command);
+        let process = command.spawn().with_context(|| format!("cannot run {}", binary.display()))?;
         // From here on, whatever fails ends the process.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut envoy = Self { process, log, admin: nowhere, listener: nowhere };

@@ -19,6 +19,8 @@ use crate::{tools, wait};
 /// Envoy's own counters about the filter's configuration.
 const DISCOVERY: &str = "extension_config_discovery.http_filter.coalmine";
 
+const ACCESS_LOG: &str = "access.log";
+
 /// What a [`Lab`] is made of.
 #[derive(Debug)]
 pub struct LabBuilder {
@@ -89,7 +91,7 @@ impl LabBuilder {
         policy.replace(document)?;
         let upstreams = [Upstream::start("stable", 0).await?, Upstream::start("canary", 0).await?];
         let [stable, canary] = &upstreams;
-        let access_log = folder.path().join("access.log");
+        let access_log = folder.path().join(ACCESS_LOG);
         self.bootstrap.place(&Place {
             stable: stable.address().port(),
             canary: canary.address().port(),
@@ -129,6 +131,11 @@ impl Lab {
     /// The file that holds the policy.
     pub fn policy_file(&self) -> &Path {
         self.policy.path()
+    }
+
+    /// The file that requests are logged to.
+    pub fn access_log(&self) -> PathBuf {
+        self.folder.path().join(ACCESS_LOG)
     }
 
     /// An open connection to the proxy.
@@ -208,7 +215,7 @@ impl Lab {
 
     /// Waits until so many requests are logged, and reads them.
     pub async fn logged_requests(&self, count: usize) -> Result<Vec<Entry>> {
-        let path = self.folder.path().join("access.log");
+        let path = self.access_log();
         wait::until(&format!("{count} requests in the access log"), || async {
             access_log::read(&path).ok().filter(|entries| entries.len() >= count)
         })

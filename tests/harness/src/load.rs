@@ -12,6 +12,7 @@ use hyper::body::Bytes;
 use tokio::task::JoinSet;
 
 use crate::client::{Answer, Connection, Protocol};
+use crate::wait;
 
 /// Sends the requests `0..count`, as fast as `connections` connections over HTTP/1.1 can, and returns what `keep`
 /// makes of each answer, in order. The first request that fails ends it all.
@@ -54,6 +55,7 @@ pub async fn send_all<T: Send + 'static>(
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
     lanes: JoinSet<Result<Vec<Visit>>>,
 }
 
@@ -105,10 +107,12 @@ impl Load {
             connections.push(connection);
         }
         let lane_count = connections.len();
-        let (stop, request) = (Arc::new(AtomicBool::new(false)), Arc::new(request));
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let request = Arc::new(request);
         let mut lanes = JoinSet::new();
         for (lane, mut connection) in connections.into_iter().enumerate() {
-            let (stop, request) = (Arc::clone(&stop), Arc::clone(&request));
+            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
+            let request = Arc::clone(&request);
             lanes.spawn(async move {
                 let mut visits = Vec::new();
                 // The lanes begin at different users and go round, so each user is seen by many connections.
@@ -117,13 +121,24 @@ impl Load {
                     let sent = SystemTime::now();
                     let answer = connection.send(request(user)?).await;
                     visits.push(Visit::of(user, sent, answer));
+                    answered.fetch_add(1, Ordering::Relaxed);
                     user = (user + 1) % users;
                     tokio::time::sleep(shape.pause).await;
                 }
                 Ok(visits)
             });
         }
-        Ok(Self { stop, lanes })
+        Ok(Self { stop, answered, lanes })
+    }
+
+    /// Waits until so many more requests were answered, well or not.
+    pub async fn go_on(&self, more: usize) -> Result<()> {
+        let enough = self.answered.load(Ordering::Relaxed) + more;
+        let what = format!("{more} more answers");
+        wait::until(&what, || {
+            std::future::ready((self.answered.load(Ordering::Relaxed) >= enough).then_some(()))
+        })
+        .await
     }
 
     /// Lets the requests in flight end, and tells about all that were sent.

@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 const VALUE: &str = "        value: |\n";
+/// What every line of the policy begins with.
+const INDENT: &str = "          ";
 const MODULE: &str = "target/wasm32-wasip1/wasm/coalmine_filter.wasm";
 
 /// A copy of `envoy/coalmine.yaml` in a folder of its own, always replaced by one rename.
@@ -52,8 +54,14 @@ impl PolicyFile {
 
     /// Hands this document to the filter, good or bad. Tells when the file was renamed.
     pub fn replace(&self, document: &str) -> Result<SystemTime> {
-        // A JSON string is a YAML string, with every byte as it is.
-        self.write(&format!("{}        value: {}\n", self.head, Value::from(document)))
+        let value = if document.contains('\n') {
+            // As people write it.
+            format!("{VALUE}{INDENT}{}\n", document.trim_end().replace('\n', &format!("\n{INDENT}")))
+        } else {
+            // A JSON string is a YAML string, with every byte as it is.
+            format!("        value: {}\n", Value::from(document))
+        };
+        self.write(&format!("{}{value}", self.head))
     }
 
     fn write(&self, text: &str) -> Result<SystemTime> {
@@ -72,5 +80,6 @@ fn shipped() -> Result<(String, String)> {
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let (head, policy) =
         text.split_once(VALUE).context("coalmine.yaml has no `value: |` before its policy")?;
-    Ok((head.to_owned(), policy.to_owned()))
+    let policy: Vec<&str> = policy.lines().map(|line| line.strip_prefix(INDENT).unwrap_or(line)).collect();
+    Ok((head.to_owned(), policy.join("\n")))
 }
