@@ -1,4 +1,7 @@
-"""`python -m lab up|down|missing`: what the make targets call."""
+"""`python -m lab up|down|missing`: what the make targets call.
+
+Only `up` needs more than Python's own library: the mesh can be taken away, and what it lacks be told, without.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,17 @@ from .processes import LabError
 
 def main(action: str) -> int:
     """Do it; 1 with one sentence when it cannot be done."""
-    obstacle = mesh.missing()
-    if action == "missing":
-        print(obstacle or "", end="\n" if obstacle else "")
-        return 1 if obstacle else 0
-    if obstacle:
+    if obstacle := mesh.missing():
         print(obstacle, file=sys.stderr)
         return 1
     try:
         with mesh.only_one():
             if action == "down":
                 mesh.down()
-            elif not mesh.up():
-                print("the mesh is up already")
-        if action == "up":
-            print(mesh.guide())
+            elif action == "up":
+                from . import guide
+                mesh.up()
+                guide.show()
     except (LabError, subprocess.CalledProcessError, OSError, RuntimeError) as error:
         print(f"mesh: {error}", file=sys.stderr)
         return 1

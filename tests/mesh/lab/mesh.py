@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from . import control_plane, network, processes, registry
-from .paths import ENVOY, KUBECONFIG, PODS, ROOT, STATE, TOOLS
+from .paths import PODS, ROOT, STATE, TOOLS
 from .processes import LabError
 
 # What the lab runs, and the Debian package it comes in.
@@ -79,27 +80,22 @@ def down() -> None:
     processes.stop("node")
     pods = [name for name in processes.names() if name.endswith((".app", ".proxy"))]
     for name in pods:
-        processes.send(name, 15)
+        processes.send(name, signal.SIGTERM)  # all at once; `stop` waits for each
     for name in pods:
         processes.stop(name)
     control_plane.down()
     registry.down()
     for name in processes.names():
         processes.stop(name)
+    for pid in processes.marked():
+        os.kill(pid, signal.SIGKILL)
     network.remove_all()
     shutil.rmtree(STATE, ignore_errors=True)
+    if left := leftovers():
+        raise LabError(f"still there: {', '.join(left)}")
 
 
-def guide() -> str:
-    """How to look at a mesh that is up."""
-    tools = TOOLS.relative_to(ROOT)
-    return f"""\
-export KUBECONFIG={KUBECONFIG} PATH={TOOLS}:$PATH
-  kubectl get pods -A -o wide                         # every pod is a network namespace: ip netns list
-  kubectl apply -k istio/demo                         # with istio/demo/image.yaml at the lab's image: make mesh-demo
-  istioctl analyze -A
-  curl -H 'host: shop.example' -H 'x-user-id: alice' http://$(kubectl get pods -n istio-ingress -o jsonpath='{{.items[0].status.podIP}}'):8080/
-  ip netns exec coalmine-shop.POD curl -H 'x-user-id: alice' http://CLUSTER-IP/ -H 'host: checkout'
-  ip netns exec coalmine-shop.POD curl localhost:15000/config_dump      # Envoy's own pages; :15090/stats/prometheus
-  ls {STATE.relative_to(ROOT)}/logs                                       # one log for each process
-The tools are in {tools}, Envoy is {ENVOY.relative_to(ROOT)}. `make mesh-down` takes it all away."""
+def leftovers() -> list[str]:
+    """What of the lab is on this machine: nothing, after `down`."""
+    return [*(f"process {pid}" for pid in processes.marked()), *(f"namespace of {pod}" for pod in network.pods()),
+            *([f"bridge {network.BRIDGE}"] if network.has_bridge() else []), *([str(STATE)] if STATE.exists() else [])]

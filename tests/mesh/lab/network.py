@@ -25,9 +25,14 @@ def _run(*argv: str, check: bool = True) -> str:
     return done.stdout
 
 
+def has_bridge() -> bool:
+    """Whether the bridge is there."""
+    return os.path.exists(f"/sys/class/net/{BRIDGE}")
+
+
 def make_bridge() -> None:
     """Make the bridge, unless it is there."""
-    if os.path.exists(f"/sys/class/net/{BRIDGE}"):
+    if has_bridge():
         return
     _run("ip", "link", "add", BRIDGE, "type", "bridge")
     _run("ip", "address", "add", f"{BRIDGE_IP}/24", "dev", BRIDGE)

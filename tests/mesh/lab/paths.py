@@ -13,13 +13,11 @@ ROOT = Path(__file__).resolve().parents[3]
 TOOLS = ROOT / ".tools" / "mesh"
 STATE = ROOT / ".mesh"
 ISTIO = ROOT / "istio"
-# The Makefile says where it puts the modules.
+# The Makefile says where it puts what it builds and fetches.
 FILTER = ROOT / os.environ.get("FILTER", "target/filter/coalmine.wasm")
 FILTER_CRASH = ROOT / os.environ.get("FILTER_CRASH", "target/filter/coalmine-crash.wasm")
-COALMINE = ROOT / "target" / "release" / "coalmine"
-
-ENVOY_VERSION = os.environ.get("ENVOY_VERSION", "1.40.0")
-ENVOY = ROOT / ".tools" / "envoy" / ENVOY_VERSION / "envoy" / "_bin" / "envoy"
+COALMINE = ROOT / os.environ.get("COMMAND", "target/release/coalmine")
+ENVOY = ROOT / os.environ.get("ENVOY_BINARY", ".tools/envoy/1.40.0/envoy/_bin/envoy")
 
 KUBECONFIG = STATE / "pki" / "kubeconfig"
 LOGS = STATE / "logs"

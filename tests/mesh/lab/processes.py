@@ -1,7 +1,8 @@
 """Processes that outlive the driver, and can be ended by whoever comes later.
 
 Every process is recorded with its pid *and* its start time, so that ending one never hits a stranger who was given
-the same pid. Each leads a session of its own, so that what it started (Envoy under pilot-agent) ends with it.
+the same pid. Each leads a session of its own, so that what it started (Envoy under pilot-agent) ends with it. And each
+carries the lab's mark in its environment, for the case that the records themselves are lost.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TypeVar
 from .paths import LOGS, STATE
 
 RECORDS = STATE / "processes"
+MARK = "COALMINE_MESH"
 T = TypeVar("T")
 
 
@@ -53,7 +55,7 @@ def start(name: str, argv: Sequence[str], *, env: dict[str, str] | None = None, 
         os.fchown(log.fileno(), log_owner, log_owner)
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, **(env or {}), MARK: str(STATE)},
         )
     record = {"pid": process.pid, "started": _start_time(process.pid), "argv": list(argv)}
     (RECORDS / f"{name}.json").write_text(json.dumps(record))
@@ -90,6 +92,19 @@ def stop(name: str, grace: float = 5) -> None:
             _signal_session(pid, signal.SIGKILL)
             time.sleep(0.02)
     (RECORDS / f"{name}.json").unlink(missing_ok=True)
+
+
+def marked() -> list[int]:
+    """Every living process that carries the mark of this lab, recorded or not."""
+    mark = f"{MARK}={STATE}".encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and mark in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0"):
+                found.append(int(entry))
+        except OSError:
+            pass  # it has ended meanwhile, or is not ours to read
+    return found
 
 
 def log_tail(name: str, lines: int = 15) -> str:
