@@ -142,7 +142,11 @@ fn nobody_moves_but_those_who_must(seen: &[Seen], steps: &[Policy]) {
             let (before, after) = (before.unwrap(), after.unwrap());
             let rising = RAMP[step] > RAMP[step - 1];
             let allowed = if rising { ("stable", "canary") } else { ("canary", "stable") };
-            assert!(before == after || (before, after) == allowed, "{} went from {before} to {after}", user(index));
+            assert!(
+                before == after || (before, after) == allowed,
+                "{} went from {before} to {after}",
+                user(index)
+            );
             moved += usize::from(before != after);
             let [was, is] = [step - 1, step].map(|step| expected(&steps[step], HOST, &user(index)).unwrap());
             must += usize::from(was != is);

@@ -9,7 +9,7 @@ use serde_json::Value;
 const VALUE: &str = "        value: |\n";
 /// What every line of the policy begins with.
 const INDENT: &str = "          ";
-const MODULE: &str = "target/wasm32-wasip1/wasm/coalmine_filter.wasm";
+const MODULE: &str = "target/filter/coalmine.wasm";
 
 /// A copy of `envoy/coalmine.yaml` in a folder of its own, always replaced by one rename.
 #[derive(Debug)]

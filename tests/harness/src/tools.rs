@@ -35,7 +35,7 @@ pub fn envoy() -> Result<PathBuf> {
         .max();
     let Some((_, newest)) = newest else {
         bail!(
-            "no Envoy in {}: `make .tools/envoy/1.40.0` fetches one, or name yours in COALMINE_ENVOY",
+            "no Envoy in {}: `make test-envoy` fetches one, or name yours in COALMINE_ENVOY",
             fetched.display()
         );
     };
@@ -44,15 +44,13 @@ pub fn envoy() -> Result<PathBuf> {
 
 /// The filter as it is shipped: `COALMINE_FILTER`, or what `make filter` has built.
 pub fn filter() -> Result<PathBuf> {
-    let built = Path::new("target/wasm32-wasip1/wasm/coalmine_filter.wasm");
-    let named = env::var_os("COALMINE_FILTER").map(PathBuf::from);
-    existing(&root().join(named.as_deref().unwrap_or(built)), "`make filter` builds it")
+    built("COALMINE_FILTER", "target/filter/coalmine.wasm", "`make filter` builds it")
 }
 
-/// The filter that traps on a request with the header [`CRASH_HEADER`].
+/// The filter that traps on a request with the header [`CRASH_HEADER`]: `COALMINE_FILTER_CRASH`, or what
+/// `make filter-crash` has built.
 pub fn crashing_filter() -> Result<PathBuf> {
-    let built = root().join("target/crash/wasm32-wasip1/wasm/coalmine_filter.wasm");
-    existing(&built, "`make filter-crash` builds it")
+    built("COALMINE_FILTER_CRASH", "target/filter/coalmine-crash.wasm", "`make filter-crash` builds it")
 }
 
 /// What makes the crashing build of the filter trap.
@@ -64,6 +62,11 @@ pub fn users(otherwise: usize) -> Result<usize> {
         Err(_) => Ok(otherwise),
         Ok(text) => text.parse().with_context(|| format!("COALMINE_USERS is `{text}`, not a number")),
     }
+}
+
+fn built(variable: &str, otherwise: &str, advice: &str) -> Result<PathBuf> {
+    let path = env::var_os(variable).map_or_else(|| PathBuf::from(otherwise), PathBuf::from);
+    existing(&root().join(path), advice)
 }
 
 fn existing(path: &Path, otherwise: &str) -> Result<PathBuf> {
