@@ -21,8 +21,14 @@ impl Request for Host {
         hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
     }
 
-    fn joined_header(&self, name: &str) -> Option<Vec<u8>> {
-        hostcalls::get_property(vec!["request", "headers", name]).ok().flatten()
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+        hostcalls::get_property(path.to_vec()).ok().flatten()
+    }
+
+    fn random(&self) -> Option<[u8; 16]> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).ok()?;
+        Some(bytes)
     }
 }
 
@@ -30,14 +36,21 @@ impl Request for Host {
 
 impl Host {
     /// Changes the request's headers. The host matches the route again after each change.
-    pub(crate) fn edit(&self, edit: Edit<'_>) {
+    pub(crate) fn edit(&self, edit: &Edit<'_>) {
         let headers = MapType::HttpRequestHeaders;
         let done = match edit {
-            Edit::Set(name, value) => hostcalls::set_map_value_bytes(headers, name, Some(value.as_bytes())),
+            Edit::Set(name, value) => hostcalls::set_map_value_bytes(headers, name, Some(&**value)),
             Edit::Remove(name) => hostcalls::remove_map_value(headers, name),
         };
         if let Err(status) = done {
             log::warn!("the host refused to change a request header: {status:?}");
+        }
+    }
+
+    /// Adds a header to the response, beside those of the same name.
+    pub(crate) fn add_to_response(&self, name: &str, value: &str) {
+        if let Err(status) = hostcalls::add_map_value(MapType::HttpResponseHeaders, name, value) {
+            log::warn!("the host refused to add a response header: {status:?}");
         }
     }
 

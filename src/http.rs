@@ -12,13 +12,15 @@ use crate::root::InForce;
 /// One request, under the policy that was in force when it began.
 pub(crate) struct Http {
     in_force: Rc<InForce>,
+    /// What the response is to say to the user: the identity that the request was issued.
+    set_cookie: Option<String>,
 }
 
 // === impl Http ===
 
 impl Http {
     pub(crate) fn new(in_force: Rc<InForce>) -> Self {
-        Self { in_force }
+        Self { in_force, set_cookie: None }
     }
 
     /// Shows the decision to the proxy's access log.
@@ -41,12 +43,20 @@ impl HttpContext for Http {
             std::process::abort();
         }
         let outcome = self.in_force.policy.decide(&Host);
-        for &edit in &outcome.edits {
+        for edit in &outcome.edits {
             Host.edit(edit);
         }
         self.in_force.counters.count(&outcome);
         if self.in_force.policy.access_log() {
             self.show(&outcome);
+        }
+        self.set_cookie = outcome.set_cookie;
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        if let Some(cookie) = self.set_cookie.take() {
+            Host.add_to_response("set-cookie", &cookie);
         }
         Action::Continue
     }

@@ -6,7 +6,6 @@
 //! Labels are part of the name, in Istio's own encoding: `tag=.=value;.;`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 
 use coalmine_core::policy::Policy;
 use coalmine_core::{Decision, Outcome, Reason};
@@ -20,7 +19,6 @@ thread_local! {
 /// The counters of this VM.
 #[derive(Default)]
 struct Registry {
-    slots: BTreeMap<String, Slot>,
     counters: Vec<Counter>,
 }
 
@@ -71,14 +69,13 @@ pub(crate) fn policy_rejected() {
 // === impl Registry ===
 
 impl Registry {
+    /// The counter of this name. Asked once per counter and policy, so that a search will do.
     fn slot(&mut self, name: String) -> Slot {
-        if let Some(&slot) = self.slots.get(&name) {
-            return slot;
-        }
-        let slot = Slot(self.counters.len());
-        self.counters.push(Counter { name: name.clone(), id: None, pending: 0 });
-        self.slots.insert(name, slot);
-        slot
+        let known = self.counters.iter().position(|counter| counter.name == name);
+        Slot(known.unwrap_or_else(|| {
+            self.counters.push(Counter { name, id: None, pending: 0 });
+            self.counters.len() - 1
+        }))
     }
 
     fn add(&mut self, slot: Slot) {

@@ -13,8 +13,8 @@ use wasmparser::{ExternalKind, Parser, Payload};
 const BUDGET: usize = 250 * 1024;
 
 /// What the module may be linked with: the functions of ABI 0.2.1, all of which the SDK's traits name, and of WASI
-/// what a Rust program needs to end with a message. No files, no sockets, no clock, no threads.
-const ALLOWED_IMPORTS: [&str; 37] = [
+/// what a Rust program needs to end with a message, and the random source. No files, no sockets, no clock, no threads.
+const ALLOWED_IMPORTS: [&str; 38] = [
     "env.proxy_add_header_map_value",
     "env.proxy_call_foreign_function",
     "env.proxy_close_stream",
@@ -52,16 +52,18 @@ const ALLOWED_IMPORTS: [&str; 37] = [
     "wasi_snapshot_preview1.environ_sizes_get",
     "wasi_snapshot_preview1.fd_write",
     "wasi_snapshot_preview1.proc_exit",
+    "wasi_snapshot_preview1.random_get",
 ];
 
 /// The callbacks that a host enters the module by. Each one that exists is entered for every request.
-const EXPORTED_CALLBACKS: [&str; 8] = [
+const EXPORTED_CALLBACKS: [&str; 9] = [
     "proxy_abi_version_0_2_1",
     "proxy_on_configure",
     "proxy_on_context_create",
     "proxy_on_delete",
     "proxy_on_memory_allocate",
     "proxy_on_request_headers",
+    "proxy_on_response_headers",
     "proxy_on_tick",
     "proxy_on_vm_start",
 ];

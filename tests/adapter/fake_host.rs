@@ -19,6 +19,7 @@ thread_local! {
 pub(crate) struct FakeHost {
     pub(crate) configuration: Vec<u8>,
     pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) response: Vec<(String, String)>,
     pub(crate) filter_state: BTreeMap<String, String>,
     /// Counters by the ids that the host gave; one name may have several, as in Envoy.
     pub(crate) counters: Vec<(String, u64)>,
@@ -38,6 +39,8 @@ pub(crate) struct Proxy {
 pub(crate) struct Answered {
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) filter_state: BTreeMap<String, String>,
+    /// What the filter added to the response.
+    pub(crate) response: Vec<(String, String)>,
     /// The calls into the host that the request took.
     pub(crate) calls: Vec<String>,
 }
@@ -88,8 +91,10 @@ impl Proxy {
     pub(crate) fn request(&mut self, headers: &[(&str, &[u8])]) -> Answered {
         let context = self.open(headers);
         let answered = self.request_headers(context);
+        abi::proxy_on_response_headers(context, 0, true);
         abi::proxy_on_delete(context);
-        answered
+        let (response, calls) = host(|host| (std::mem::take(&mut host.response), host.calls.clone()));
+        Answered { response, calls, ..answered }
     }
 
     /// A request that has begun, but whose headers the filter has not seen.
@@ -112,6 +117,7 @@ impl Proxy {
         host(|host| Answered {
             headers: host.headers.clone(),
             filter_state: host.filter_state.clone(),
+            response: Vec::new(),
             calls: host.calls.clone(),
         })
     }
@@ -140,6 +146,7 @@ mod abi {
         pub(super) safe fn proxy_on_configure(context: u32, size: usize) -> bool;
         pub(super) safe fn proxy_on_tick(context: u32);
         pub(super) safe fn proxy_on_request_headers(context: u32, headers: usize, end: bool) -> u32;
+        pub(super) safe fn proxy_on_response_headers(context: u32, headers: usize, end: bool) -> u32;
         pub(super) safe fn proxy_on_delete(context: u32);
     }
 }
@@ -236,6 +243,23 @@ unsafe extern "C" fn proxy_remove_header_map_value(map: MapType, key: *const u8,
 }
 
 #[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_add_header_map_value(
+    map: MapType,
+    key: *const u8,
+    key_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> Status {
+    assert_eq!(map, MapType::HttpResponseHeaders);
+    let (key, value) = unsafe { (text(key, key_size), text(value, value_size)) };
+    host(|host| {
+        host.calls.push(format!("add {key}"));
+        host.response.push((key, value));
+    });
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_get_property(
     path: *const u8,
     path_size: usize,
@@ -309,7 +333,7 @@ macro_rules! never_called {
 
 never_called! {
     proxy_get_log_level proxy_get_current_time_nanoseconds proxy_set_buffer_bytes proxy_get_header_map_pairs
-    proxy_set_header_map_pairs proxy_add_header_map_value proxy_get_shared_data proxy_set_shared_data
+    proxy_set_header_map_pairs proxy_get_shared_data proxy_set_shared_data
     proxy_register_shared_queue proxy_resolve_shared_queue proxy_dequeue_shared_queue proxy_enqueue_shared_queue
     proxy_continue_stream proxy_close_stream proxy_send_local_response proxy_http_call proxy_grpc_call
     proxy_grpc_stream proxy_grpc_send proxy_grpc_cancel proxy_grpc_close proxy_get_status

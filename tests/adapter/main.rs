@@ -184,3 +184,26 @@ fn the_access_log_sees_the_decision_only_when_the_policy_says_so() {
     let unnumbered = proxy.request(&[(":authority", b"elsewhere")]);
     assert_eq!(shown(&unnumbered.filter_state)[3], "-");
 }
+
+#[test]
+fn a_user_without_an_identity_is_issued_one_and_keeps_it() {
+    let policy = POLICY.replace(r#""variants""#, r#""onMissingIdentity": "issueCookie", "variants""#);
+    let mut proxy = Proxy::with_policy(&policy);
+    let first = proxy.request(&to_checkout(&[("cookie", b"a=0; coalmine-id=mine; b=2")]));
+    let [(name, cookie)] = first.response.as_slice() else { panic!("{:?}", first.response) };
+    assert_eq!(name, "set-cookie");
+    let identity = &cookie["coalmine-id=".len()..][..32];
+    assert_eq!(
+        *cookie,
+        format!("coalmine-id={identity}; Max-Age=2592000; Path=/; SameSite=Lax; Secure; HttpOnly")
+    );
+    assert_eq!(first.header("cookie"), [format!("a=0; b=2; coalmine-id={identity}")]);
+    let cookies = format!("coalmine-id={identity}");
+    let second = proxy.request(&to_checkout(&[("cookie", cookies.as_bytes())]));
+    assert_eq!(second.response, []);
+    assert_eq!(second.header("x-coalmine-variant"), first.header("x-coalmine-variant"));
+    let third = proxy.request(&to_checkout(&[]));
+    assert_ne!(third.response, first.response, "random, not the same for everybody");
+    let known = proxy.request(&to_checkout(&[("x-user-id", STABLE)]));
+    assert_eq!(known.response, []);
+}

@@ -1,5 +1,7 @@
 //! What is decided for one request.
 
+use std::borrow::Cow;
+
 use crate::draw::Lot;
 use crate::policy::Rollout;
 use crate::ranges::Variant;
@@ -9,6 +11,8 @@ use crate::ranges::Variant;
 pub enum Reason {
     /// The identity's bucket lies in the variant's range.
     Bucket,
+    /// The policy fixes this identity to a variant.
+    Pinned,
     /// The rollout matched, but nothing names the user.
     NoIdentity,
     /// The rollout matched, but is switched off.
@@ -30,22 +34,24 @@ pub struct Decision<'p> {
     pub lot: Option<Lot>,
 }
 
-/// A decision with everything that follows for the request's headers.
+/// A decision with everything that follows from it.
 #[derive(Debug)]
 pub struct Outcome<'p> {
     /// The decision.
     pub decision: Decision<'p>,
     /// What has to change on the request, in this order.
     pub edits: Vec<Edit<'p>>,
+    /// A `Set-Cookie` to add to the response: the identity that this user was issued.
+    pub set_cookie: Option<String>,
     /// Whether the client sent a header that is Coalmine's own.
     pub forged: bool,
 }
 
 /// A change of the request's headers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit<'p> {
     /// The header has this value and no other.
-    Set(&'p str, &'p str),
+    Set(&'p str, Cow<'p, [u8]>),
     /// The header is gone, however often it was sent.
     Remove(&'p str),
 }
@@ -54,12 +60,13 @@ pub enum Edit<'p> {
 
 impl Reason {
     /// Every reason, in the order of [`Reason::index`].
-    pub const ALL: [Self; 4] = [Self::Bucket, Self::NoIdentity, Self::Disabled, Self::NoMatch];
+    pub const ALL: [Self; 5] = [Self::Bucket, Self::Pinned, Self::NoIdentity, Self::Disabled, Self::NoMatch];
 
     /// How metrics, logs and the command name it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bucket => "bucket",
+            Self::Pinned => "pinned",
             Self::NoIdentity => "noIdentity",
             Self::Disabled => "disabled",
             Self::NoMatch => "noMatch",

@@ -11,6 +11,7 @@
 pub mod decision;
 pub mod document;
 pub mod draw;
+pub mod movement;
 pub mod policy;
 pub mod ranges;
 pub mod request;

@@ -50,6 +50,11 @@ impl Ranges {
         Self(table)
     }
 
+    /// A table as it stands: the caller has seen to it that ends ascend and the last is [`BUCKETS`].
+    pub(crate) fn from_table(table: Vec<(u32, Variant)>) -> Self {
+        Self(table)
+    }
+
     /// The variant that this bucket belongs to: of the first range whose end lies above it.
     pub fn variant(&self, bucket: Bucket) -> Variant {
         let at = self.0.partition_point(|&(end, _)| end <= bucket.number());

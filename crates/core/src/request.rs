@@ -7,14 +7,20 @@ pub trait Request {
     /// in lower case.
     fn header(&self, name: &str) -> Option<Vec<u8>>;
 
-    /// Every value of this header, joined by commas: equal to [`Request::header`] exactly when it occurs once.
-    fn joined_header(&self, name: &str) -> Option<Vec<u8>>;
+    /// What the host knows under this path of names, as the bytes that it would hand to a filter. Under
+    /// `request headers NAME` every value of a header, joined by commas.
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
+
+    /// Sixteen bytes that nobody can predict; `None` where the host has no source of them.
+    fn random(&self) -> Option<[u8; 16]>;
 }
 
 /// A request that somebody wrote down: for previews, explanations and tests.
 #[derive(Clone, Debug, Default)]
 pub struct WrittenRequest {
     headers: Vec<(String, Vec<u8>)>,
+    properties: Vec<(Vec<String>, Vec<u8>)>,
+    random: Option<[u8; 16]>,
 }
 
 // === impl WrittenRequest ===
@@ -35,6 +41,21 @@ impl WrittenRequest {
         self
     }
 
+    /// The same with something that the host knows, under this path of names.
+    #[must_use]
+    pub fn with_property(mut self, path: &[&str], value: impl AsRef<[u8]>) -> Self {
+        let path = path.iter().map(|&name| name.to_owned()).collect();
+        self.properties.push((path, value.as_ref().to_vec()));
+        self
+    }
+
+    /// The same with these bytes for whatever is to be random.
+    #[must_use]
+    pub fn with_random(mut self, bytes: [u8; 16]) -> Self {
+        self.random = Some(bytes);
+        self
+    }
+
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.headers.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_slice())
     }
@@ -45,8 +66,15 @@ impl Request for WrittenRequest {
         self.values(name).next().map(<[u8]>::to_vec)
     }
 
-    fn joined_header(&self, name: &str) -> Option<Vec<u8>> {
-        let values: Vec<&[u8]> = self.values(name).collect();
-        (!values.is_empty()).then(|| values.join(&b','))
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+        if let ["request", "headers", name] = path {
+            let values: Vec<&[u8]> = self.values(name).collect();
+            return (!values.is_empty()).then(|| values.join(&b','));
+        }
+        self.properties.iter().find(|(given, _)| given == path).map(|(_, value)| value.clone())
+    }
+
+    fn random(&self) -> Option<[u8; 16]> {
+        self.random
     }
 }

@@ -125,8 +125,14 @@ fn every_header_of_coalmine_is_cleared_whichever_rollout_matched() {
         &rollout("b", r#""match": {"hosts": ["b"]}, "route": {"header": "x-b"},"#),
     ]);
     let forged = |host| get(host, "/").with_header("x-a", "canary").with_header("x-b", "canary");
-    assert_eq!(policy.decide(&forged("a")).edits, [Edit::Set("x-a", "canary"), Edit::Remove("x-b")]);
-    assert_eq!(policy.decide(&forged("b")).edits, [Edit::Remove("x-a"), Edit::Set("x-b", "canary")]);
+    assert_eq!(
+        policy.decide(&forged("a")).edits,
+        [Edit::Set("x-a", b"canary"[..].into()), Edit::Remove("x-b")]
+    );
+    assert_eq!(
+        policy.decide(&forged("b")).edits,
+        [Edit::Remove("x-a"), Edit::Set("x-b", b"canary"[..].into())]
+    );
     assert_eq!(policy.decide(&forged("c")).edits, [Edit::Remove("x-a"), Edit::Remove("x-b")]);
     assert!(policy.decide(&forged("c")).forged);
     assert!(!policy.decide(&get("c", "/")).forged);

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use walrus::ModuleConfig;
 
 /// The callbacks that the filter acts on, and what the host needs to run a module at all.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 11] = [
     "memory",
     "_initialize",
     "proxy_abi_version_0_2_1",
@@ -21,6 +21,7 @@ const KEPT: [&str; 10] = [
     "proxy_on_tick",
     "proxy_on_context_create",
     "proxy_on_request_headers",
+    "proxy_on_response_headers",
     "proxy_on_delete",
 ];
 

@@ -53,6 +53,10 @@ impl<'d> Cursor<'d> {
         Self { node: document, place: Place::default(), problems }
     }
 
+    pub(crate) fn value(&self) -> &'d Value {
+        &self.node.value
+    }
+
     /// Something is wrong with this value.
     pub(crate) fn problem(&self, message: impl Into<String>) {
         self.problem_at(&self.place, self.node.mark, message);
@@ -131,6 +135,21 @@ impl<'d> Cursor<'d> {
             number(given)
         ));
         None
+    }
+
+    /// A duration in seconds: `30s`, `10m`, `2h`, `1d`.
+    pub(crate) fn duration(&self) -> Option<u64> {
+        let text = self.string()?;
+        let units = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60)];
+        let seconds = units.iter().find_map(|&(unit, seconds)| {
+            let number = text.strip_suffix(unit)?;
+            let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| number.parse::<u32>().ok()).flatten().map(|number| u64::from(number) * seconds)
+        });
+        if seconds.is_none() {
+            self.problem(format!("{} is no duration: a whole number and s, m, h or d, as 30m", quoted(text)));
+        }
+        seconds
     }
 
     /// One of a few words. A word that the format has but this version does not act on is told so.
@@ -237,5 +256,10 @@ impl<'d> Fields<'d> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// The map itself, for problems that concern several of its fields.
+    pub(crate) fn whole(&self) -> &Cursor<'d> {
+        &self.cursor
     }
 }

@@ -42,14 +42,27 @@ pub(crate) fn quoted(value: &str) -> String {
     text
 }
 
-/// A number as a person writes it: `5`, not `5.0`. By serde_json's printer, which the reader of JSON brings anyway:
-/// the standard library's would make the module 15 KB larger, and every proxy compiles it.
+/// A number as a person writes it: `5`, `33.3333`, rounded to nine decimals. The general printers of the standard
+/// library and of serde_json come with tables that would make the module 15 KB larger, and every proxy compiles it.
 pub(crate) fn number(value: f64) -> String {
-    if !value.is_finite() {
-        return String::from(if value.is_nan() { "NaN" } else { "infinity" });
+    const DECIMALS: u64 = 1_000_000_000;
+    /// Below it a double still tells whole numbers apart.
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    if value.is_nan() {
+        return String::from("NaN");
     }
-    let text = serde_json::Value::from(value).to_string();
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+    let sign = if value < 0.0 { "-" } else { "" };
+    let value = value.abs();
+    if value > LARGEST {
+        return format!("{sign}more than {}", LARGEST as u64);
+    }
+    let whole = value.trunc();
+    let fraction = ((value - whole) * DECIMALS as f64).round() as u64;
+    let (whole, fraction) = (whole as u64 + fraction / DECIMALS, fraction % DECIMALS);
+    if fraction == 0 {
+        return format!("{sign}{whole}");
+    }
+    format!("{sign}{whole}.{}", format!("{fraction:09}").trim_end_matches('0'))
 }
 
 // === impl Problem ===
@@ -129,6 +142,26 @@ mod tests {
         assert_eq!(quoted("a\n\"b"), r#""a\n\"b""#);
         let long = format!("{}ééé", "x".repeat(63));
         assert_eq!(quoted(&long), format!("\"{}…\"", "x".repeat(63)));
+    }
+
+    #[test]
+    fn numbers_read_as_people_write_them() {
+        for (value, text) in [
+            (5.0, "5"),
+            (-1.0, "-1"),
+            (0.0, "0"),
+            (33.3333, "33.3333"),
+            (33.333_33, "33.33333"),
+            (0.000_05, "0.00005"),
+            (0.1 + 0.2, "0.3"),
+            (0.999_999_999_9, "1"),
+            (9_007_199_254_740_991.0, "9007199254740991"),
+            (1e300, "more than 9007199254740992"),
+            (f64::NEG_INFINITY, "-more than 9007199254740992"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(number(value), text);
+        }
     }
 
     #[test]

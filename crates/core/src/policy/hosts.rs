@@ -53,8 +53,8 @@ impl HostPattern {
         let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let in_address = |byte: u8| byte.is_ascii_hexdigit() || b"[]:.".contains(&byte);
         let allowed = |byte| if is_address { in_address(byte) } else { in_name(byte) };
-        let dots = name.starts_with('.') || name.contains("..");
-        if name.is_empty() || name.len() > MAX_HOST || dots || !name.bytes().all(allowed) {
+        let gap = name.split('.').any(str::is_empty);
+        if gap || name.len() > MAX_HOST || !name.bytes().all(allowed) {
             return refuse("1 to 253 of a-z, 0-9, '-', '_' and single dots, \"*.\" at most in front");
         }
         Some(pattern(name.into()))

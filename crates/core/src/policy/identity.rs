@@ -1,15 +1,23 @@
 //! Who a request comes from.
 
+use super::issued;
 use super::names;
+use super::parts;
 use super::reading::Reading;
 use super::route::HeaderNames;
 use crate::Request;
-use crate::document::{Cursor, Known};
+use crate::document::{Cursor, Known, Value};
 
-const SOURCE: Known =
-    Known { fields: &["header", "cookie"], unsupported: &["jwtClaim", "queryParameter", "peer", "sourceIp"] };
+const SOURCES: [&str; 6] = ["header", "cookie", "jwtClaim", "queryParameter", "peer", "sourceIp"];
+const SOURCE: Known = Known { fields: &SOURCES, unsupported: &[] };
+const CLAIM: Known = Known { fields: &["path", "payload"], unsupported: &[] };
+
 /// Headers that carry credentials or have a source of their own.
 const NO_IDENTITY: [&str; 2] = ["authorization", "cookie"];
+/// Where the host keeps what its JWT filter has verified. A token that nobody verified never gets there.
+const VERIFIED: [&str; 3] = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn"];
+/// The key under which Istio keeps the payload, since 1.21.
+const DEFAULT_PAYLOAD: &str = "payload";
 
 /// Where an identity comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +26,21 @@ pub enum Source {
     Header(Box<str>),
     /// The value of this cookie.
     Cookie(Box<str>),
+    /// A claim of a verified JWT.
+    JwtClaim {
+        /// The key that the payload is kept under (`payload_in_metadata`).
+        payload: Box<str>,
+        /// The way to the claim inside the payload.
+        path: Box<[Box<str>]>,
+    },
+    /// The value of this parameter in the query.
+    QueryParameter(Box<str>),
+    /// The SPIFFE id of the calling workload, from its certificate.
+    Peer,
+    /// The address that the connection comes from, without the port.
+    SourceIp,
+    /// The cookie of this name that Coalmine issues; a value that it could not have issued is missing.
+    IssuedCookie(Box<str>),
 }
 
 /// An identity that a request carries.
@@ -25,33 +48,37 @@ pub enum Source {
 pub(super) struct Identity {
     /// The bytes that name the user; never empty.
     pub(super) bytes: Vec<u8>,
-    /// The place, among the rollout's sources, of the one that spoke.
-    source: usize,
+    /// How many of the rollout's sources were asked for it.
+    pub(super) asked: usize,
 }
 
 // === impl Source ===
 
 impl Source {
-    pub(super) fn read(cursor: &Cursor<'_>, names: &mut HeaderNames<'_>) -> Option<Self> {
+    pub(super) fn read(cursor: &Cursor<'_>, headers: &mut HeaderNames<'_>) -> Option<Self> {
         let fields = cursor.map(&SOURCE)?;
-        match (fields.get("header"), fields.get("cookie")) {
-            (Some(header), None) => {
-                let name = names::header(&header)?;
+        let mut given = SOURCES.iter().filter_map(|name| Some((*name, fields.get(name)?)));
+        let (Some((name, value)), None) = (given.next(), given.next()) else {
+            cursor.problem(format!("needs one source: {}", SOURCES.join(", ")));
+            return None;
+        };
+        match name {
+            "header" => {
+                let name = names::header(&value)?;
                 if NO_IDENTITY.contains(&&*name) {
-                    header.problem(format!(
+                    value.problem(format!(
                         "\"{name}\" is no identity: use a header that names the user, or a cookie"
                     ));
                     return None;
                 }
-                names.add_read(&name);
+                headers.add_read(&name);
                 Some(Self::Header(name))
             }
-            (None, Some(cookie)) => Some(Self::Cookie(names::cookie(&cookie)?)),
-            (None, None) if !fields.is_empty() => None,
-            _ => {
-                cursor.problem("needs one source: header or cookie");
-                None
-            }
+            "cookie" => Some(Self::Cookie(names::cookie(&value)?)),
+            "jwtClaim" => read_claim(&value),
+            "queryParameter" => Some(Self::QueryParameter(names::parameter(&value)?)),
+            "peer" => only_true(&value).map(|()| Self::Peer),
+            _ => only_true(&value).map(|()| Self::SourceIp),
         }
     }
 
@@ -59,12 +86,55 @@ impl Source {
     fn identity<'p>(&'p self, request: &Reading<'p, '_, impl Request>) -> Option<Vec<u8>> {
         let value = match self {
             Self::Header(name) => request.header(name, |value| value.map(<[u8]>::to_vec)),
-            Self::Cookie(name) => {
-                request.header("cookie", |cookies| Some(cookie(cookies?, name.as_bytes())?.to_vec()))
+            Self::Cookie(name) => cookie(request, name),
+            Self::JwtClaim { payload, path } => {
+                let path: Vec<&str> =
+                    VERIFIED.into_iter().chain([&**payload]).chain(path.iter().map(|name| &**name)).collect();
+                request.host().property(&path).and_then(parts::claim)
             }
+            Self::QueryParameter(name) => {
+                request.query(|query| Some(parts::parameter(query, name.as_bytes())?.to_vec()))
+            }
+            Self::Peer => request.host().property(&["connection", "uri_san_peer_certificate"]),
+            Self::SourceIp => request
+                .host()
+                .property(&["source", "address"])
+                .and_then(|text| Some(parts::address(&text)?.to_vec())),
+            Self::IssuedCookie(name) => cookie(request, name).filter(|value| issued::is_issued(value)),
         };
         value.filter(|value| !value.is_empty())
     }
+}
+
+fn cookie<'p>(request: &Reading<'p, '_, impl Request>, name: &'p str) -> Option<Vec<u8>> {
+    request.header("cookie", |cookies| Some(parts::cookie(cookies?, name.as_bytes())?.to_vec()))
+}
+
+/// A claim at the top of the payload by its name, or anywhere by its path.
+fn read_claim(cursor: &Cursor<'_>) -> Option<Source> {
+    let (path, payload) = match cursor.value() {
+        Value::Map(_) => {
+            let fields = cursor.map(&CLAIM)?;
+            let items = fields.required("path", "the names on the way to the claim, as [realm, tenant]")?;
+            let items = items.filled_list("name at least the claim itself")?;
+            let path: Vec<Option<Box<str>>> = items.iter().map(names::claim).collect();
+            let payload = fields
+                .get("payload")
+                .map_or_else(|| Some(DEFAULT_PAYLOAD.into()), |name| names::claim(&name));
+            (path.into_iter().collect::<Option<Vec<_>>>()?, payload?)
+        }
+        _ => (vec![names::claim(cursor)?], DEFAULT_PAYLOAD.into()),
+    };
+    Some(Source::JwtClaim { payload, path: path.into() })
+}
+
+/// A source that is switched on by naming it; leaving it out is the way to switch it off.
+fn only_true(cursor: &Cursor<'_>) -> Option<()> {
+    if !cursor.boolean()? {
+        cursor.problem("must be true; leave the source out instead");
+        return None;
+    }
+    Some(())
 }
 
 // === impl Identity ===
@@ -75,63 +145,20 @@ impl Identity {
         sources
             .iter()
             .enumerate()
-            .find_map(|(source, kind)| Some(Self { bytes: kind.identity(request)?, source }))
+            .find_map(|(place, source)| Some(Self { bytes: source.identity(request)?, asked: place + 1 }))
     }
 
-    /// Whether a header on the way to this identity, or the one that holds it, is repeated: somebody is guessing.
+    /// Whether a header that was asked on the way to this identity is repeated: somebody is guessing.
     pub(super) fn is_ambiguous<'p>(
         &self,
         sources: &'p [Source],
         request: &Reading<'p, '_, impl Request>,
     ) -> bool {
-        sources.iter().take(self.source + 1).any(|source| match source {
+        sources.iter().take(self.asked).any(|source| match source {
             Source::Header(name) => {
                 request.header(name, |value| value.is_some()) && request.is_repeated(name)
             }
-            Source::Cookie(_) => false,
+            _ => false,
         })
-    }
-}
-
-/// The value of the first cookie of this name, raw.
-fn cookie<'c>(cookies: &'c [u8], name: &[u8]) -> Option<&'c [u8]> {
-    cookies.split(|&byte| byte == b';').find_map(|pair| {
-        let pair = trim_blanks(pair);
-        let equals = pair.iter().position(|&byte| byte == b'=')?;
-        let (given, value) = pair.split_at(equals);
-        (given == name).then(|| value.get(1..).unwrap_or_default())
-    })
-}
-
-/// Without the spaces and tabs around it.
-fn trim_blanks(bytes: &[u8]) -> &[u8] {
-    let kept = |byte: &u8| !b" \t".contains(byte);
-    let start = bytes.iter().position(kept).unwrap_or(bytes.len());
-    let end = bytes.iter().rposition(kept).map_or(start, |last| last + 1);
-    bytes.get(start..end).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cookie_is_the_first_of_its_name_with_its_raw_value() {
-        for (cookies, value) in [
-            ("sid=1", Some("1")),
-            ("a=0; sid=1; sid=2", Some("1")),
-            (" \tsid=1\t ", Some("1")),
-            ("sid=\"1\"", Some("\"1\"")),
-            ("sid=a=b", Some("a=b")),
-            ("sid=", Some("")),
-            ("sid", None),
-            ("Sid=1", None),
-            ("sid =1", None),
-            ("xsid=1;;;=;", None),
-            ("=1", None),
-            ("", None),
-        ] {
-            assert_eq!(cookie(cookies.as_bytes(), b"sid"), value.map(str::as_bytes), "{cookies}");
-        }
     }
 }

@@ -3,8 +3,11 @@
 mod decide;
 mod hosts;
 mod identity;
+mod issued;
 mod matching;
 mod names;
+mod parts;
+mod pins;
 mod reading;
 mod rollout;
 mod route;
@@ -18,7 +21,7 @@ pub use route::Route;
 
 use crate::document::{Cursor, Known, Node, Problems};
 use hosts::HostIndex;
-use route::HeaderNames;
+use rollout::Shared;
 
 const POLICY: Known =
     Known { fields: &["version", "revision", "rollouts", "observe"], unsupported: &["source", "policy"] };
@@ -89,17 +92,16 @@ impl Policy {
             ));
         }
         let revision = fields.get("revision").and_then(|revision| revision.integer(1..=MAX_REVISION));
-        let mut taken = Vec::new();
-        let mut names = HeaderNames::default();
+        let mut shared = Shared::default();
         let items = fields.get("rollouts").and_then(|rollouts| rollouts.list()).unwrap_or_default();
         let rollouts: Vec<Rollout> = items
             .iter()
             .enumerate()
-            .filter_map(|(index, item)| Rollout::read(index, item, &mut taken, &mut names))
+            .filter_map(|(index, item)| Rollout::read(index, item, &mut shared))
             .collect();
         let access_log =
             fields.get("observe").and_then(|observe| observe.map(&OBSERVE)?.get("accessLog")?.boolean());
-        let own_headers = names.finish();
+        let own_headers = shared.headers.finish();
         let mut hosts = HostIndex::default();
         for rollout in &rollouts {
             hosts.add(rollout.index, &rollout.matching.hosts);

@@ -1,6 +1,8 @@
 //! What may be called what.
 
+use super::variants::Variants;
 use crate::document::{Cursor, quoted};
+use crate::ranges::Variant;
 
 /// `[a-z0-9-]{1,63}`: rollouts and variants.
 pub(super) fn label<'d>(cursor: &Cursor<'d>) -> Option<&'d str> {
@@ -10,6 +12,29 @@ pub(super) fn label<'d>(cursor: &Cursor<'d>) -> Option<&'d str> {
         return Some(text);
     }
     cursor.problem(format!("{} is no name: 1 to 63 of a-z, 0-9 and -", quoted(text)));
+    None
+}
+
+/// The variant of this name; `cursor` is where the name stands.
+pub(super) fn variant(cursor: &Cursor<'_>, name: &str, variants: &Variants) -> Option<Variant> {
+    let found = variants.by_name(name);
+    if found.is_none() {
+        cursor.problem(format!(
+            "{} is no variant of this rollout; it has: {}",
+            quoted(name),
+            variants.listing()
+        ));
+    }
+    found
+}
+
+/// What another flag system calls a flag: anything, but not nothing.
+pub(super) fn foreign_salt<'d>(cursor: &Cursor<'d>) -> Option<&'d str> {
+    let text = cursor.string()?;
+    if (1..=256).contains(&text.len()) {
+        return Some(text);
+    }
+    cursor.problem(format!("{} is no salt: 1 to 256 bytes", quoted(text)));
     None
 }
 
@@ -51,6 +76,40 @@ pub(super) fn cookie(cursor: &Cursor<'_>) -> Option<Box<str>> {
         "{} is no cookie name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~",
         quoted(text)
     ));
+    None
+}
+
+/// The name of a query parameter, as it stands in a request: not decoded.
+pub(super) fn parameter(cursor: &Cursor<'_>) -> Option<Box<str>> {
+    let text = cursor.string()?;
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !b"&=#".contains(&byte);
+    if (1..=256).contains(&text.len()) && text.bytes().all(allowed) {
+        return Some(text.into());
+    }
+    cursor.problem(format!(
+        "{} is no parameter name: 1 to 256 characters as in a URL, without &, = and #",
+        quoted(text)
+    ));
+    None
+}
+
+/// A name inside a token's payload. The host ends names at a NUL.
+pub(super) fn claim(cursor: &Cursor<'_>) -> Option<Box<str>> {
+    let text = cursor.string()?;
+    if (1..=256).contains(&text.len()) && !text.contains('\0') {
+        return Some(text.into());
+    }
+    cursor.problem(format!("{} is no name of a claim: 1 to 256 bytes without NUL", quoted(text)));
+    None
+}
+
+/// The name of a cluster of the proxy.
+pub(super) fn cluster(cursor: &Cursor<'_>) -> Option<Box<str>> {
+    let text = cursor.string()?;
+    if (1..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(text.into());
+    }
+    cursor.problem(format!("{} is no cluster name: 1 to 1024 visible characters of ASCII", quoted(text)));
     None
 }
 

@@ -39,6 +39,14 @@ impl<'p, 'r, R: Request> Reading<'p, 'r, R> {
         })
     }
 
+    /// The query: what stands in `:path` between the first `?` and `#`, the bytes as sent.
+    pub(super) fn query<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        self.header(":path", |target| {
+            let target = target.unwrap_or_default().split(|&byte| byte == b'#').next().unwrap_or_default();
+            look(target.splitn(2, |&byte| byte == b'?').nth(1).unwrap_or_default())
+        })
+    }
+
     /// Looks at the method.
     pub(super) fn method<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
         self.header(":method", |method| look(method.unwrap_or_default()))
@@ -46,6 +54,11 @@ impl<'p, 'r, R: Request> Reading<'p, 'r, R> {
 
     /// Whether this header, whose first value is known, occurs more than once.
     pub(super) fn is_repeated(&self, name: &'p str) -> bool {
-        self.header(name, |first| self.request.joined_header(name).as_deref() != first)
+        self.header(name, |first| self.request.property(&["request", "headers", name]).as_deref() != first)
+    }
+
+    /// The request itself, for what is asked of the host once at most.
+    pub(super) fn host(&self) -> &'r R {
+        self.request
     }
 }

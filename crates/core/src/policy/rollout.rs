@@ -1,12 +1,16 @@
 //! One rollout of a policy.
 
+use std::collections::BTreeSet;
+
 use super::identity::Source;
+use super::issued::IssuedCookie;
 use super::matching::Match;
-use super::names::{label, salt};
+use super::names;
+use super::pins::{PinCount, Pins};
 use super::route::{HeaderNames, Route};
 use super::variants::Variants;
 use crate::document::{Cursor, Fields, Known, quoted};
-use crate::draw::Draw;
+use crate::draw::{Algorithm, Draw};
 use crate::ranges::{Ranges, Variant};
 
 const ROLLOUT: Known = Known {
@@ -16,12 +20,15 @@ const ROLLOUT: Known = Known {
         "match",
         "identity",
         "onMissingIdentity",
+        "cookie",
         "salt",
         "algorithm",
         "variants",
+        "ranges",
+        "pins",
         "route",
     ],
-    unsupported: &["cookie", "key", "ranges", "ramp", "pins", "override", "response"],
+    unsupported: &["key", "ramp", "override", "response"],
 };
 
 /// What a rollout may not be called: the metrics say `none` where there is no rollout.
@@ -35,22 +42,28 @@ pub struct Rollout {
     pub(super) enabled: bool,
     pub(super) matching: Match,
     pub(super) sources: Vec<Source>,
+    pub(super) issued: Option<IssuedCookie>,
     salt: Box<str>,
+    algorithm: Algorithm,
     pub(super) draw: Draw,
     variants: Variants,
+    pub(super) pins: Pins,
     pub(super) route: Route,
 }
 
-/// What may be done for a request without an identity.
-#[derive(Clone, Copy)]
-enum OnMissingIdentity {
-    Stable,
+/// What the rollouts of one document share while they are read.
+#[derive(Default)]
+pub(super) struct Shared<'d> {
+    names: BTreeSet<&'d str>,
+    pub(super) headers: HeaderNames<'d>,
+    pins: PinCount,
 }
 
-/// How an identity is hashed.
-#[derive(Clone, Copy)]
-enum Algorithm {
-    CoalmineV1,
+/// What may be done for a request without an identity.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnMissingIdentity {
+    Stable,
+    IssueCookie,
 }
 
 // === impl Rollout ===
@@ -74,6 +87,21 @@ impl Rollout {
     /// What makes its draw independent of other rollouts'.
     pub fn salt(&self) -> &str {
         &self.salt
+    }
+
+    /// How its identities are hashed.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Whether a user without an identity is issued one.
+    pub fn issues_cookie(&self) -> bool {
+        self.issued.is_some()
+    }
+
+    /// The identities that are fixed to a variant, in no particular order.
+    pub fn pins(&self) -> impl Iterator<Item = (&[u8], Variant)> {
+        self.pins.iter()
     }
 
     /// Where its identities come from, in the order of asking.
@@ -107,66 +135,93 @@ impl Rollout {
         self.variants.names.get(variant.index()).map_or(super::variants::STABLE, |name| name)
     }
 
-    /// Reads the rollout at this place of the policy. `taken` are the names of those before it.
-    pub(super) fn read<'d>(
-        index: usize,
-        cursor: &Cursor<'d>,
-        taken: &mut Vec<&'d str>,
-        names: &mut HeaderNames<'d>,
-    ) -> Option<Self> {
+    /// Reads the rollout at this place of the policy.
+    pub(super) fn read<'d>(index: usize, cursor: &Cursor<'d>, shared: &mut Shared<'d>) -> Option<Self> {
         let fields = cursor.map(&ROLLOUT)?;
-        let name = read_name(&fields, taken);
+        let name = read_name(&fields, &mut shared.names);
         let enabled = fields.get("enabled").map_or(Some(true), |enabled| enabled.boolean());
         let matching = fields
             .get("match")
-            .map_or_else(|| Some(Match::default()), |matching| Match::read(&matching, names));
-        let sources = read_sources(&fields, names);
+            .map_or_else(|| Some(Match::default()), |matching| Match::read(&matching, &mut shared.headers));
         let on_missing = fields.get("onMissingIdentity").map_or(Some(OnMissingIdentity::Stable), |word| {
-            word.word(&[("stable", OnMissingIdentity::Stable)], &["issueCookie"])
+            let words =
+                [("stable", OnMissingIdentity::Stable), ("issueCookie", OnMissingIdentity::IssueCookie)];
+            word.word(&words, &[])
         });
-        let salt = fields.get("salt").map_or(name, |given| salt(&given));
-        let algorithm = fields.get("algorithm").map_or(Some(Algorithm::CoalmineV1), |word| {
-            let later = ["siphash-2-4", "flagd-v2", "growthbook-v2", "unleash"];
-            word.word(&[("coalmine-v1", Algorithm::CoalmineV1)], &later)
+        let issues = on_missing == Some(OnMissingIdentity::IssueCookie);
+        let issued = IssuedCookie::read(&fields, issues);
+        let sources = read_sources(&fields, issued.as_ref().and_then(Option::as_ref), &mut shared.headers);
+        let algorithm = fields
+            .get("algorithm")
+            .map_or(Some(Algorithm::CoalmineV1), |word| word.word(&Algorithm::ALL, &["siphash-2-4"]));
+        let salt = fields.get("salt").map_or(name, |salt| match algorithm {
+            Some(algorithm) if algorithm.is_foreign() => names::foreign_salt(&salt),
+            _ => names::salt(&salt),
         });
-        let variants = Variants::read(&fields);
-        let route = Route::read(cursor, fields.get("route"), names);
-        let OnMissingIdentity::Stable = on_missing?;
-        let Algorithm::CoalmineV1 = algorithm?;
-        let salt = salt?;
+        let variants = read_variants(&fields, algorithm);
+        let pins = fields.get("pins").map_or_else(
+            || Some(Pins::default()),
+            |pins| Pins::read(&pins, variants.as_ref(), &mut shared.pins),
+        );
+        let route = Route::read(&fields, variants.as_ref(), &mut shared.headers);
+        let (algorithm, salt) = (algorithm?, salt?);
+        on_missing?;
         Some(Self {
             index,
             name: name?.into(),
             enabled: enabled?,
             matching: matching?,
             sources: sources?,
+            issued: issued?,
             salt: salt.into(),
-            draw: Draw::new(salt),
+            algorithm,
+            draw: Draw::new(algorithm, salt),
             variants: variants?,
+            pins: pins?,
             route: route?,
         })
     }
 }
 
-fn read_name<'d>(fields: &Fields<'d>, taken: &mut Vec<&'d str>) -> Option<&'d str> {
+fn read_name<'d>(fields: &Fields<'d>, taken: &mut BTreeSet<&'d str>) -> Option<&'d str> {
     let cursor = fields.required("name", "what metrics and logs call the rollout")?;
-    let name = label(&cursor)?;
+    let name = names::label(&cursor)?;
     if name == NO_ROLLOUT {
         cursor.problem("\"none\" stands for no rollout in the metrics; choose another name");
         return None;
     }
-    if taken.contains(&name) {
+    if !taken.insert(name) {
         cursor.problem(format!("a second rollout {}; names are unique in a policy", quoted(name)));
         return None;
     }
-    taken.push(name);
     Some(name)
 }
 
-fn read_sources(fields: &Fields<'_>, names: &mut HeaderNames<'_>) -> Option<Vec<Source>> {
+/// The sources in the order of asking; the cookie that Coalmine issues comes last, and may be the only one.
+fn read_sources(
+    fields: &Fields<'_>,
+    issued: Option<&IssuedCookie>,
+    headers: &mut HeaderNames<'_>,
+) -> Option<Vec<Source>> {
     let why = "say what names the user, as [{header: x-user-id}]";
-    let items = fields.required("identity", why)?.filled_list(why)?;
+    let last = issued.map(|cookie| Source::IssuedCookie(cookie.name.clone()));
+    let given = match (fields.get("identity"), &last) {
+        (None, Some(_)) => Vec::new(),
+        _ => fields.required("identity", why)?.filled_list(why)?,
+    };
     // Every item is read before the first that failed counts.
-    let sources: Vec<Option<Source>> = items.iter().map(|item| Source::read(item, names)).collect();
-    sources.into_iter().collect()
+    let sources: Vec<Option<Source>> = given.iter().map(|item| Source::read(item, headers)).collect();
+    sources.into_iter().chain(last.map(Some)).collect()
+}
+
+fn read_variants(fields: &Fields<'_>, algorithm: Option<Algorithm>) -> Option<Variants> {
+    if !Route::keeps_weights(fields) {
+        return Variants::read(fields, algorithm);
+    }
+    for name in ["variants", "ranges"] {
+        if let Some(field) = fields.get(name) {
+            field.problem("the weights stay in the route where it has a bucketHeader; leave this out");
+        }
+    }
+    Some(Variants::of_route())
 }

@@ -2,6 +2,7 @@
 
 use super::names;
 use crate::document::{Cursor, Fields, Known, number, quoted};
+use crate::draw::{Algorithm, BUCKETS};
 use crate::ranges::{Ranges, Variant};
 use crate::weight::Weight;
 
@@ -9,10 +10,14 @@ const VARIANT: Known = Known { fields: &["name", "weight"], unsupported: &[] };
 
 /// The variant that everybody has before a rollout.
 pub(super) const STABLE: &str = "stable";
+const CANARY: &str = "canary";
 /// The old version on fresh pods: a fair control, which grows from the last bucket down.
 const BASELINE: &str = "baseline";
+/// What is said of a bucket whose variant only the route knows.
+const ROUTE: &str = "route";
 /// How many variants weights alone can place.
 const MAX_WEIGHTED: usize = 2;
+const WHY: &str = "list the canary with its weight; stable takes the rest";
 
 /// The variants of a rollout.
 #[derive(Debug)]
@@ -25,41 +30,78 @@ pub(super) struct Variants {
 // === impl Variants ===
 
 impl Variants {
-    pub(super) fn read(rollout: &Fields<'_>) -> Option<Self> {
-        let cursor =
-            rollout.required("variants", "list the canary with its weight; stable takes the rest")?;
-        let items = cursor.filled_list("list the canary with its weight; stable takes the rest")?;
+    /// Where the weights stay in the route: stable, the canary, and what only the route knows.
+    pub(super) const CANARY_OF_ROUTE: Variant = Variant::listed(0);
+    const DRAWN_BY_ROUTE: Variant = Variant::listed(1);
+
+    /// Reads the variants with their weights or ranges.
+    pub(super) fn read(rollout: &Fields<'_>, algorithm: Option<Algorithm>) -> Option<Self> {
+        let ranges = rollout.get("ranges");
+        let items = rollout.required("variants", WHY)?.filled_list(WHY)?;
         let mut names: Vec<Box<str>> = vec![STABLE.into()];
         let mut weights = Vec::new();
         for item in &items {
             let Some(fields) = item.map(&VARIANT) else { continue };
-            let name = fields
-                .required("name", "what the route header is set to")
-                .and_then(|name| read_name(&name, &names));
-            let weight =
-                fields.required("weight", "0 to 100, in percent").and_then(|weight| read_weight(&weight));
-            names.extend(name);
-            weights.extend(weight);
+            let name = fields.required("name", "what the route header is set to");
+            names.extend(name.and_then(|name| read_name(&name, &names)));
+            match (fields.get("weight"), &ranges) {
+                (Some(weight), Some(_)) => {
+                    weight.problem("\"ranges\" say who gets what; leave the weight out")
+                }
+                (None, Some(_)) => {}
+                (weight, None) => weights.extend(
+                    weight
+                        .or_else(|| fields.required("weight", "0 to 100, in percent"))
+                        .and_then(|weight| read_weight(&weight, algorithm)),
+                ),
+            }
         }
+        let complete = names.len() == items.len() + 1;
+        if let Some(ranges) = ranges {
+            let names = complete.then_some(names);
+            let ranges = read_ranges(&ranges, names.as_deref(), algorithm)?;
+            return Some(Self { names: names?, ranges });
+        }
+        let cursor = rollout.get("variants")?;
         if items.len() > MAX_WEIGHTED {
             cursor.problem(format!(
-                "{} variants; weights alone place at most {MAX_WEIGHTED} besides stable",
+                "{} variants; weights alone place at most {MAX_WEIGHTED} besides stable, more need \"ranges\" (see `coalmine weights`)",
                 items.len()
             ));
             return None;
         }
-        let sum: u32 = weights.iter().map(|weight| weight.ppm()).sum();
-        if let Some(over) = sum.checked_sub(Weight::ALL.ppm()).filter(|&over| over > 0) {
-            let sum = number(f64::from(Weight::ALL.ppm() + over) / 10_000.0);
+        let sum: u32 = weights.iter().map(|weight: &Weight| weight.ppm()).sum();
+        if sum > BUCKETS {
+            let sum = number(f64::from(sum) / 10_000.0);
             cursor.problem(format!("weights add up to {sum} %, at most 100 % can leave stable"));
             return None;
         }
-        if weights.len() < items.len() || names.len() <= items.len() {
+        if !complete || weights.len() < items.len() {
             return None;
         }
         let ranges = two_ended(&names, &weights);
         Some(Self { names, ranges })
     }
+
+    /// The variants where the weights stay in the route.
+    pub(super) fn of_route() -> Self {
+        let names = [STABLE, CANARY, ROUTE].map(Box::from).into();
+        Self { names, ranges: Ranges::from_table(vec![(BUCKETS, Self::DRAWN_BY_ROUTE)]) }
+    }
+
+    pub(super) fn by_name(&self, name: &str) -> Option<Variant> {
+        by_name(&self.names, name)
+    }
+
+    /// The names, for a sentence.
+    pub(super) fn listing(&self) -> String {
+        self.names.join(", ")
+    }
+}
+
+fn by_name(names: &[Box<str>], name: &str) -> Option<Variant> {
+    let place = names.iter().position(|known| **known == *name)?;
+    Some(place.checked_sub(1).map_or(Variant::STABLE, |place| Variant::listed(place as u16)))
 }
 
 fn read_name(cursor: &Cursor<'_>, taken: &[Box<str>]) -> Option<Box<str>> {
@@ -75,14 +117,73 @@ fn read_name(cursor: &Cursor<'_>, taken: &[Box<str>]) -> Option<Box<str>> {
     Some(name.into())
 }
 
-fn read_weight(cursor: &Cursor<'_>) -> Option<Weight> {
-    match Weight::try_from_percent(cursor.number()?) {
-        Ok(weight) => Some(weight),
+fn read_weight(cursor: &Cursor<'_>, algorithm: Option<Algorithm>) -> Option<Weight> {
+    let weight = match Weight::try_from_percent(cursor.number()?) {
+        Ok(weight) => weight,
         Err(invalid) => {
             cursor.problem(invalid.to_string());
-            None
+            return None;
         }
+    };
+    let step = algorithm.map_or(1, Algorithm::step);
+    if let Some(algorithm) = algorithm.filter(|_| weight.ppm() % step != 0) {
+        let nearest = (weight.ppm() + step / 2) / step * step;
+        cursor.problem(format!(
+            "{} draws in steps of {} %; the nearest weight is {}",
+            algorithm.name(),
+            number(f64::from(step) / 10_000.0),
+            number(f64::from(nearest) / 10_000.0)
+        ));
+        return None;
     }
+    Some(weight)
+}
+
+/// Reads the table itself: `[[50000, canary], [1000000, stable]]`. `names` is `None` where they are not complete.
+fn read_ranges(
+    cursor: &Cursor<'_>,
+    names: Option<&[Box<str>]>,
+    algorithm: Option<Algorithm>,
+) -> Option<Ranges> {
+    let step = algorithm.map_or(1, Algorithm::step);
+    let mut table: Vec<(u32, Variant)> = Vec::new();
+    let mut last = 0;
+    let items = cursor.filled_list("list [end, variant] pairs up to 1000000")?;
+    for item in &items {
+        let pair = item.list()?;
+        let [end, name] = pair.as_slice() else {
+            item.problem("must be a pair [end, variant]");
+            continue;
+        };
+        let (end_number, name_text) = (end.integer(1..=u64::from(BUCKETS)), name.string());
+        if let Some(number) = end_number.map(|number| number as u32) {
+            if number <= last {
+                end.problem(format!("{number} does not lie above the end before it, {last}: ends ascend"));
+            }
+            if number % step != 0 {
+                let name = algorithm.map_or("", Algorithm::name);
+                end.problem(format!("{name} draws in steps of {step} buckets; {number} lies between two"));
+            }
+            last = number;
+        }
+        let (Some(names), Some(name_text)) = (names, name_text) else { continue };
+        let variant = by_name(names, name_text);
+        if variant.is_none() {
+            name.problem(format!(
+                "{} is no variant of this rollout; it has: {}",
+                quoted(name_text),
+                names.join(", ")
+            ));
+        }
+        table.extend(variant.map(|variant| (last, variant)));
+    }
+    if last != BUCKETS {
+        cursor.problem(format!(
+            "ends at {last}; the last end is {BUCKETS}, so that every bucket belongs to somebody"
+        ));
+        return None;
+    }
+    (table.len() == items.len()).then(|| Ranges::from_table(table))
 }
 
 /// Who grows from which end: a baseline from the top, wherever it is listed; otherwise the first from the bottom and
