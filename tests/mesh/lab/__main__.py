@@ -14,7 +14,7 @@ from .processes import LabError
 
 def main(action: str) -> int:
     """Do it; 1 with one sentence when it cannot be done."""
-    if obstacle := mesh.missing():
+    if obstacle := mesh.missing(only_root=action == "down"):
         print(obstacle, file=sys.stderr)
         return 1
     try:

@@ -9,8 +9,8 @@ import subprocess
 import urllib.request
 
 from . import kube, processes
-from .paths import BRIDGE_IP, KUBECONFIG, STATE, go_module, ports, tool
-from .processes import await_ready, start, wait_until
+from .paths import BRIDGE_IP, KUBECONFIG, STATE, ports, tool
+from .processes import LabError, await_ready, start, wait_until
 
 PKI = STATE / "pki"
 SERVICE_RANGE = "10.96.0.0/16"
@@ -19,8 +19,9 @@ MESH_CONFIG = f"""\
 trustDomain: cluster.local
 rootNamespace: istio-system
 defaultConfig:
-  discoveryAddress: "{BRIDGE_IP}:15010"
+  discoveryAddress: "{BRIDGE_IP}:15012"
   terminationDrainDuration: 0s
+  concurrency: 1
   tracing: {{}}
 """
 
@@ -36,7 +37,7 @@ def up() -> None:
         _start_apiserver()
     if not processes.running("kube-controller-manager"):
         _start_controller_manager()
-    _install_istio_resources()
+    _install_istio()
     if not processes.running("istiod"):
         start_istiod()
 
@@ -99,14 +100,32 @@ def _start_controller_manager() -> None:
     ])
 
 
-def _install_istio_resources() -> None:
-    """Istio's custom resource definitions, and its namespace."""
-    definitions = go_module("istio", "istio.io/api") / "kubernetes" / "customresourcedefinitions.gen.yaml"
-    if kube.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]:
+def _install_istio() -> None:
+    """Install what `istioctl install` installs, but for istiod's own pod: definitions, roles, injector, validator."""
+    import yaml  # not above: the mesh can be taken away by a Python without it
+
+    if "istio-system" in (n["metadata"]["name"] for n in kube.get("/api/v1/namespaces")["items"]):
         return
-    kube.kubectl("apply", "--server-side", "-f", str(definitions))
-    kube.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s")
+    done = kube.istioctl("manifest", "generate", "--set", "profile=minimal", "--set", "values.defaultRevision=default",
+                         "--set", f"values.global.caAddress={BRIDGE_IP}:15012")
+    if done.returncode:
+        raise LabError(f"istioctl manifest generate: {done.stderr.strip()}")
+    documents = [d for d in yaml.safe_load_all(done.stdout) if d and not _of_istiods_pod(d)]
+    for webhook in (w for d in documents for w in d.get("webhooks", [])):
+        # istiod is on loopback: the webhooks are called by address, not by the name of its Service.
+        path = webhook["clientConfig"].pop("service")["path"]
+        webhook["clientConfig"]["url"] = f"https://127.0.0.1:{ports()['istiod-https']}{path}"
     kube.kubectl("create", "namespace", "istio-system")
+    definitions = [d for d in documents if d["kind"] == "CustomResourceDefinition"]
+    kube.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(definitions))
+    kube.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s")
+    kube.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(documents))
+
+
+def _of_istiods_pod(document: kube.Object) -> bool:
+    """Whether a document is about the pod that istiod would have in a cluster."""
+    return (document["kind"], document["metadata"]["name"]) in {
+        ("Deployment", "istiod"), ("HorizontalPodAutoscaler", "istiod")}
 
 
 def start_istiod() -> None:
@@ -123,11 +142,20 @@ def start_istiod() -> None:
     ], cwd=STATE, env={
         "POD_NAME": "istiod-0", "POD_NAMESPACE": "istio-system", "CLUSTER_ID": "Kubernetes",
         "PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false",
-        "VALIDATION_WEBHOOK_CONFIG_NAME": "", "INJECTION_WEBHOOK_CONFIG_NAME": "", "INJECT_ENABLED": "false",
-        "PILOT_ENABLE_GATEWAY_API": "false",
+        "PILOT_ENABLE_GATEWAY_API": "false", "REVISION": "default",
+        "ISTIOD_CUSTOM_HOST": "127.0.0.1",  # a name of its certificate: the kube-apiserver calls the webhooks there
     })
     await_ready("istiod", lambda: urllib.request.urlopen(
         f"http://127.0.0.1:{port['istiod-http']}/ready", timeout=2))
+    await_ready("istiod", _webhooks_trusted)
+
+
+def _webhooks_trusted() -> bool:
+    """Whether istiod has written its certificate authority into the webhooks: before, no pod can be made."""
+    base = "/apis/admissionregistration.k8s.io/v1"
+    found = [webhook for kind in ("mutating", "validating")
+             for item in kube.get(f"{base}/{kind}webhookconfigurations")["items"] for webhook in item["webhooks"]]
+    return bool(found) and all(webhook["clientConfig"].get("caBundle") for webhook in found)
 
 
 def stop_istiod() -> None:

@@ -1,8 +1,7 @@
-"""One pod: what kubelet, the container engine and Istio's injector would make of a Pod object.
+"""One pod: what kubelet and the container engine would make of a Pod object.
 
-A network namespace, the stand-in for the application, and a real pilot-agent with Envoy: as a sidecar with iptables
-interception where the pod's namespace is labelled `istio-injection: enabled`, as a gateway where the pod asks for
-Istio's gateway template.
+A network namespace, the stand-in for the application, and, where Istio's injector has put its containers into the
+Pod, what they say: istio-init's interception and a real pilot-agent with Envoy, with their arguments and environment.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
-
-import yaml
 
 from . import control_plane, kube, network, processes
 from .kube import Object
@@ -38,9 +36,8 @@ class Pod:
         self.name: str = resource["metadata"]["name"]
         self.id = f"{self.namespace}.{self.name}"
         self.directory = PODS / self.id
-        self.annotations: dict[str, str] = resource["metadata"].get("annotations", {})
-        self.labels: dict[str, str] = resource["metadata"].get("labels", {})
-        self.is_gateway = self.annotations.get("inject.istio.io/templates") == "gateway"
+        self.proxy = self._container("istio-proxy")
+        self.init = self._container("istio-init")
 
     @property
     def path(self) -> str:
@@ -53,30 +50,21 @@ class Pod:
         """Start everything, wait until it is ready, and report that. Taken up again where it was left."""
         if self.id not in network.pods():
             network.make_pod(self.id, self.address)
-            if self.has_proxy() and not self.is_gateway:
-                self._intercept()
-        if self.has_proxy():
-            self._label()
+            if self.init:
+                subprocess.run([*network.inside(self.id), str(TOOLS / "pilot-agent"), *self.init["args"]],
+                               check=True, capture_output=True)
         # istiod knows a proxy by its pod's address: it must be there first, and not be ready yet.
         self._report(ready=False)
-        if self.has_proxy() and not processes.running(f"{self.id}.proxy"):
-            self._start_proxy()
+        if self.proxy and not processes.running(f"{self.id}.proxy"):
+            self._start_proxy(self.proxy)
         if (port := self._port()) and not processes.running(f"{self.id}.app"):
             self._start_app(port)
         wait_until(f"pod {self.id} ready", self.ready, 120, every=0.1)
         self._report(ready=True)
 
-    def has_proxy(self) -> bool:
-        """Whether Istio would inject a proxy."""
-        if self.is_gateway:
-            return True
-        labels = kube.get(f"/api/v1/namespaces/{self.namespace}")["metadata"].get("labels", {})
-        return (labels.get("istio-injection") == "enabled"
-                and self.labels.get("sidecar.istio.io/inject") != "false")
-
     def ready(self) -> bool:
         """The readiness probes: pilot-agent's for the proxy, the container's own for the application."""
-        if self.has_proxy():
+        if self.proxy:
             with urllib.request.urlopen(f"http://{self.address}:15021/healthz/ready", timeout=1) as answer:
                 if answer.status != 200:
                     return False
@@ -84,23 +72,10 @@ class Pod:
             network.connect(self.id, ("127.0.0.1", port), timeout=1).close()
         return True
 
-    def _label(self) -> None:
-        """What the injector writes on the Pod; the first label tells callers that this one speaks mutual TLS."""
-        self.labels |= {
-            "security.istio.io/tlsMode": "istio",
-            "service.istio.io/canonical-name": self.labels.get("app", self.name),
-            "service.istio.io/canonical-revision": self.labels.get("version", "latest"),
-        }
-        kube.merge(self.path, {"metadata": {"labels": self.labels}})
-
-    def _intercept(self) -> None:
-        subprocess.run(
-            [*network.inside(self.id), str(TOOLS / "pilot-agent"), "istio-iptables", "-p", "15001", "-z", "15006",
-             "-u", str(PROXY_UID), "-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020"],
-            check=True, capture_output=True)
-
-    def _start_proxy(self) -> None:
+    def _start_proxy(self, container: Object) -> None:
         self._write_credentials()
+        environment = self._environment(container)
+        words = [re.sub(r"\$\((\w+)\)", lambda name: environment.get(name[1], name[0]), word) for word in container["args"]]
         # What pilot-agent expects at absolute paths, and short ones for its sockets, exists only in a mount
         # namespace (which `ip netns exec` makes): nothing of it is left on the host.
         script = f"""set -e
@@ -111,16 +86,14 @@ class Pod:
             mount --bind {shlex.quote(str(ENVOY.parent))} /var/lib/lab/envoy
             cd /var/lib/istio
             exec setpriv --reuid {PROXY_UID} --regid {PROXY_UID} --clear-groups --inh-caps=-all \\
-                /var/lib/lab/tools/pilot-agent proxy {'router' if self.is_gateway else 'sidecar'} \\
-                --domain {self.namespace}.svc.cluster.local"""
+                /var/lib/lab/tools/pilot-agent {shlex.join(words)}"""
         processes.start(f"{self.id}.proxy", [*network.inside(self.id), "sh", "-c", script],
-                        env=self._proxy_environment(), log_owner=PROXY_UID)
+                        env=environment, log_owner=PROXY_UID)
 
     def _write_credentials(self) -> None:
         """The files that kubelet would mount: Istio's root certificate and a token bound to the pod."""
-        account = self.resource["spec"].get("serviceAccountName", "default")
         token = kube.call(
-            "POST", f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{account}/token",
+            "POST", f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{self.account}/token",
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {
                 "audiences": ["istio-ca"], "expirationSeconds": 86400,
                 "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": self.name,
@@ -140,42 +113,44 @@ class Pod:
             for path in [parent, *(os.path.join(parent, child) for child in children)]:
                 os.chown(path, PROXY_UID, PROXY_UID)
 
-    def _proxy_environment(self) -> dict[str, str]:
-        """What the injector puts into the proxy's container."""
-        wanted = yaml.safe_load(self.annotations.get("proxy.istio.io/config", "{}"))
-        config = {
-            "discoveryAddress": f"{BRIDGE_IP}:15012", "statusPort": 15020, "terminationDrainDuration": "0s",
-            "tracing": {}, "concurrency": 1, **wanted,
+    def _environment(self, container: Object) -> dict[str, str]:
+        """The proxy container's `env`, and what the lab has elsewhere than a cluster."""
+        result = {entry["name"]: value for entry in container.get("env", [])
+                  if (value := self._value(entry)) is not None}
+        config = json.loads(result.get("PROXY_CONFIG", "{}"))
+        config |= {
             "binaryPath": f"/var/lib/lab/envoy/{ENVOY.name}", "configPath": "/var/lib/istio/etc/istio/proxy",
             "proxyBootstrapTemplatePath": "/var/lib/istio/bootstrap.json",
         }
-        return {
-            "INSTANCE_IP": self.address, "POD_NAME": self.name, "POD_NAMESPACE": self.namespace,
-            "SERVICE_ACCOUNT": self.resource["spec"].get("serviceAccountName", "default"),
-            "ISTIO_META_CLUSTER_ID": "Kubernetes", "ISTIO_META_NAMESPACE": self.namespace,
-            "ISTIO_METAJSON_LABELS": json.dumps(self.labels), "ISTIO_META_INTERCEPTION_MODE": "REDIRECT",
-            "ISTIO_META_WORKLOAD_NAME": self.labels.get("app", self.name),
-            "TRUST_DOMAIN": "cluster.local", "CA_ADDR": f"{BRIDGE_IP}:15012",
-            "ISTIOD_SAN": "istiod.istio-system.svc", "WASM_INSECURE_REGISTRIES": REGISTRY,
+        return result | {
             "PROXY_CONFIG": json.dumps(config),
-            **wanted.get("proxyMetadata", {}),
-            **self._container_environment("istio-proxy"),
+            "ISTIO_METAJSON_LABELS": json.dumps(self.resource["metadata"].get("labels", {})),
+            "ISTIOD_SAN": "istiod.istio-system.svc",  # the agent dials an address, the certificate bears the name
+            "WASM_INSECURE_REGISTRIES": REGISTRY,
         }
 
-    def _container_environment(self, name: str) -> dict[str, str]:
-        """The `env` of a container of the pod, its values from the document or from Secrets."""
-        result = {}
-        for container in self._containers():
-            for entry in container.get("env", []) if container["name"] == name else []:
-                if reference := entry.get("valueFrom", {}).get("secretKeyRef"):
-                    secret = kube.get(f"/api/v1/namespaces/{self.namespace}/secrets/{reference['name']}")
-                    result[entry["name"]] = base64.b64decode(secret["data"][reference["key"]]).decode()
-                elif "value" in entry:
-                    result[entry["name"]] = entry["value"]
-        return result
+    def _value(self, entry: Object) -> str | None:
+        """The value of one entry of `env`; None for what the lab does not have, such as a limit of CPU."""
+        source = entry.get("valueFrom", {})
+        if reference := source.get("secretKeyRef"):
+            secret = kube.get(f"/api/v1/namespaces/{self.namespace}/secrets/{reference['name']}")
+            return base64.b64decode(secret["data"][reference["key"]]).decode()
+        if reference := source.get("fieldRef"):
+            return {
+                "metadata.name": self.name, "metadata.namespace": self.namespace, "status.podIP": self.address,
+                "status.hostIP": BRIDGE_IP, "spec.serviceAccountName": self.account, "spec.nodeName": "lab",
+            }[reference["fieldPath"]]
+        return None if source else entry.get("value", "")
 
-    def _containers(self) -> list[Object]:
-        return [*self.resource["spec"].get("initContainers", []), *self.resource["spec"]["containers"]]
+    @property
+    def account(self) -> str:
+        """The name of the pod's service account."""
+        return self.resource["spec"].get("serviceAccountName", "default")
+
+    def _container(self, name: str) -> Object | None:
+        """A container of the pod by its name, be it one for the start."""
+        containers = [*self.resource["spec"].get("initContainers", []), *self.resource["spec"]["containers"]]
+        return next((container for container in containers if container["name"] == name), None)
 
     def _application(self) -> Object | None:
         """The container that serves: the first with a port. A client that only sleeps has none."""

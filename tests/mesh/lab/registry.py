@@ -41,10 +41,14 @@ def push(module: Path, name: str, tag: str) -> str:
     return _image("push", str(work), f"{REGISTRY}/{name}:{tag}").split("sha256: ")[1].strip()
 
 
+def image_environment() -> dict[str, str]:
+    """How the lab runs the image script: with buildah, for the registry has no TLS, which docker does not just take."""
+    return {**os.environ, "IMAGE_TOOL": "buildah", "PUSH_INSECURE": "1"}
+
+
 def _image(*words: str) -> str:
-    """Run the project's image script, with buildah: the registry has no TLS, which docker does not take without more."""
     done = subprocess.run([str(ROOT / "istio" / "image" / "image.sh"), *words], capture_output=True, text=True,
-                          env={**os.environ, "IMAGE_TOOL": "buildah", "PUSH_INSECURE": "1"})
+                          env=image_environment())
     if done.returncode:
         raise LabError(f"image.sh {' '.join(words)}: {done.stderr.strip()}")
     return done.stdout

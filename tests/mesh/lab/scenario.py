@@ -159,7 +159,8 @@ class Scenario:
                 namespace: str = "istio-ingress") -> Door:
         """The door from outside: the ingress gateway."""
         pod = self.pods(selector, namespace)[0]
-        port = pod["spec"]["containers"][0]["ports"][0]["containerPort"]
+        ports = [port for container in pod["spec"]["containers"] for port in container.get("ports", [])]
+        port = next(port["containerPort"] for port in ports if port.get("name") == "http")
         return Door("gateway", None, (pod["status"]["podIP"], port), host)
 
     def sidecar(self, service: str = "checkout", selector: str = "app=caller", namespace: str = "shop",
