@@ -1,22 +1,38 @@
 //! `coalmine assign`: the variant of every user in a list.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use coalmine_core::policy::{Policy, Rollout};
+use coalmine_core::decision::Decision;
+use coalmine_core::policy::Rollout;
+use serde::Serialize;
 
+use crate::cli::{PolicyArgument, RolloutArgument};
 use crate::failure::Failure;
+use crate::policy_file::PolicyFile;
+use crate::terminal;
+use crate::users::Users;
+
+const AFTER: &str = "\
+Examples:
+  coalmine assign policy.yaml --users users.txt
+  coalmine assign policy.yaml --users users.txt --format csv > assigned.csv
+  zcat users.gz | coalmine assign wasmplugin.yaml --users - --rollout checkout --format json | jq -r .variant
+
+Any number of users, in constant memory. The lines come in the order of the list.";
 
 /// Print the variant of every user in a list
+///
+/// Every line of the list is an identity, its bytes as they are: not trimmed, not case-folded. An empty line is
+/// somebody without an identity.
 #[derive(Args)]
+#[command(after_long_help = AFTER)]
 pub(crate) struct Assign {
-    /// The policy, as JSON
-    policy: PathBuf,
-    /// The rollout; needed where the policy has several
-    #[arg(long, value_name = "NAME")]
-    rollout: Option<String>,
+    #[command(flatten)]
+    policy: PolicyArgument,
+    #[command(flatten)]
+    rollout: RolloutArgument,
     /// One identity per line, raw bytes; - for standard input
     #[arg(long, value_name = "FILE")]
     users: PathBuf,
@@ -27,71 +43,148 @@ pub(crate) struct Assign {
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum Format {
-    /// With a header line: user,variant,bucket,reason
+    /// Columns, for people
     #[default]
+    Table,
+    /// With a header line: user,variant,bucket,reason
     Csv,
+    /// An object per line
+    Json,
+}
+
+/// One line of output.
+trait Line {
+    fn header(&mut self) -> io::Result<()>;
+    fn write(&mut self, user: &[u8], decision: &Decision<'_>) -> io::Result<()>;
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+struct Table<W> {
+    output: W,
+    variant_width: usize,
+}
+
+struct Csv<W: Write>(csv::Writer<W>);
+
+struct Json<W>(W);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonLine<'a> {
+    user: &'a str,
+    /// The identity's bytes, where they are no UTF-8 and `user` only looks like them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_hex: Option<String>,
+    variant: &'a str,
+    bucket: Option<u32>,
+    reason: &'a str,
 }
 
 // === impl Assign ===
 
 impl Assign {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let text = std::fs::read(&self.policy).map_err(Failure::read(&self.policy))?;
-        let policy =
-            Policy::from_json(&text).map_err(|problems| Failure::Policy(self.policy.clone(), problems))?;
-        let rollout = self.rollout(&policy)?;
-        let users: Box<dyn BufRead> = match self.users.to_str() {
-            Some("-") => Box::new(io::stdin().lock()),
-            _ => Box::new(BufReader::new(File::open(&self.users).map_err(Failure::read(&self.users))?)),
-        };
+        let file = PolicyFile::load(&self.policy.path)?;
+        let rollout = file.rollout(self.rollout.name.as_deref())?;
+        let users = Users::open(&self.users)?;
+        let output = terminal::lines();
         match self.format {
-            Format::Csv => self.csv(rollout, users, BufWriter::new(io::stdout().lock())),
+            Format::Table => Self::lines(rollout, users, Table::new(output, rollout)),
+            Format::Csv => Self::lines(rollout, users, Csv(csv::Writer::from_writer(output))),
+            Format::Json => Self::lines(rollout, users, Json(output)),
         }
     }
 
-    /// The rollout that was asked for, or the only one.
-    fn rollout<'p>(&self, policy: &'p Policy) -> Result<&'p Rollout, Failure> {
-        let rollouts = policy.rollouts();
-        let names = || rollouts.iter().map(Rollout::name).collect::<Vec<_>>().join(", ");
-        match (&self.rollout, rollouts) {
-            (Some(name), _) => rollouts.iter().find(|rollout| rollout.name() == name).ok_or_else(|| {
-                Failure::Usage(format!(
-                    "{} has no rollout {name:?}; it has: {}",
-                    self.policy.display(),
-                    names()
-                ))
-            }),
-            (None, [only]) => Ok(only),
-            (None, []) => Err(Failure::Usage(format!("{} has no rollouts", self.policy.display()))),
-            (None, _) => Err(Failure::Usage(format!(
-                "{} has several rollouts; say which with --rollout: {}",
-                self.policy.display(),
-                names()
-            ))),
-        }
+    fn lines(rollout: &Rollout, users: Users, mut line: impl Line) -> Result<(), Failure> {
+        line.header()?;
+        users.each(|user| Ok(line.write(user, &rollout.assign(Some(user)))?))?;
+        Ok(line.finish()?)
+    }
+}
+
+// === impl Table ===
+
+impl<W: Write> Table<W> {
+    fn new(output: W, rollout: &Rollout) -> Self {
+        let variant_width = rollout.variants().map(|(_, name)| name.len()).max().unwrap_or_default().max(7);
+        Self { output, variant_width }
+    }
+}
+
+impl<W: Write> Line for Table<W> {
+    fn header(&mut self) -> io::Result<()> {
+        writeln!(
+            self.output,
+            "{:<24}  {:<width$}  bucket  reason",
+            "user",
+            "variant",
+            width = self.variant_width
+        )
     }
 
-    fn csv(&self, rollout: &Rollout, mut users: impl BufRead, output: impl Write) -> Result<(), Failure> {
-        let mut output = csv::Writer::from_writer(output);
-        let written = |result: Result<(), csv::Error>| result.map_err(|error| Failure::Write(error.into()));
-        written(output.write_record(["user", "variant", "bucket", "reason"]))?;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            if users.read_until(b'\n', &mut line).map_err(Failure::read(&self.users))? == 0 {
-                break;
-            }
-            let user = line.strip_suffix(b"\n").unwrap_or(&line);
-            let decision = rollout.assign(Some(user));
-            let bucket = decision.lot.map(|lot| lot.bucket.to_string()).unwrap_or_default();
-            let record: [&[u8]; 4] = [
-                user,
-                decision.variant_name().as_bytes(),
-                bucket.as_bytes(),
-                decision.reason.as_str().as_bytes(),
-            ];
-            written(output.write_record(record))?;
-        }
-        output.flush().map_err(Failure::Write)
+    fn write(&mut self, user: &[u8], decision: &Decision<'_>) -> io::Result<()> {
+        let user = String::from_utf8_lossy(user);
+        let shown = terminal::visible(&user);
+        let bucket = decision.lot.map_or_else(|| "-".to_owned(), |lot| lot.bucket.to_string());
+        let (variant, reason) = (decision.variant_name(), decision.reason.as_str());
+        writeln!(
+            self.output,
+            "{shown:<24}  {variant:<width$}  {bucket:>6}  {reason}",
+            width = self.variant_width
+        )
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+// === impl Csv ===
+
+impl<W: Write> Line for Csv<W> {
+    fn header(&mut self) -> io::Result<()> {
+        Ok(self.0.write_record(["user", "variant", "bucket", "reason"])?)
+    }
+
+    fn write(&mut self, user: &[u8], decision: &Decision<'_>) -> io::Result<()> {
+        let bucket = decision.lot.map(|lot| lot.bucket.to_string()).unwrap_or_default();
+        let record: [&[u8]; 4] = [
+            user,
+            decision.variant_name().as_bytes(),
+            bucket.as_bytes(),
+            decision.reason.as_str().as_bytes(),
+        ];
+        Ok(self.0.write_record(record)?)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+// === impl Json ===
+
+impl<W: Write> Line for Json<W> {
+    fn header(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&mut self, user: &[u8], decision: &Decision<'_>) -> io::Result<()> {
+        let text = String::from_utf8_lossy(user);
+        let is_text = matches!(text, std::borrow::Cow::Borrowed(_));
+        let hex = || user.iter().map(|byte| format!("{byte:02x}")).collect();
+        let line = JsonLine {
+            user: &text,
+            user_hex: (!is_text).then(hex),
+            variant: decision.variant_name(),
+            bucket: decision.lot.map(|lot| lot.bucket.number()),
+            reason: decision.reason.as_str(),
+        };
+        serde_json::to_writer(&mut self.0, &line)?;
+        self.0.write_all(b"\n")
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }

@@ -5,24 +5,44 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use coalmine_core::document::Problems;
+use crate::text::Refused;
 
 /// Why the command could not do its work.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The policy in this file has problems.
-    Policy(PathBuf, Problems),
-    /// The command was used wrongly.
-    Usage(String),
+    /// There are problems, and they have been told: nothing is left to say.
+    Told,
+    /// A file could not be read, and that has been told.
+    Unread,
+    /// There are problems, shown in their lines.
+    Problems(String),
+    /// This file is no text that could be read.
+    Unfit(PathBuf, String),
+    /// The command was used wrongly: what is wrong, and what would be right.
+    Usage(String, String),
     /// This file could not be read.
     Read(PathBuf, io::Error),
+    /// This file could not be written.
+    Save(PathBuf, io::Error),
     /// The output could not be written.
     Write(io::Error),
 }
 
 impl Failure {
+    pub(crate) fn usage(wrong: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage(wrong.into(), hint.into())
+    }
+
     pub(crate) fn read(path: &Path) -> impl Fn(io::Error) -> Self {
         move |error| Self::Read(path.to_owned(), error)
+    }
+
+    /// A file that could not become a text.
+    pub(crate) fn refused(path: &Path) -> impl Fn(Refused) -> Self {
+        move |refused| match refused {
+            Refused::Read(error) => Self::Read(path.to_owned(), error),
+            Refused::Unfit(why) => Self::Unfit(path.to_owned(), why),
+        }
     }
 
     /// Whether the reader of the output has seen enough, as `head` has.
@@ -30,25 +50,38 @@ impl Failure {
         matches!(self, Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// 1 where what was asked about has problems, 2 where the asking has.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Policy(..) => 1,
-            Self::Usage(_) | Self::Read(..) | Self::Write(_) => 2,
+            Self::Told | Self::Problems(_) | Self::Unfit(..) => 1,
+            Self::Unread | Self::Usage(..) | Self::Read(..) | Self::Save(..) | Self::Write(_) => 2,
         })
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Write(error)
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Policy(path, problems) => {
-                let count = problems.count();
-                let plural = if count == 1 { "problem" } else { "problems" };
-                write!(f, "{}: {count} {plural}\n{problems}", path.display())
-            }
-            Self::Usage(message) => f.write_str(message),
-            Self::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
-            Self::Write(error) => write!(f, "cannot write the output: {error}"),
+            Self::Told | Self::Unread => Ok(()),
+            Self::Problems(text) => f.write_str(text.trim_end()),
+            Self::Unfit(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::Usage(wrong, hint) if hint.is_empty() => f.write_str(wrong),
+            Self::Usage(wrong, hint) => write!(f, "{wrong}\nhint: {hint}"),
+            Self::Read(path, error) => write!(f, "cannot read {}: {}", path.display(), plain(error)),
+            Self::Save(path, error) => write!(f, "cannot write {}: {}", path.display(), plain(error)),
+            Self::Write(error) => write!(f, "cannot write the output: {}", plain(error)),
         }
     }
+}
+
+/// The system's words without its number: `No such file or directory`.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

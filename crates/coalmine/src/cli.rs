@@ -1,0 +1,86 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{assign, terminal, validate};
+
+const AFTER: &str = "\
+Exit codes: 0 done; 1 what was asked about has problems; 2 the command was used wrongly, or a file could not be read \
+or written.
+Colours are for terminals only, and never where NO_COLOR is set.";
+
+/// Blind, sticky canaries: see who gets the canary before it is live.
+#[derive(Parser)]
+#[command(name = "coalmine", version, arg_required_else_help = true, max_term_width = 110, after_long_help = AFTER)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Validate(validate::Validate),
+    Assign(assign::Assign),
+}
+
+/// The policy of a command that works on one.
+#[derive(Args)]
+pub(crate) struct PolicyArgument {
+    /// The policy, as JSON or YAML, or what holds it; - for standard input
+    ///
+    /// On its own, or inside a WasmPlugin, a TrafficExtension, a ConfigMap or a configuration of Envoy.
+    #[arg(value_name = "POLICY")]
+    pub(crate) path: PathBuf,
+}
+
+/// The rollout of a command that works on one.
+#[derive(Args)]
+pub(crate) struct RolloutArgument {
+    /// The rollout; needed where the policy has several
+    #[arg(long = "rollout", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+/// For people, or for programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON value, described in docs/command.md
+    Json,
+}
+
+/// Runs the command on the arguments of this process.
+pub fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Validate(validate) => validate.run(),
+        Command::Assign(assign) => assign.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            let message = failure.to_string();
+            if !message.is_empty() {
+                terminal::note(&format!("coalmine: {message}"));
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

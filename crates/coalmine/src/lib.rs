@@ -1,0 +1,20 @@
+//! `coalmine`: see before you act. Built on the same core as the filter, so what it shows is what users get.
+//!
+//! The library is there for the benchmarks; people use the command. What it does not do: it talks to no cluster and
+//! no proxy, and it changes no file but the one that it is told to change.
+#![forbid(unsafe_code)]
+
+mod assign;
+mod cli;
+mod failure;
+mod finding;
+mod found;
+mod policy_file;
+mod report;
+mod shares;
+mod terminal;
+mod text;
+mod users;
+mod validate;
+
+pub use cli::main;
