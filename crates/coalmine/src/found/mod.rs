@@ -54,8 +54,9 @@ impl Scan {
     pub(crate) fn of(source: Source) -> Self {
         let notation = Notation::of(source.name(), source.text());
         let mut scan = Self { source, documents: Vec::new(), policies: Vec::new(), findings: Vec::new() };
+        let is_empty = scan.source.text().trim().is_empty();
         match notation.read(scan.source.text()) {
-            Ok(documents) if documents.is_empty() => {
+            read if is_empty || read.as_ref().is_ok_and(Vec::is_empty) => {
                 scan.findings.push(Finding::of_file(Code::Empty, "is empty; a policy was expected"));
             }
             Ok(documents) => {

@@ -128,9 +128,13 @@ impl Tree {
     /// The bytes to underline for a problem at `mark`: of the key or the value that begins there. Where a key is the
     /// beginning of a map that is an item of a list, `of_item` says which of the two is meant.
     pub(crate) fn span_at(&self, at: usize, of_item: bool) -> Option<Span> {
-        if self.span.start == at
-            && (of_item || !matches!(self.value, Value::Map(_)) || self.style == Style::Flow)
-        {
+        // In the block style a list begins where its first item does, and a map where its first key does.
+        let is_meant = match (&self.value, self.style) {
+            (Value::List(_), Style::Block) => false,
+            (Value::Map(_), Style::Block) => of_item,
+            _ => true,
+        };
+        if is_meant && self.span.start == at {
             return Some(self.span.clone());
         }
         let in_entry = |entry: &Entry| {

@@ -150,7 +150,10 @@ impl Reader {
             (Value::Map(entries), Some((key, span))) => entries.push(Entry { key, span, tree }),
             (_, _) => {
                 let Some(key) = key_text(&tree) else {
-                    return Err(refused("a list or a map as a key; keys are text", tree.span));
+                    return Err(refused(
+                        "a list or a map as a key; keys are text (a template that was not filled in?)",
+                        tree.span,
+                    ));
                 };
                 parent.key = Some((key, tree.span));
             }
@@ -171,6 +174,10 @@ impl Reader {
             "; is the line indented as its neighbours are?"
         } else if what.contains("mapping values are not allowed") {
             "; is the line indented as its neighbours are, or a value with \": \" in it not in quotes?"
+        } else if what.contains("expect ':'") {
+            "; is a colon, or the blank behind it, missing?"
+        } else if what.contains("node content") {
+            "; a bracket is not closed, or a value is missing"
         } else if what.contains("quoted scalar") {
             "; the quote is not closed"
         } else if what.contains("unexpected character") {

@@ -1,0 +1,8 @@
+//! The command as its user sees it: what it prints, and how it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod assign;
+mod harness;
+mod newcomer;
+mod problems;
+mod resources;
