@@ -45,7 +45,7 @@ fn bad_documents() -> Vec<(String, Vec<&'static str>)> {
         one("/revision", json!("7"), "revision: "),
         one("/rollout", json!([]), "rollout: "),
         one("/rollouts", json!({}), "rollouts: "),
-        one("/source", json!({"cluster": "coalmine"}), "source: "),
+        one("/source", json!({"cluster": 7}), "source"),
         one("/observe", json!({"accessLog": "yes"}), "observe.accessLog: "),
         (good(2).to_string().replacen('{', "{\"revision\":1,", 1), vec!["revision: "]),
         // A rollout.
@@ -54,10 +54,10 @@ fn bad_documents() -> Vec<(String, Vec<&'static str>)> {
         one("/rollouts/-", rollout("bad", HOST, 1.0), "rollouts[1].name: "),
         one("/rollouts/0/enabled", json!(1), "rollouts[0].enabled: "),
         one("/rollouts/0/salt", json!("a b"), "rollouts[0].salt: "),
-        one("/rollouts/0/algorithm", json!("siphash-2-4"), "rollouts[0].algorithm: "),
-        one("/rollouts/0/onMissingIdentity", json!("issueCookie"), "rollouts[0].onMissingIdentity: "),
-        one("/rollouts/0/ramp", json!({}), "rollouts[0].ramp: "),
-        one("/rollouts/0/pins", json!({}), "rollouts[0].pins: "),
+        one("/rollouts/0/algorithm", json!("md5"), "rollouts[0].algorithm: "),
+        one("/rollouts/0/onMissingIdentity", json!("guess"), "rollouts[0].onMissingIdentity: "),
+        one("/rollouts/0/ramp", json!({}), "rollouts[0].ramp"),
+        one("/rollouts/0/pins", json!({"canary": [7]}), "rollouts[0].pins"),
         // Its conditions, identities and route.
         one("/rollouts/0/match", json!({}), "rollouts[0].match: "),
         one("/rollouts/0/match/hosts", json!([]), "rollouts[0].match.hosts: "),
@@ -69,7 +69,7 @@ fn bad_documents() -> Vec<(String, Vec<&'static str>)> {
         one("/rollouts/0/match/headers", json!([{"name": "x"}]), "rollouts[0].match.headers[0]: "),
         one("/rollouts/0/identity", json!([]), "rollouts[0].identity: "),
         one("/rollouts/0/identity", json!([{"header": "authorization"}]), "rollouts[0].identity[0].header: "),
-        one("/rollouts/0/identity", json!([{"sourceIp": true}]), "rollouts[0].identity[0].sourceIp: "),
+        one("/rollouts/0/identity", json!([{"sourceIP": true}]), "rollouts[0].identity[0].sourceIP: "),
         one("/rollouts/0/route", json!({"header": "x-envoy-me"}), "rollouts[0].route.header: "),
         one("/rollouts/0/route", json!({"header": USER}), "rollouts[0].route.header: "),
         // Its variants.

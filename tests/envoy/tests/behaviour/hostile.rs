@@ -3,7 +3,8 @@
 use coalmine_core::policy::Policy;
 use coalmine_envoy_tests::{USER, compile};
 use coalmine_harness::raw::{RawAnswer, RawRequest};
-use coalmine_harness::{Lab, Metrics};
+use coalmine_harness::{Lab, Metrics, Protocol};
+use http_body_util::Empty;
 use serde_json::{Value, json};
 
 /// By a header; by a cookie; by a path. In the first two half of the users are in the canary, so that an identity
@@ -192,6 +193,29 @@ async fn malformed_cookies() {
         RawRequest::get("known-cookie.test", "/").header("cookie", one).header("cookie", two)
     };
     trial.reaches("canary", twice("sid=1", "sid=2")).await;
+    trial.ends_well().await;
+}
+
+/// HTTP/2 lets a client split its cookies over several fields; Envoy's codec joins them again. An identity header that
+/// is sent twice stays a guess.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fields_of_http2() {
+    let mut trial = Trial::start(None).await;
+    let mut connection = trial.lab.connect(Protocol::Http2).await.unwrap();
+    for (variant, host, fields) in [
+        ("canary", "known-cookie.test", [("cookie", "a=1"), ("cookie", "sid=1")]),
+        ("stable", "known-cookie.test", [("cookie", "a=1"), ("cookie", "sid=")]),
+        ("stable", "known-cookie.test", [("cookie", "sid"), ("cookie", "=1")]),
+        ("canary", "known.test", [(USER, "somebody"), ("cookie", "sid=1")]),
+        ("stable", "known.test", [(USER, "somebody"), (USER, "somebody")]),
+        ("stable", "known.test", [(USER, ""), (USER, "somebody")]),
+    ] {
+        let request = hyper::Request::get(format!("http://{host}/"));
+        let request = fields.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        let answer = connection.send(request.body(Empty::new()).unwrap()).await.unwrap();
+        assert_eq!(answer.variant(), Some(variant), "{fields:?} at {host}");
+        trial.passed += 1.0;
+    }
     trial.ends_well().await;
 }
 
