@@ -17,21 +17,21 @@ from lab.users import crowd
 
 
 @pytest.fixture(scope="session")
-def mesh() -> Iterator[None]:
-    """The mesh: brought up, and taken away again, unless it was up before."""
+def mesh() -> Iterator[bool]:
+    """The mesh: brought up, and taken away again, unless it was up before; whether it is ours to take away."""
     if obstacle := lab.missing():
         pytest.exit(obstacle, returncode=1)
     with lab.only_one():
         brought_up = lab.up()
         try:
-            yield
+            yield brought_up
         finally:
             if brought_up:
                 lab.down()
 
 
 @pytest.fixture(scope="session")
-def images(mesh: None) -> dict[str, str]:
+def images(mesh: bool) -> dict[str, str]:
     """The filter's images in the mesh's registry, by tag: `lab`, and `crash`, which traps when it is told to."""
     return {tag: registry.push(module, FILTER_IMAGE, tag)
             for tag, module in (("lab", paths.FILTER), ("crash", paths.FILTER_CRASH))}

@@ -126,4 +126,4 @@ def test_between_the_proxies_is_strict_mutual_tls(demo: Scenario, doors: list[Do
     in_the_clear = Door("clear", None, (pod, 9898), "checkout")
     with pytest.raises((OSError, http.client.HTTPException)):
         in_the_clear.ask(USERS[0])
-    assert network.connect(None, (pod, 9898)).close() is None  # it listens; it does not talk without TLS
+    network.connect(None, (pod, 9898)).close()  # it does listen; it does not talk without TLS

@@ -8,7 +8,7 @@ import pytest
 
 from lab import control_plane, kube
 from lab.client import Load
-from lab.processes import LabError
+from lab.processes import LabError, wait_until
 from lab.scenario import Scenario, sample
 from lab.users import crowd
 
@@ -97,18 +97,18 @@ def test_promote_and_retire_as_the_readme_says(demo: Scenario) -> None:
     old, new = demo.version("stable"), demo.version("canary")
     with Load([demo.gateway(), demo.sidecar()], USERS, per_second=300) as load:
         apply_weight(demo, load, 100)
-        kube.kubectl("set", "image", "-n", "shop", "deployment/checkout-stable", f"checkout=ghcr.io/stefanprodan/podinfo:{new}")
-        kube.kubectl("rollout", "status", "-n", "shop", "deployment/checkout-stable", "--timeout=120s")
-        demo.find("Deployment", "checkout-stable")["spec"]["template"]["spec"]["containers"][0]["image"] = (
-            f"ghcr.io/stefanprodan/podinfo:{new}")
+        stable = demo.find("Deployment", "checkout-stable")["spec"]["template"]["spec"]["containers"][0]
+        stable["image"] = stable["image"].replace(old, new)
+        demo.apply("Deployment")
+        demo.await_ready()
         load.rounds()
         demo.set_weight(0)
-        load.rounds(2)
         stable_pods = {pod["metadata"]["name"] for pod in demo.pods("app=checkout,version=stable")}
         for door in (demo.gateway(), demo.sidecar()):
-            served_by = {answer.body.split('"hostname": "')[1].split('"')[0] for answer in door.ask_all(USERS[:200]).values()}
-            assert served_by <= stable_pods, f"weight 0 is not in force by {door.name}"
-        kube.kubectl("scale", "-n", "shop", "deployment/checkout-canary", "--replicas=0")
+            wait_until(f"weight 0 by {door.name}", lambda: {
+                answer.pod for answer in door.ask_all(USERS[:200]).values()} <= stable_pods)
+        demo.find("Deployment", "checkout-canary")["spec"]["replicas"] = 0
+        demo.apply("Deployment")
         kube.kubectl("wait", "-n", "shop", "--for=delete", "pod", "-l", "app=checkout,version=canary", "--timeout=60s")
         load.rounds()
     print(f"{len(load.answers)} requests, {len(load.failures)} failed")

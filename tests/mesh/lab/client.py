@@ -20,11 +20,12 @@ Headers = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request got. `version` is the application's; None when something else answered."""
+    """What one request got. `version` and `pod` are the application's; None when something else answered."""
 
     user: str | None
     status: int
     version: str | None
+    pod: str | None
     headers_at_application: dict[str, str]
     headers: dict[str, str]
     body: str
@@ -60,7 +61,7 @@ class Connection(http.client.HTTPConnection):
             self.close()
             raise
         told: dict[str, Any] = json.loads(body) if body.startswith("{") else {}
-        return Answer(user, response.status, told.get("version"), dict(told.get("headers", [])),
+        return Answer(user, response.status, told.get("version"), told.get("hostname"), dict(told.get("headers", [])),
                       {name.lower(): value for name, value in response.getheaders()}, body, time.monotonic())
 
 
@@ -91,7 +92,8 @@ class Door:
             finally:
                 connection.close()
         with ThreadPoolExecutor(connections) as pool:
-            answers = [a for part in pool.map(serve, [users[i::connections] for i in range(connections)]) for a in part]
+            parts = pool.map(serve, [users[i::connections] for i in range(connections)])
+            answers = [answer for part in parts for answer in part]
         return {answer.user: answer for answer in answers if answer.user is not None}
 
     def versions(self, users: Sequence[str], headers: Headers | None = None) -> dict[str, str | None]:

@@ -62,8 +62,12 @@ apiVersion: v1
 kind: Config
 current-context: coalmine-mesh
 contexts: [{{name: coalmine-mesh, context: {{cluster: coalmine-mesh, user: admin}}}}]
-clusters: [{{name: coalmine-mesh, cluster: {{server: "https://127.0.0.1:{ports()['apiserver']}", certificate-authority: {PKI}/ca.pem}}}}]
-users: [{{name: admin, user: {{client-certificate: {PKI}/admin.pem, client-key: {PKI}/admin-key.pem}}}}]
+clusters:
+- name: coalmine-mesh
+  cluster: {{server: "https://127.0.0.1:{ports()['apiserver']}", certificate-authority: "{PKI}/ca.pem"}}
+users:
+- name: admin
+  user: {{client-certificate: "{PKI}/admin.pem", client-key: "{PKI}/admin-key.pem"}}
 """)
 
 

@@ -14,6 +14,7 @@ def show() -> None:
     demo.apply()
     demo.await_ready()
     gateway, sidecar = demo.gateway(), demo.sidecar()
+    caller = f"ip netns exec {network.PREFIX}{sidecar.pod}"
     url = next(demo.plugins())["url"]
     print(f"""\
 The mesh is up, and istio/demo is applied in it (with url: {url}).
@@ -25,10 +26,10 @@ The mesh is up, and istio/demo is applied in it (with url: {url}).
 
 A user, through the gateway, and from a caller's sidecar:
   curl -H 'host: {gateway.host}' -H 'x-user-id: alice' http://{gateway.address[0]}:{gateway.address[1]}/
-  ip netns exec {network.PREFIX}{sidecar.pod} curl -H 'host: {sidecar.host}' -H 'x-user-id: alice' http://{sidecar.address[0]}/
+  {caller} curl -H 'host: {sidecar.host}' -H 'x-user-id: alice' http://{sidecar.address[0]}/
 
 Inside a proxy, and what it shows to Prometheus:
-  ip netns exec {network.PREFIX}{sidecar.pod} curl localhost:15000/config_dump
+  {caller} curl localhost:15000/config_dump
   curl http://{gateway.address[0]}:15090/stats/prometheus
 
 To apply istio/demo by hand, put these into istio/demo/image.yaml (and do not commit them):

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,7 @@ from .paths import PODS, ROOT, STATE, TOOLS
 from .processes import LabError
 
 # What the lab runs, and the Debian package it comes in.
-COMMANDS = {
-    "docker-registry": "docker-registry", "buildah": "buildah", "iptables": "iptables", "ip": "iproute2",
-    "openssl": "openssl", "setpriv": "util-linux",
-}
+COMMANDS = {"buildah": "buildah", "iptables": "iptables", "ip": "iproute2", "openssl": "openssl", "setpriv": "util-linux"}
 
 
 def missing(only_root: bool = False) -> str | None:
@@ -29,8 +27,10 @@ def missing(only_root: bool = False) -> str | None:
     if only_root:
         return None
     if not shutil.which("go"):
-        return "the mesh lab needs Go 1.26 or later: it builds kube-apiserver, istiod and pilot-agent. See https://go.dev/dl"
+        return ("the mesh lab needs Go 1.26 or later, to build kube-apiserver, istiod and pilot-agent: "
+                "https://go.dev/dl")
     absent = [name for name in COMMANDS if not shutil.which(name)]
+    absent += [] if registry.command() else ["docker-registry"]
     if absent and not shutil.which("apt-get"):
         return f"the mesh lab needs {', '.join(absent)}, and there is no apt-get here to install them with"
     return None
@@ -51,14 +51,26 @@ def only_one() -> Iterator[None]:
 def install_packages() -> None:
     """Install what is missing of Debian's packages, and say so."""
     packages = sorted({package for name, package in COMMANDS.items() if not shutil.which(name)})
-    if not packages:
-        return
-    print(f"installing {' '.join(packages)} (apt-get)", flush=True)
-    for words in (["update", "--quiet"], ["install", "--quiet", "--yes", "--no-install-recommends", *packages]):
-        done = subprocess.run(["apt-get", *words], capture_output=True, text=True,
-                              env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-        if done.returncode and words[0] == "install":
-            raise LabError(f"apt-get {' '.join(words)}: {done.stderr.strip()}")
+    if packages or not registry.command():
+        _run("apt-get", "update", "--quiet")
+    if packages:
+        print(f"installing {' '.join(packages)} (apt-get)", flush=True)
+        _run("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *packages)
+    if not registry.command():
+        # Not installed: the package would start a registry of its own, for every network that the machine is in.
+        print("fetching docker-registry (apt-get download)", flush=True)
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o755)  # apt downloads as a user of its own
+            _run("apt-get", "download", "--quiet", "docker-registry", cwd=directory)
+            _run("sh", "-c", "dpkg-deb --extract docker-registry_*.deb .", cwd=directory)
+            shutil.copy2(f"{directory}/usr/bin/docker-registry", TOOLS)
+
+
+def _run(*words: str, cwd: str | None = None) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, cwd=cwd,
+                          env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    if done.returncode:
+        raise LabError(f"{' '.join(words)}: {done.stderr.strip()}")
 
 
 def up() -> bool:

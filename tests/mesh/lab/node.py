@@ -67,15 +67,26 @@ class Node:
         raise kube.LabError("no address left for a pod")
 
     def _start(self, pod: Pod) -> None:
+        """Bind the pod and start it, again and again like kubelet, until it runs or is to end."""
+        while not pod.ended.is_set():
+            try:
+                if not pod.resource["spec"].get("nodeName"):
+                    self._bind(pod)
+                pod.start()
+                log.info("%s is ready at %s", pod.id, pod.address)
+                return
+            except Exception:
+                log.exception("%s did not start", pod.id)
+                pod.ended.wait(1)
+
+    @staticmethod
+    def _bind(pod: Pod) -> None:
         try:
-            if not pod.resource["spec"].get("nodeName"):
-                kube.call("POST", f"{pod.path}/binding", {
-                    "apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod.name},
-                    "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}})
-            pod.start()
-            log.info("%s is ready at %s", pod.id, pod.address)
-        except Exception:
-            log.exception("%s did not start", pod.id)
+            kube.call("POST", f"{pod.path}/binding", {
+                "apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod.name},
+                "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}})
+        except kube.Conflict:
+            pass  # bound at an earlier attempt
 
     def _stop(self, uid: str) -> None:
         pod = self.pods[uid]

@@ -11,8 +11,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -38,6 +40,8 @@ class Pod:
         self.directory = PODS / self.id
         self.proxy = self._container("istio-proxy")
         self.init = self._container("istio-init")
+        self.ended = threading.Event()
+        self._lock = threading.Lock()  # who ends a pod waits until what is being started is there to be ended
 
     @property
     def path(self) -> str:
@@ -48,19 +52,31 @@ class Pod:
 
     def start(self) -> None:
         """Start everything, wait until it is ready, and report that. Taken up again where it was left."""
-        if self.id not in network.pods():
+        with self._lock:
+            if self.ended.is_set():
+                return
+            if self.id not in network.pods():
+                self._make_network()
+            # istiod knows a proxy by its pod's address: it must be there first, and not be ready yet.
+            self._report(ready=False)
+            if self.proxy and not processes.running(f"{self.id}.proxy"):
+                self._start_proxy(self.proxy)
+            if (port := self._port()) and not processes.running(f"{self.id}.app"):
+                self._start_app(port)
+        wait_until(f"pod {self.id} ready", lambda: self.ended.is_set() or self.ready(), 120, every=0.1)
+        if not self.ended.is_set():
+            self._report(ready=True)
+
+    def _make_network(self) -> None:
+        """The pod's namespace, with istio-init's rules in it, or none at all."""
+        try:
             network.make_pod(self.id, self.address)
             if self.init:
                 subprocess.run([*network.inside(self.id), str(TOOLS / "pilot-agent"), *self.init["args"]],
                                check=True, capture_output=True)
-        # istiod knows a proxy by its pod's address: it must be there first, and not be ready yet.
-        self._report(ready=False)
-        if self.proxy and not processes.running(f"{self.id}.proxy"):
-            self._start_proxy(self.proxy)
-        if (port := self._port()) and not processes.running(f"{self.id}.app"):
-            self._start_app(port)
-        wait_until(f"pod {self.id} ready", self.ready, 120, every=0.1)
-        self._report(ready=True)
+        except BaseException:
+            network.remove_pod(self.id)
+            raise
 
     def ready(self) -> bool:
         """The readiness probes: pilot-agent's for the proxy, the container's own for the application."""
@@ -75,7 +91,8 @@ class Pod:
     def _start_proxy(self, container: Object) -> None:
         self._write_credentials()
         environment = self._environment(container)
-        words = [re.sub(r"\$\((\w+)\)", lambda name: environment.get(name[1], name[0]), word) for word in container["args"]]
+        words = [re.sub(r"\$\((\w+)\)", lambda name: environment.get(name[1], name[0]), word)
+                 for word in container["args"]]
         # What pilot-agent expects at absolute paths, and short ones for its sockets, exists only in a mount
         # namespace (which `ip netns exec` makes): nothing of it is left on the host.
         script = f"""set -e
@@ -171,17 +188,18 @@ class Pod:
     # --- Stop ----------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """End the pod as kubelet ends one whose proxy is a native sidecar: drain, preStop, SIGTERM, and the proxy last."""
-        if processes.running(f"{self.id}.proxy"):
-            subprocess.run([*network.inside(self.id), str(TOOLS / "pilot-agent"), "request", "--debug-port=15020",
-                            "POST", "drain"], capture_output=True)
-        application = self._application()
-        hook = (application or {}).get("lifecycle", {}).get("preStop", {})
-        time.sleep(hook.get("sleep", {}).get("seconds", 0))
-        processes.stop(f"{self.id}.app")
-        processes.stop(f"{self.id}.proxy")
-        network.remove_pod(self.id)
-        subprocess.run(["rm", "-rf", str(self.directory)], check=False)
+        """End the pod as kubelet ends one whose proxy is a native sidecar: drain, preStop, SIGTERM; the proxy last."""
+        self.ended.set()
+        with self._lock:
+            if processes.running(f"{self.id}.proxy"):
+                subprocess.run([*network.inside(self.id), str(TOOLS / "pilot-agent"), "request", "--debug-port=15020",
+                                "POST", "drain"], capture_output=True)
+            hook = (self._application() or {}).get("lifecycle", {}).get("preStop", {})
+            time.sleep(hook.get("sleep", {}).get("seconds", 0))
+            processes.stop(f"{self.id}.app")
+            processes.stop(f"{self.id}.proxy")
+            network.remove_pod(self.id)
+            shutil.rmtree(self.directory, ignore_errors=True)
         try:
             kube.call("DELETE", self.path, {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0,
                                             "preconditions": {"uid": self.resource["metadata"]["uid"]}})

@@ -84,14 +84,24 @@ def stop(name: str, grace: float = 5) -> None:
     if pid:
         _signal_session(pid, signal.SIGTERM)
         deadline = time.monotonic() + grace
-        while _session(pid) and time.monotonic() < deadline:
+        while members(pid) and time.monotonic() < deadline:
             time.sleep(0.02)
         for _ in range(100):
-            if not _session(pid):
+            if not members(pid):
                 break
             _signal_session(pid, signal.SIGKILL)
             time.sleep(0.02)
     (RECORDS / f"{name}.json").unlink(missing_ok=True)
+
+
+def members(leader: int) -> list[int]:
+    """The living processes of the session that `leader` leads. A session's id is not given out while it lives."""
+    _reap(leader)
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (fields := _stat(int(entry))) and fields[0] != "Z" and int(fields[3]) == leader:
+            found.append(int(entry))
+    return found
 
 
 def marked() -> list[int]:
@@ -157,18 +167,8 @@ def _reap(pid: int) -> None:
         pass
 
 
-def _session(leader: int) -> list[int]:
-    """The living processes of the session that `leader` leads. A session's id is not given out while it lives."""
-    _reap(leader)
-    members = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (fields := _stat(int(entry))) and fields[0] != "Z" and int(fields[3]) == leader:
-            members.append(int(entry))
-    return members
-
-
 def _signal_session(leader: int, signum: int) -> None:
-    for pid in _session(leader):
+    for pid in members(leader):
         try:
             os.kill(pid, signum)
         except ProcessLookupError:

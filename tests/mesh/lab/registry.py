@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import urllib.request
 from pathlib import Path
 
 from . import processes
-from .paths import BRIDGE_IP, REGISTRY, ROOT, STATE
+from .paths import BRIDGE_IP, REGISTRY, ROOT, STATE, TOOLS
 from .processes import LabError, await_ready, start
 
 CONFIG = f"""\
@@ -19,13 +20,19 @@ http: {{addr: "{BRIDGE_IP}:5000"}}
 """
 
 
+def command() -> str | None:
+    """Debian's docker-registry: installed, or fetched for the lab alone."""
+    fetched = TOOLS / "docker-registry"
+    return shutil.which("docker-registry") or (str(fetched) if fetched.exists() else None)
+
+
 def up() -> None:
     """Start the registry, unless it runs."""
     if processes.running("registry"):
         return
     config = STATE / "registry.yaml"
     config.write_text(CONFIG)
-    start("registry", ["docker-registry", "serve", str(config)])
+    start("registry", [command() or "docker-registry", "serve", str(config)])
     await_ready("registry", lambda: urllib.request.urlopen(f"http://{REGISTRY}/v2/", timeout=2))
 
 
@@ -37,18 +44,14 @@ def down() -> None:
 def push(module: Path, name: str, tag: str) -> str:
     """Make an image of a module as `make image` does, push it as `make push` does; its digest, in hex."""
     work = STATE / "images" / f"{name}-{tag}"
-    _image("build", str(module), str(work), tag)
-    return _image("push", str(work), f"{REGISTRY}/{name}:{tag}").split("sha256: ")[1].strip()
+    image("build", str(module), str(work), tag)
+    return image("push", str(work), f"{REGISTRY}/{name}:{tag}").split("sha256: ")[1].strip()
 
 
-def image_environment() -> dict[str, str]:
-    """How the lab runs the image script: with buildah, for the registry has no TLS, which docker does not just take."""
-    return {**os.environ, "IMAGE_TOOL": "buildah", "PUSH_INSECURE": "1"}
-
-
-def _image(*words: str) -> str:
+def image(*words: str) -> str:
+    """Run the image script, with buildah: the registry has no TLS, which docker does not just take. What it prints."""
     done = subprocess.run([str(ROOT / "istio" / "image" / "image.sh"), *words], capture_output=True, text=True,
-                          env=image_environment())
+                          env={**os.environ, "IMAGE_TOOL": "buildah", "PUSH_INSECURE": "1"})
     if done.returncode:
         raise LabError(f"image.sh {' '.join(words)}: {done.stderr.strip()}")
     return done.stdout

@@ -163,13 +163,14 @@ class Scenario:
         port = next(port["containerPort"] for port in ports if port.get("name") == "http")
         return Door("gateway", None, (pod["status"]["podIP"], port), host)
 
-    def sidecar(self, service: str = "checkout", selector: str = "app=caller", namespace: str = "shop",
-                pod: Object | None = None) -> Door:
-        """The door from inside: a caller whose sidecar takes the request."""
+    def sidecar(self, host: str = "checkout.shop.svc.cluster.local", selector: str = "app=caller",
+                namespace: str = "shop", pod: Object | None = None) -> Door:
+        """The door from inside: a pod of `selector`, whose sidecar takes its requests to a Service."""
         pod = pod or self.pods(selector, namespace)[0]
-        target = kube.get(f"/api/v1/namespaces/{namespace}/services/{service}")["spec"]
+        service, service_namespace = host.split(".")[:2]
+        target = kube.get(f"/api/v1/namespaces/{service_namespace}/services/{service}")["spec"]
         return Door("sidecar", f"{namespace}.{pod['metadata']['name']}",
-                    (target["clusterIP"], target["ports"][0]["port"]), f"{service}.{namespace}.svc.cluster.local")
+                    (target["clusterIP"], target["ports"][0]["port"]), host)
 
     def version(self, variant: str, app: str = "checkout") -> str:
         """The version that a variant's pods say they are: the tag of the image."""
