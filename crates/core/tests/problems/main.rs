@@ -4,6 +4,7 @@
 mod document;
 mod identity;
 mod matching;
+mod pins;
 mod rollout;
 mod route;
 mod together;
@@ -39,4 +40,15 @@ fn assert_problem(from: &str, to: &str, problem: &str) {
 fn the_good_document_has_none() {
     assert_eq!(problems(&rollout_with("checkout-7", "checkout-7")), [""; 0]);
     assert_eq!(problems("{}"), [""; 0]);
+}
+
+/// The good policy with more fields in its rollout.
+fn rollout_and(fields: &str) -> String {
+    rollout_with("\"enabled\": true", &format!("\"enabled\": true, {fields}"))
+}
+
+/// What is told when this field is added to the good rollout; `place` is without the rollout.
+#[track_caller]
+fn assert_added(field: &str, place: &str, message: &str) {
+    assert_eq!(problems(&rollout_and(field)), [format!("rollouts[0]{place}: {message}")]);
 }

@@ -1,6 +1,6 @@
 //! What is wrong with a rollout's own fields.
 
-use super::{assert_problem, problems};
+use super::{assert_problem, problems, rollout_with};
 
 #[test]
 fn a_rollout() {
@@ -46,5 +46,47 @@ fn names_are_unique() {
         r#"{"name": "canary", "weight": 5}"#,
         r#"{"name": "canary", "weight": 5}, {"name": "canary", "weight": 5}"#,
         "rollouts[0].variants[1].name: a second variant \"canary\"; names are unique in a rollout",
+    );
+}
+
+/// Other flag systems name flags as they like, so their salts are any text; Coalmine's own are not.
+#[test]
+fn salts_of_other_systems() {
+    let salted = |algorithm: &str, salt: &str| {
+        problems(
+            &rollout_with("coalmine-v1", algorithm)
+                .replace("\"checkout-7\"", &format!("\"{salt}\""))
+                .replace("\"weight\": 5", "\"weight\": 50"),
+        )
+    };
+    for algorithm in ["flagd-v2", "growthbook-v2", "unleash"] {
+        for good in ["a:b c/ü", &"x".repeat(256), "\\u0000"] {
+            assert_eq!(salted(algorithm, good), [""; 0], "{algorithm} {good}");
+        }
+        assert_eq!(
+            salted(algorithm, ""),
+            ["rollouts[0].salt: \"\" is no salt: 1 to 256 bytes"],
+            "{algorithm}"
+        );
+        // 129 times two bytes.
+        assert_eq!(
+            salted(algorithm, &"ü".repeat(129)),
+            [format!("rollouts[0].salt: \"{}…\" is no salt: 1 to 256 bytes", "ü".repeat(32))],
+            "{algorithm}"
+        );
+    }
+    for salt in ["", &"x".repeat(65), "a b", "ü"] {
+        let told = salted("coalmine-v1", salt);
+        assert!(told.len() == 1 && told[0].contains("is no salt: 1 to 64 of"), "{told:?}");
+    }
+}
+
+/// A mistyped algorithm is one problem: nothing else of the rollout is judged by it.
+#[test]
+fn an_algorithm_that_is_not_known() {
+    assert_problem(
+        "coalmine-v1",
+        "murmur3",
+        "rollouts[0].algorithm: \"murmur3\" is not known; known here: coalmine-v1, flagd-v2, growthbook-v2, unleash",
     );
 }

@@ -1,0 +1,65 @@
+//! What a draw, a decision and a compilation cost: `cargo bench -p coalmine-core --bench decide`, about a minute.
+//!
+//! The memory of the largest policy is measured by the test `large`.
+#![allow(clippy::unwrap_used, reason = "a benchmark")]
+
+#[path = "../tests/common/large.rs"]
+mod large;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use coalmine_core::draw::{Algorithm, Draw};
+use coalmine_core::policy::Policy;
+use coalmine_core::request::WrittenRequest;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+/// A bare draw: a UUID, as most identities are.
+fn draw(criterion: &mut Criterion) {
+    let identity = b"550e8400-e29b-41d4-a716-446655440000";
+    let mut group = criterion.benchmark_group("draw");
+    for (name, algorithm) in Algorithm::ALL {
+        let draw = Draw::new(algorithm, "checkout-7");
+        group.bench_function(name, |bencher| bencher.iter(|| draw.lot(black_box(identity))));
+    }
+}
+
+/// A whole decision by an exact host, to be the same whatever the number of rollouts. The request is a list of three
+/// headers in memory: calls into a proxy come on top.
+fn decide(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decide");
+    for rollouts in [1, 10, 100, 1_000] {
+        let policy = Policy::from_json(large::document(rollouts, 10 * rollouts).as_bytes()).unwrap();
+        let request = WrittenRequest::new("GET", &large::host(rollouts - 1), "/api/cart?x=1")
+            .with_header("x-user-id", "550e8400-e29b-41d4-a716-446655440000");
+        group.bench_function(BenchmarkId::new("rollouts", rollouts), |bencher| {
+            bencher.iter(|| policy.decide(black_box(&request)));
+        });
+    }
+    let policy = Policy::from_json(large::document(1_000, 10_000).as_bytes()).unwrap();
+    let elsewhere = WrittenRequest::new("GET", "elsewhere.example", "/api/cart?x=1");
+    group.bench_function("no match in 1000", |bencher| bencher.iter(|| policy.decide(black_box(&elsewhere))));
+}
+
+/// From the text to a policy.
+fn compile(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("compile");
+    for (rollouts, pins) in [(1, 0), (1_000, 10_000)] {
+        let document = large::document(rollouts, pins);
+        group.throughput(Throughput::Bytes(document.len() as u64));
+        group.bench_function(format!("{rollouts} rollouts, {pins} pins"), |bencher| {
+            bencher.iter(|| Policy::from_json(black_box(document.as_bytes())).unwrap());
+        });
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .sample_size(30)
+        .without_plots();
+    targets = draw, decide, compile
+}
+criterion_main!(benches);
