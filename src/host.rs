@@ -3,7 +3,7 @@
 //! A call that the host refuses is as good as missing data: the request then goes to stable. The getters are those
 //! that return bytes; the others end the VM on a value that is not UTF-8.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use coalmine_core::{Edit, Request};
 use proxy_wasm::hostcalls;
@@ -25,6 +25,10 @@ impl Request for Host {
         hostcalls::get_property(path.to_vec()).ok().flatten()
     }
 
+    fn now(&self) -> Duration {
+        Host.time()
+    }
+
     fn random(&self) -> Option<[u8; 16]> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).ok()?;
@@ -44,6 +48,24 @@ impl Host {
         };
         if let Err(status) = done {
             log::warn!("the host refused to change a request header: {status:?}");
+        }
+    }
+
+    /// The time of the host's clock, since 1970.
+    pub(crate) fn time(&self) -> Duration {
+        let now = hostcalls::get_current_time().ok();
+        now.and_then(|now| now.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
+    }
+
+    /// A variable of the environment that the VM was given.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    /// Removes a header from the response.
+    pub(crate) fn remove_from_response(&self, name: &str) {
+        if let Err(status) = hostcalls::remove_map_value(MapType::HttpResponseHeaders, name) {
+            log::warn!("the host refused to remove a response header: {status:?}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use coalmine_core::Outcome;
+use coalmine_core::policy::Rollout;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -12,6 +13,8 @@ use crate::root::InForce;
 /// One request, under the policy that was in force when it began.
 pub(crate) struct Http {
     in_force: Rc<InForce>,
+    /// The place of the rollout that matched.
+    rollout: Option<usize>,
     /// What the response is to say to the user: the identity that the request was issued.
     set_cookie: Option<String>,
 }
@@ -20,7 +23,7 @@ pub(crate) struct Http {
 
 impl Http {
     pub(crate) fn new(in_force: Rc<InForce>) -> Self {
-        Self { in_force, set_cookie: None }
+        Self { in_force, rollout: None, set_cookie: None }
     }
 
     /// Shows the decision to the proxy's access log.
@@ -50,11 +53,16 @@ impl HttpContext for Http {
         if self.in_force.policy.access_log() {
             self.show(&outcome);
         }
+        self.rollout = outcome.decision.rollout.map(Rollout::index);
         self.set_cookie = outcome.set_cookie;
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        let rollout = self.rollout.and_then(|index| self.in_force.policy.rollouts().get(index));
+        for name in rollout.map(Rollout::removed_from_response).unwrap_or_default() {
+            Host.remove_from_response(name);
+        }
         if let Some(cookie) = self.set_cookie.take() {
             Host.add_to_response("set-cookie", &cookie);
         }

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 
 use coalmine_core::policy::Policy;
-use coalmine_core::{Decision, Outcome, Reason};
+use coalmine_core::{Decision, Outcome, OverrideResult, Reason};
 
 use crate::host::{Host, MetricId};
 
@@ -44,6 +44,7 @@ struct RolloutCounters {
     /// By variant and reason: `variant * Reason::ALL.len() + reason`.
     requests: Vec<Lazy>,
     forged: Lazy,
+    overrides: [Lazy; OverrideResult::ALL.len()],
 }
 
 /// A counter that is looked up when it is first used: one that never counts is never defined.
@@ -118,15 +119,26 @@ impl Counters {
         if let Some(requests) = counters.requests.get(requests_index(decision)) {
             requests.add(|| requests_name(decision));
         }
+        let rollout = decision.rollout_name();
         if outcome.forged {
-            counters.forged.add(|| format!("rollout=.={};.;coalmine_forged_total", decision.rollout_name()));
+            counters.forged.add(|| format!("rollout=.={rollout};.;coalmine_forged_total"));
+        }
+        if let Some(result) = outcome.override_result
+            && let Some(counter) = counters.overrides.get(result.index())
+        {
+            let result = result.as_str();
+            counter.add(|| format!("rollout=.={rollout};.;result=.={result};.;coalmine_override_total"));
         }
     }
 }
 
 impl RolloutCounters {
     fn new(variants: usize) -> Self {
-        Self { requests: vec![Lazy::default(); variants * Reason::ALL.len()], forged: Lazy::default() }
+        Self {
+            requests: vec![Lazy::default(); variants * Reason::ALL.len()],
+            forged: Lazy::default(),
+            overrides: Default::default(),
+        }
     }
 }
 

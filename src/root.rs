@@ -6,8 +6,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use coalmine_core::document::Problems;
-use coalmine_core::policy::Policy;
+use coalmine_core::document::{Node, Problems};
+use coalmine_core::policy::{Environment, Policy};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::http::Http;
 use crate::metrics::{self, Counters};
 
-/// How long counts may wait in the VM.
+/// How long counts may wait in the VM, and how far a ramp may lag behind the clock.
 const TICK: Duration = Duration::from_millis(500);
 
 /// A policy and the counters that it needs.
@@ -53,6 +53,7 @@ impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         match compile(&Host.configuration(size)) {
             Ok(policy) => {
+                policy.follow_clock(Host.time());
                 self.in_force = Rc::new(policy.into());
                 Host.tick_every(TICK);
                 true
@@ -65,6 +66,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        self.in_force.policy.follow_clock(Host.time());
         metrics::flush();
     }
 
@@ -79,7 +81,10 @@ impl RootContext for Root {
 
 /// No configuration at all is the empty policy: Istio sends an empty buffer where there is no pluginConfig.
 fn compile(configuration: &[u8]) -> Result<Policy, Problems> {
-    if configuration.is_empty() { Ok(Policy::default()) } else { Policy::from_json(configuration) }
+    if configuration.is_empty() {
+        return Ok(Policy::default());
+    }
+    Policy::from_document(&Node::from_json(configuration)?, Environment::Read(&|name| Host.variable(name)))
 }
 
 fn refuse(problems: &Problems) {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use wasmparser::{ExternalKind, Parser, Payload};
 
 /// The most bytes that the module may have: every proxy compiles every one of them.
-const BUDGET: usize = 250 * 1024;
+const BUDGET: usize = 250_000;
 
 /// What the module may be linked with: the functions of ABI 0.2.1, all of which the SDK's traits name, and of WASI
 /// what a Rust program needs to end with a message, and the random source. No files, no sockets, no clock, no threads.

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::slice;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 
@@ -24,6 +25,8 @@ pub(crate) struct FakeHost {
     /// Counters by the ids that the host gave; one name may have several, as in Envoy.
     pub(crate) counters: Vec<(String, u64)>,
     pub(crate) tick_milliseconds: u32,
+    /// The clock, since 1970.
+    pub(crate) now: Duration,
     pub(crate) log: Vec<String>,
     /// Every call into the host, with what it asked for; logging aside.
     pub(crate) calls: Vec<String>,
@@ -185,6 +188,16 @@ extern "C" fn proxy_set_tick_period_milliseconds(period: u32) -> Status {
 }
 
 #[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_current_time_nanoseconds(time: *mut u64) -> Status {
+    let now = host(|host| {
+        host.calls.push("time".to_owned());
+        host.now
+    });
+    unsafe { *time = now.as_nanos() as u64 };
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_get_buffer_bytes(
     buffer: BufferType,
     _start: usize,
@@ -233,11 +246,13 @@ unsafe extern "C" fn proxy_replace_header_map_value(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_remove_header_map_value(map: MapType, key: *const u8, size: usize) -> Status {
-    assert_eq!(map, MapType::HttpRequestHeaders);
     let key = unsafe { text(key, size) };
-    host(|host| {
-        host.calls.push(format!("remove {key}"));
-        host.headers.retain(|(name, _)| *name != key);
+    host(|host| match map {
+        MapType::HttpResponseHeaders => host.calls.push(format!("remove from response {key}")),
+        _ => {
+            host.calls.push(format!("remove {key}"));
+            host.headers.retain(|(name, _)| *name != key);
+        }
     });
     Status::Ok
 }
@@ -332,7 +347,7 @@ macro_rules! never_called {
 }
 
 never_called! {
-    proxy_get_log_level proxy_get_current_time_nanoseconds proxy_set_buffer_bytes proxy_get_header_map_pairs
+    proxy_get_log_level proxy_set_buffer_bytes proxy_get_header_map_pairs
     proxy_set_header_map_pairs proxy_get_shared_data proxy_set_shared_data
     proxy_register_shared_queue proxy_resolve_shared_queue proxy_dequeue_shared_queue proxy_enqueue_shared_queue
     proxy_continue_stream proxy_close_stream proxy_send_local_response proxy_http_call proxy_grpc_call

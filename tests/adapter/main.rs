@@ -3,6 +3,8 @@
 
 mod fake_host;
 
+use std::time::Duration;
+
 use fake_host::{Proxy, host};
 
 /// Half of all users to the canary. By coalmine-v1 and the salt `checkout`, `a` draws bucket 200478 (canary) and
@@ -206,4 +208,80 @@ fn a_user_without_an_identity_is_issued_one_and_keeps_it() {
     assert_ne!(third.response, first.response, "random, not the same for everybody");
     let known = proxy.request(&to_checkout(&[("x-user-id", STABLE)]));
     assert_eq!(known.response, []);
+}
+
+#[test]
+fn a_ramp_follows_the_clock_on_the_tick_and_a_request_reads_no_clock() {
+    let ramp = r#""variants": [{"name": "canary"}],
+        "ramp": {"start": "2026-11-21T09:00:00Z", "steps": [{"at": "0s", "weight": 0}, {"at": "30m", "weight": 50}]}"#;
+    let policy = POLICY.replace(r#""variants": [{"name": "canary", "weight": 50.0}]"#, ramp);
+    let step = Duration::from_secs(1_795_251_600 + 30 * 60);
+    host(|host| host.now = step - Duration::from_millis(1));
+    let mut proxy = Proxy::with_policy(&policy);
+    let variant = |proxy: &mut Proxy| {
+        let answered = proxy.request(&to_checkout(&[("x-user-id", CANARY)]));
+        assert!(!answered.calls.contains(&"time".to_owned()), "{:?}", answered.calls);
+        !answered.header("x-coalmine-variant").is_empty()
+    };
+    proxy.tick();
+    assert!(!variant(&mut proxy));
+    host(|host| host.now = step);
+    assert!(!variant(&mut proxy), "not before the tick");
+    proxy.tick();
+    assert!(variant(&mut proxy));
+    host(|host| host.now = step - Duration::from_secs(1));
+    proxy.tick();
+    assert!(!variant(&mut proxy), "a clock that jumps back is followed");
+    host(|host| host.now = step);
+    assert!(proxy.configure(&policy));
+    assert!(variant(&mut proxy), "a new configuration begins where the clock is");
+}
+
+#[test]
+fn a_signed_token_forces_a_variant_and_ends_here() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let override_ =
+        format!(r#""override": {{"header": "x-over", "cookie": "over", "secret": "{secret}"}}, "variants""#);
+    let mut proxy = Proxy::with_policy(&POLICY.replace(r#""variants""#, &override_));
+    let now = Duration::from_secs(1_795_251_600);
+    host(|host| host.now = now);
+    let secret = coalmine_core::token::Secret::new(secret.as_bytes()).unwrap();
+    let token = secret.mint("checkout", "canary", now + Duration::from_secs(60));
+    let by_header = proxy.request(&to_checkout(&[("x-user-id", STABLE), ("x-over", token.as_bytes())]));
+    assert_eq!(by_header.header("x-coalmine-variant"), ["canary"]);
+    assert_eq!(by_header.header("x-over"), [""; 0]);
+    let cookies = format!("a=0; over={token}; b=1");
+    let by_cookie = proxy.request(&to_checkout(&[("cookie", cookies.as_bytes())]));
+    assert_eq!(by_cookie.header("x-coalmine-variant"), ["canary"]);
+    assert_eq!(by_cookie.header("cookie"), ["a=0; b=1"]);
+    let elsewhere =
+        proxy.request(&[(":authority", b"elsewhere"), ("x-over", token.as_bytes()), ("cookie", b"over=1")]);
+    assert_eq!((elsewhere.header("x-over"), elsewhere.header("cookie")), (vec![], vec![]));
+    let refused = proxy.request(&to_checkout(&[("x-user-id", STABLE), ("x-over", b"canary")]));
+    assert_eq!(refused.header("x-coalmine-variant"), [""; 0]);
+    proxy.tick();
+    assert_eq!(counter("rollout=.=checkout;.;result=.=accepted;.;coalmine_override_total"), 2);
+    assert_eq!(counter("rollout=.=checkout;.;result=.=malformed;.;coalmine_override_total"), 1);
+    assert_eq!(counter("rollout=.=checkout;.;coalmine_forged_total"), 0, "a token is the client's to send");
+}
+
+#[test]
+fn what_would_tell_the_arms_apart_is_taken_out_of_every_response() {
+    let response = r#""response": {"removeHeaders": ["Server", "x-app-version"]}, "variants""#;
+    let mut proxy = Proxy::with_policy(&POLICY.replace(r#""variants""#, response));
+    for user in [CANARY, STABLE] {
+        let answered = proxy.request(&to_checkout(&[("x-user-id", user)]));
+        let last = &answered.calls[answered.calls.len() - 2..];
+        assert_eq!(last, ["remove from response server", "remove from response x-app-version"]);
+    }
+}
+
+#[test]
+fn a_key_comes_from_the_environment_or_the_policy_is_refused() {
+    let keyed = r#""algorithm": "siphash-2-4", "key": {"env": "COALMINE_NO_SUCH_VARIABLE"}, "variants""#;
+    let mut proxy = Proxy::start();
+    assert!(!proxy.configure(&POLICY.replace(r#""variants""#, keyed)));
+    let log = host(|host| host.log.join("\n"));
+    let problem = "rollouts[0].key.env: the environment has no variable \"COALMINE_NO_SUCH_VARIABLE\"";
+    assert!(log.contains(problem), "{log}");
 }

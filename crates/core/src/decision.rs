@@ -13,12 +13,35 @@ pub enum Reason {
     Bucket,
     /// The policy fixes this identity to a variant.
     Pinned,
+    /// A signed token forced the variant.
+    Override,
     /// The rollout matched, but nothing names the user.
     NoIdentity,
     /// The rollout matched, but is switched off.
     Disabled,
     /// No rollout speaks of this request.
     NoMatch,
+    /// There is no policy yet, or it lacks the secret that the draw needs.
+    NoPolicy,
+}
+
+/// What became of an override token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OverrideResult {
+    /// It has not the form of a token, or its header was sent twice.
+    Malformed,
+    /// No secret of the rollout has signed it.
+    Signature,
+    /// It is for another rollout.
+    Rollout,
+    /// The rollout has no such variant.
+    Variant,
+    /// Its time is over.
+    Expired,
+    /// It would be valid for more than a day.
+    TooFar,
+    /// It decides.
+    Accepted,
 }
 
 /// The assignment of one request.
@@ -43,7 +66,9 @@ pub struct Outcome<'p> {
     pub edits: Vec<Edit<'p>>,
     /// A `Set-Cookie` to add to the response: the identity that this user was issued.
     pub set_cookie: Option<String>,
-    /// Whether the client sent a header that is Coalmine's own.
+    /// What became of the request's override token, where it had one.
+    pub override_result: Option<OverrideResult>,
+    /// Whether the client sent a header that only Coalmine sets.
     pub forged: bool,
 }
 
@@ -60,16 +85,26 @@ pub enum Edit<'p> {
 
 impl Reason {
     /// Every reason, in the order of [`Reason::index`].
-    pub const ALL: [Self; 5] = [Self::Bucket, Self::Pinned, Self::NoIdentity, Self::Disabled, Self::NoMatch];
+    pub const ALL: [Self; 7] = [
+        Self::Bucket,
+        Self::Pinned,
+        Self::Override,
+        Self::NoIdentity,
+        Self::Disabled,
+        Self::NoMatch,
+        Self::NoPolicy,
+    ];
 
     /// How metrics, logs and the command name it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bucket => "bucket",
             Self::Pinned => "pinned",
+            Self::Override => "override",
             Self::NoIdentity => "noIdentity",
             Self::Disabled => "disabled",
             Self::NoMatch => "noMatch",
+            Self::NoPolicy => "noPolicy",
         }
     }
 
@@ -82,6 +117,39 @@ impl Reason {
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+// === impl OverrideResult ===
+
+impl OverrideResult {
+    /// Every result, in the order of the checks.
+    pub const ALL: [Self; 7] = [
+        Self::Malformed,
+        Self::Signature,
+        Self::Rollout,
+        Self::Variant,
+        Self::Expired,
+        Self::TooFar,
+        Self::Accepted,
+    ];
+
+    /// How metrics name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Signature => "signature",
+            Self::Rollout => "rollout",
+            Self::Variant => "variant",
+            Self::Expired => "expired",
+            Self::TooFar => "tooFar",
+            Self::Accepted => "accepted",
+        }
+    }
+
+    /// Its place in [`OverrideResult::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
     }
 }
 

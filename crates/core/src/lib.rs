@@ -15,7 +15,9 @@ pub mod movement;
 pub mod policy;
 pub mod ranges;
 pub mod request;
+pub mod time;
+pub mod token;
 pub mod weight;
 
-pub use decision::{Decision, Edit, Outcome, Reason};
+pub use decision::{Decision, Edit, Outcome, OverrideResult, Reason};
 pub use request::Request;

@@ -1,5 +1,7 @@
 //! What deciding about one request needs of the host.
 
+use std::time::Duration;
+
 /// One request, as the host shows it. Every call may cross into the host, so it is made only when it is needed, and
 /// its answer is kept by the caller.
 pub trait Request {
@@ -11,6 +13,9 @@ pub trait Request {
     /// `request headers NAME` every value of a header, joined by commas.
     fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
 
+    /// The time of the host's clock, since 1970.
+    fn now(&self) -> Duration;
+
     /// Sixteen bytes that nobody can predict; `None` where the host has no source of them.
     fn random(&self) -> Option<[u8; 16]>;
 }
@@ -21,6 +26,7 @@ pub struct WrittenRequest {
     headers: Vec<(String, Vec<u8>)>,
     properties: Vec<(Vec<String>, Vec<u8>)>,
     random: Option<[u8; 16]>,
+    now: Duration,
 }
 
 // === impl WrittenRequest ===
@@ -56,6 +62,13 @@ impl WrittenRequest {
         self
     }
 
+    /// The same at this point in time, since 1970.
+    #[must_use]
+    pub fn at(mut self, now: Duration) -> Self {
+        self.now = now;
+        self
+    }
+
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.headers.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_slice())
     }
@@ -72,6 +85,10 @@ impl Request for WrittenRequest {
             return (!values.is_empty()).then(|| values.join(&b','));
         }
         self.properties.iter().find(|(given, _)| given == path).map(|(_, value)| value.clone())
+    }
+
+    fn now(&self) -> Duration {
+        self.now
     }
 
     fn random(&self) -> Option<[u8; 16]> {

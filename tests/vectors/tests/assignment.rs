@@ -1,7 +1,7 @@
 //! From salt and identity to hash, bucket and variant.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use coalmine_core::draw::{Algorithm, Draw};
+use coalmine_core::draw::Draw;
 use coalmine_core::policy::Policy;
 use coalmine_core::request::WrittenRequest;
 use serde::Deserialize;
@@ -30,7 +30,7 @@ fn coalmine_v1_draws_the_bucket_and_the_group() {
     let vectors = vectors().coalmine_v1;
     assert_eq!(vectors.len(), 19);
     for vector in vectors {
-        let lot = Draw::new(Algorithm::CoalmineV1, &vector.salt).lot(vector.identity.as_bytes());
+        let lot = Draw::coalmine_v1(&vector.salt).lot(vector.identity.as_bytes());
         assert_eq!(lot.bucket.number(), vector.bucket, "{}:{}", vector.salt, vector.identity);
         let m = u64::from_str_radix(&vector.fmix64, 16).unwrap();
         assert_eq!(u64::from(lot.group.number()), m & 15, "{}:{}", vector.salt, vector.identity);

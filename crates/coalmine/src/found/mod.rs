@@ -7,7 +7,7 @@ mod place;
 pub(crate) use kubernetes::Object;
 pub(crate) use place::Place;
 
-use coalmine_core::policy::Policy;
+use coalmine_core::policy::{Environment, Policy};
 
 use crate::finding::{Code, Finding};
 use crate::text::{Notation, Source, Tree, embedded, too_large};
@@ -167,7 +167,7 @@ impl Found {
                 message,
             )]);
         }
-        Policy::from_document(&self.tree.to_node(source)).map_err(|problems| {
+        Policy::from_document(&self.tree.to_node(source), Environment::Unread).map_err(|problems| {
             let finding = |problem| Finding::of_problem(problem, self, source);
             let mut findings: Vec<Finding> = problems.told().iter().map(finding).collect();
             let untold = problems.count() - problems.told().len();

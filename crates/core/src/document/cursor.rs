@@ -152,15 +152,11 @@ impl<'d> Cursor<'d> {
         seconds
     }
 
-    /// One of a few words. A word that the format has but this version does not act on is told so.
-    pub(crate) fn word<T: Copy>(&self, words: &[(&'static str, T)], later: &[&str]) -> Option<T> {
+    /// One of a few words.
+    pub(crate) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
         let text = self.string()?;
         if let Some(&(_, meaning)) = words.iter().find(|(word, _)| *word == text) {
             return Some(meaning);
-        }
-        if later.contains(&text) {
-            self.problem(unsupported(text));
-            return None;
         }
         let hint = hint(text, words.iter().map(|(word, _)| *word));
         self.problem(format!("{} is not known; {hint}", quoted(text)));

@@ -6,8 +6,10 @@
 mod coalmine;
 mod growthbook;
 mod murmur3;
+mod siphash;
 
 use coalmine::Salted;
+pub use siphash::Key;
 
 /// How many buckets there are: a weight of 100 % is all of them.
 pub const BUCKETS: u32 = 1_000_000;
@@ -34,6 +36,8 @@ pub struct Lot {
 pub enum Algorithm {
     /// FNV-1a-64 over `salt ":" identity`, finished by MurmurHash3's finalizer.
     CoalmineV1,
+    /// SipHash-2-4 over the same, with a secret key: nobody can compute ahead who does not have it.
+    Siphash24,
     /// As OpenFeature flagd draws since v0.15: MurmurHash3 over `salt identity`.
     FlagdV2,
     /// As GrowthBook draws in its hash version 2: FNV-1a-32, twice.
@@ -46,13 +50,13 @@ pub enum Algorithm {
 #[derive(Clone, Debug)]
 pub struct Draw {
     kind: Kind,
-    /// The group is coalmine-v1's, whatever draws the bucket.
     salted: Salted,
 }
 
 #[derive(Clone, Debug)]
 enum Kind {
     CoalmineV1,
+    Siphash24 { key: Key, prefix: Box<[u8]> },
     FlagdV2 { salt: Box<[u8]> },
     GrowthbookV2(growthbook::Seeded),
     Unleash { prefix: Box<[u8]> },
@@ -64,6 +68,11 @@ impl Bucket {
     /// The bucket of this number; `None` from [`BUCKETS`] on.
     pub const fn new(number: u32) -> Option<Self> {
         if number < BUCKETS { Some(Self(number)) } else { None }
+    }
+
+    /// The upper half of a 64-bit hash, scaled.
+    const fn of_hash(m: u64) -> Self {
+        Self::scaled((m >> 32) as u32)
     }
 
     /// A 32-bit hash, scaled to the buckets without a division.
@@ -105,8 +114,9 @@ impl Group {
 
 impl Algorithm {
     /// Every algorithm, by the name that policies give it.
-    pub const ALL: [(&'static str, Self); 4] = [
+    pub const ALL: [(&'static str, Self); 5] = [
         ("coalmine-v1", Self::CoalmineV1),
+        ("siphash-2-4", Self::Siphash24),
         ("flagd-v2", Self::FlagdV2),
         ("growthbook-v2", Self::GrowthbookV2),
         ("unleash", Self::Unleash),
@@ -120,7 +130,7 @@ impl Algorithm {
     /// The least change of a weight that it can tell, in buckets.
     pub const fn step(self) -> u32 {
         match self {
-            Self::CoalmineV1 | Self::FlagdV2 => 1,
+            Self::CoalmineV1 | Self::Siphash24 | Self::FlagdV2 => 1,
             Self::GrowthbookV2 => BUCKETS / growthbook::STEPS,
             Self::Unleash => BUCKETS / UNLEASH_STEPS,
         }
@@ -128,7 +138,7 @@ impl Algorithm {
 
     /// Whether the salt names a flag of another system, which may call it what it likes.
     pub(crate) const fn is_foreign(self) -> bool {
-        !matches!(self, Self::CoalmineV1)
+        !matches!(self, Self::CoalmineV1 | Self::Siphash24)
     }
 }
 
@@ -138,30 +148,62 @@ const UNLEASH_STEPS: u32 = 100;
 // === impl Draw ===
 
 impl Draw {
-    /// The draw of this algorithm under this salt.
-    pub fn new(algorithm: Algorithm, salt: &str) -> Self {
-        let kind = match algorithm {
-            Algorithm::CoalmineV1 => Kind::CoalmineV1,
-            Algorithm::FlagdV2 => Kind::FlagdV2 { salt: salt.as_bytes().into() },
-            Algorithm::GrowthbookV2 => Kind::GrowthbookV2(growthbook::Seeded::new(salt)),
-            Algorithm::Unleash => Kind::Unleash { prefix: format!("{salt}:").into_bytes().into() },
-        };
-        Self { kind, salted: Salted::new(salt) }
+    /// The draw of coalmine-v1 under this salt.
+    pub fn coalmine_v1(salt: &str) -> Self {
+        Self { kind: Kind::CoalmineV1, salted: Salted::new(salt) }
+    }
+
+    /// The draw of SipHash-2-4 under this salt and key.
+    pub fn siphash_2_4(salt: &str, key: Key) -> Self {
+        Self { kind: Kind::Siphash24 { key, prefix: prefix(salt) }, salted: Salted::new(salt) }
+    }
+
+    /// The draw of flagd under this salt, which flagd knows as the flag's key.
+    pub fn flagd_v2(salt: &str) -> Self {
+        Self { kind: Kind::FlagdV2 { salt: salt.as_bytes().into() }, salted: Salted::new(salt) }
+    }
+
+    /// The draw of GrowthBook under this salt, which GrowthBook knows as the seed.
+    pub fn growthbook_v2(salt: &str) -> Self {
+        Self { kind: Kind::GrowthbookV2(growthbook::Seeded::new(salt)), salted: Salted::new(salt) }
+    }
+
+    /// The draw of Unleash under this salt, which Unleash knows as the group id.
+    pub fn unleash(salt: &str) -> Self {
+        Self { kind: Kind::Unleash { prefix: prefix(salt) }, salted: Salted::new(salt) }
     }
 
     /// What this identity draws. The bytes count as they are: not trimmed, not case-folded.
     ///
     /// An empty identity is not special here; [`crate::policy::Policy::decide`] never draws for one.
     pub fn lot(&self, identity: &[u8]) -> Lot {
-        let m = self.salted.hash(identity);
-        let bucket = match &self.kind {
-            Kind::CoalmineV1 => Bucket::scaled((m >> 32) as u32),
-            Kind::FlagdV2 { salt } => Bucket::scaled(murmur3::hash(salt, identity)),
-            Kind::GrowthbookV2(seeded) => Bucket::step(seeded.hash(identity), growthbook::STEPS),
-            Kind::Unleash { prefix } => Bucket::step(murmur3::hash(prefix, identity), UNLEASH_STEPS),
+        // The group is coalmine-v1's, whatever draws the bucket; a keyed draw must not leave a public trace.
+        let (bucket, m) = match &self.kind {
+            Kind::CoalmineV1 => {
+                let m = self.salted.hash(identity);
+                (Bucket::of_hash(m), m)
+            }
+            Kind::Siphash24 { key, prefix } => {
+                let m = key.hash(prefix, identity);
+                (Bucket::of_hash(m), m)
+            }
+            Kind::FlagdV2 { salt } => {
+                (Bucket::scaled(murmur3::hash(salt, identity)), self.salted.hash(identity))
+            }
+            Kind::GrowthbookV2(seeded) => {
+                (Bucket::step(seeded.hash(identity), growthbook::STEPS), self.salted.hash(identity))
+            }
+            Kind::Unleash { prefix } => {
+                (Bucket::step(murmur3::hash(prefix, identity), UNLEASH_STEPS), self.salted.hash(identity))
+            }
         };
         Lot { bucket, group: Group::of_hash(m) }
     }
+}
+
+/// What stands before the identity.
+fn prefix(salt: &str) -> Box<[u8]> {
+    format!("{salt}:").into_bytes().into()
 }
 
 #[cfg(test)]

@@ -74,7 +74,11 @@ impl Source {
                 headers.add_read(&name);
                 Some(Self::Header(name))
             }
-            "cookie" => Some(Self::Cookie(names::cookie(&value)?)),
+            "cookie" => {
+                let name = names::cookie(&value)?;
+                headers.add_read_cookie(&name);
+                Some(Self::Cookie(name))
+            }
             "jwtClaim" => read_claim(&value),
             "queryParameter" => Some(Self::QueryParameter(names::parameter(&value)?)),
             "peer" => only_true(&value).map(|()| Self::Peer),

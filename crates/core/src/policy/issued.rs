@@ -69,7 +69,7 @@ impl IssuedCookie {
             })
         });
         let words = [("Strict", SameSite::Strict), ("Lax", SameSite::Lax), ("None", SameSite::None)];
-        let same_site = fields.get("sameSite").map_or(Some(SameSite::Lax), |word| word.word(&words, &[]));
+        let same_site = fields.get("sameSite").map_or(Some(SameSite::Lax), |word| word.word(&words));
         let secure = fields.get("secure").map_or(Some(true), |secure| secure.boolean());
         if same_site == Some(SameSite::None) && secure == Some(false) {
             fields.whole().problem(

@@ -6,12 +6,18 @@ use super::identity::Source;
 use super::issued::IssuedCookie;
 use super::matching::Match;
 use super::names;
+use super::overrides::Override;
 use super::pins::{PinCount, Pins};
+use super::ramp::Ramp;
+use super::response;
 use super::route::{HeaderNames, Route};
+use super::secrets::SecretReader;
 use super::variants::Variants;
 use crate::document::{Cursor, Fields, Known, quoted};
-use crate::draw::{Algorithm, Draw};
+use crate::draw::{Algorithm, Draw, Key};
 use crate::ranges::{Ranges, Variant};
+use crate::token::Secret;
+use crate::weight::Weight;
 
 const ROLLOUT: Known = Known {
     fields: &[
@@ -23,12 +29,16 @@ const ROLLOUT: Known = Known {
         "cookie",
         "salt",
         "algorithm",
+        "key",
         "variants",
         "ranges",
+        "ramp",
         "pins",
+        "override",
         "route",
+        "response",
     ],
-    unsupported: &["key", "ramp", "override", "response"],
+    unsupported: &[],
 };
 
 /// What a rollout may not be called: the metrics say `none` where there is no rollout.
@@ -45,17 +55,20 @@ pub struct Rollout {
     pub(super) issued: Option<IssuedCookie>,
     salt: Box<str>,
     algorithm: Algorithm,
-    pub(super) draw: Draw,
-    variants: Variants,
+    /// `None` where the key was not read.
+    pub(super) draw: Option<Draw>,
+    pub(super) variants: Variants,
     pub(super) pins: Pins,
+    pub(super) override_: Option<Override>,
     pub(super) route: Route,
+    removed_from_response: Vec<Box<str>>,
 }
 
 /// What the rollouts of one document share while they are read.
-#[derive(Default)]
-pub(super) struct Shared<'d> {
+pub(super) struct Shared<'d, 'e> {
     names: BTreeSet<&'d str>,
     pub(super) headers: HeaderNames<'d>,
+    pub(super) secrets: SecretReader<'e>,
     pins: PinCount,
 }
 
@@ -64,6 +77,14 @@ pub(super) struct Shared<'d> {
 enum OnMissingIdentity {
     Stable,
     IssueCookie,
+}
+
+// === impl Shared ===
+
+impl<'e> Shared<'_, 'e> {
+    pub(super) fn new(secrets: SecretReader<'e>) -> Self {
+        Self { names: BTreeSet::new(), headers: HeaderNames::default(), secrets, pins: PinCount::default() }
+    }
 }
 
 // === impl Rollout ===
@@ -109,14 +130,30 @@ impl Rollout {
         &self.sources
     }
 
-    /// Its draw.
-    pub fn draw(&self) -> &Draw {
-        &self.draw
+    /// Its draw; `None` where its key was not read from the environment.
+    pub fn draw(&self) -> Option<&Draw> {
+        self.draw.as_ref()
     }
 
-    /// Which buckets belong to which variant.
+    /// Which buckets belong to which variant; with a ramp, at the step that [`super::Policy::follow_clock`] found.
     pub fn ranges(&self) -> &Ranges {
-        &self.variants.ranges
+        self.variants.ranges()
+    }
+
+    /// The canary's weight at the current step, where the rollout has a ramp.
+    pub fn ramp_weight(&self) -> Option<Weight> {
+        self.variants.ramp().map(Ramp::weight)
+    }
+
+    /// What override tokens are signed with, the one for new tokens first; empty where the rollout takes no tokens or
+    /// its secrets were not read.
+    pub fn override_secrets(&self) -> &[Secret] {
+        self.override_.as_ref().map_or(&[], |override_| &override_.secrets)
+    }
+
+    /// The headers that are taken out of its responses, because they would tell the arms apart.
+    pub fn removed_from_response(&self) -> &[Box<str>] {
+        &self.removed_from_response
     }
 
     /// How its answer reaches the router.
@@ -136,7 +173,7 @@ impl Rollout {
     }
 
     /// Reads the rollout at this place of the policy.
-    pub(super) fn read<'d>(index: usize, cursor: &Cursor<'d>, shared: &mut Shared<'d>) -> Option<Self> {
+    pub(super) fn read<'d>(index: usize, cursor: &Cursor<'d>, shared: &mut Shared<'d, '_>) -> Option<Self> {
         let fields = cursor.map(&ROLLOUT)?;
         let name = read_name(&fields, &mut shared.names);
         let enabled = fields.get("enabled").map_or(Some(true), |enabled| enabled.boolean());
@@ -146,14 +183,13 @@ impl Rollout {
         let on_missing = fields.get("onMissingIdentity").map_or(Some(OnMissingIdentity::Stable), |word| {
             let words =
                 [("stable", OnMissingIdentity::Stable), ("issueCookie", OnMissingIdentity::IssueCookie)];
-            word.word(&words, &[])
+            word.word(&words)
         });
         let issues = on_missing == Some(OnMissingIdentity::IssueCookie);
         let issued = IssuedCookie::read(&fields, issues);
         let sources = read_sources(&fields, issued.as_ref().and_then(Option::as_ref), &mut shared.headers);
-        let algorithm = fields
-            .get("algorithm")
-            .map_or(Some(Algorithm::CoalmineV1), |word| word.word(&Algorithm::ALL, &["siphash-2-4"]));
+        let algorithm =
+            fields.get("algorithm").map_or(Some(Algorithm::CoalmineV1), |word| word.word(&Algorithm::ALL));
         let salt = fields.get("salt").map_or(name, |salt| match algorithm {
             Some(algorithm) if algorithm.is_foreign() => names::foreign_salt(&salt),
             _ => names::salt(&salt),
@@ -164,7 +200,13 @@ impl Rollout {
             |pins| Pins::read(&pins, variants.as_ref(), &mut shared.pins),
         );
         let route = Route::read(&fields, variants.as_ref(), &mut shared.headers);
-        let (algorithm, salt) = (algorithm?, salt?);
+        let draw = read_draw(&fields, algorithm, salt, &mut shared.secrets);
+        let override_ = fields.get("override").map_or(Some(None), |override_| {
+            Override::read(&override_, &mut shared.headers, &mut shared.secrets).map(Some)
+        });
+        let removed = fields
+            .get("response")
+            .map_or_else(|| Some(Vec::new()), |removed| response::read_removed(&removed));
         on_missing?;
         Some(Self {
             index,
@@ -173,12 +215,14 @@ impl Rollout {
             matching: matching?,
             sources: sources?,
             issued: issued?,
-            salt: salt.into(),
-            algorithm,
-            draw: Draw::new(algorithm, salt),
+            salt: salt?.into(),
+            algorithm: algorithm?,
+            draw: draw?,
             variants: variants?,
             pins: pins?,
+            override_: override_?,
             route: route?,
+            removed_from_response: removed?,
         })
     }
 }
@@ -204,7 +248,10 @@ fn read_sources(
     headers: &mut HeaderNames<'_>,
 ) -> Option<Vec<Source>> {
     let why = "say what names the user, as [{header: x-user-id}]";
-    let last = issued.map(|cookie| Source::IssuedCookie(cookie.name.clone()));
+    let last = issued.map(|cookie| {
+        headers.add_read_cookie(&cookie.name);
+        Source::IssuedCookie(cookie.name.clone())
+    });
     let given = match (fields.get("identity"), &last) {
         (None, Some(_)) => Vec::new(),
         _ => fields.required("identity", why)?.filled_list(why)?,
@@ -214,11 +261,40 @@ fn read_sources(
     sources.into_iter().chain(last.map(Some)).collect()
 }
 
+/// The draw; the inner `None` where its key was not read.
+fn read_draw(
+    fields: &Fields<'_>,
+    algorithm: Option<Algorithm>,
+    salt: Option<&str>,
+    secrets: &mut SecretReader<'_>,
+) -> Option<Option<Draw>> {
+    let key = match (fields.get("key"), algorithm?) {
+        (Some(key), Algorithm::Siphash24) => secrets.read(&key, "32 hexadecimal digits", Key::from_hex),
+        (Some(key), other) => {
+            key.problem(format!("{} has no key; only siphash-2-4 has", other.name()));
+            None
+        }
+        (None, Algorithm::Siphash24) => {
+            fields.required("key", "siphash-2-4 needs one, as {env: COALMINE_KEY}")?;
+            None
+        }
+        (None, _) => Some(None),
+    };
+    let (key, salt) = (key?, salt?);
+    Some(match algorithm? {
+        Algorithm::CoalmineV1 => Some(Draw::coalmine_v1(salt)),
+        Algorithm::Siphash24 => key.map(|key| Draw::siphash_2_4(salt, key)),
+        Algorithm::FlagdV2 => Some(Draw::flagd_v2(salt)),
+        Algorithm::GrowthbookV2 => Some(Draw::growthbook_v2(salt)),
+        Algorithm::Unleash => Some(Draw::unleash(salt)),
+    })
+}
+
 fn read_variants(fields: &Fields<'_>, algorithm: Option<Algorithm>) -> Option<Variants> {
     if !Route::keeps_weights(fields) {
         return Variants::read(fields, algorithm);
     }
-    for name in ["variants", "ranges"] {
+    for name in ["variants", "ranges", "ramp"] {
         if let Some(field) = fields.get(name) {
             field.problem("the weights stay in the route where it has a bucketHeader; leave this out");
         }

@@ -43,12 +43,22 @@ pub enum Route {
     },
 }
 
-/// The header names of a policy while it is read: what clients send under Coalmine's own is removed, so nothing may
-/// be taken from them.
+/// The names of headers and cookies of a policy while it is read: what clients send under Coalmine's own is removed,
+/// so nothing may be taken from them.
 #[derive(Debug, Default)]
 pub(super) struct HeaderNames<'d> {
-    own: Vec<(Box<str>, Cursor<'d>)>,
+    own: Vec<(OwnHeader, Cursor<'d>)>,
+    own_cookies: Vec<(Box<str>, Cursor<'d>)>,
     read: Vec<Box<str>>,
+    read_cookies: Vec<Box<str>>,
+}
+
+/// A header that a client has no say in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnHeader {
+    pub(super) name: Box<str>,
+    /// Whether only Coalmine sets it: a client that sends it forges. An override's header is the client's to send.
+    pub(super) routes: bool,
 }
 
 // === impl Route ===
@@ -70,11 +80,11 @@ impl Route {
         headers: &mut HeaderNames<'d>,
     ) -> Option<Self> {
         let Some(cursor) = rollout.get("route") else {
-            return Some(Self::Header(headers.add_own(DEFAULT_HEADER.into(), rollout.whole())));
+            return Some(Self::Header(headers.add_own(DEFAULT_HEADER.into(), true, rollout.whole())));
         };
         let fields = cursor.map(&ROUTE)?;
         match (fields.get("header"), fields.get("clusterHeader"), fields.get("bucketHeader")) {
-            (Some(header), None, None) => headers.read_own(&header).map(Self::Header),
+            (Some(header), None, None) => headers.read_own(&header, true).map(Self::Header),
             (None, Some(header), None) => Self::read_cluster_header(&header, variants, headers),
             (None, None, Some(header)) => Self::read_bucket_header(&header, headers),
             _ => {
@@ -91,7 +101,7 @@ impl Route {
     ) -> Option<Self> {
         let fields = cursor.map(&CLUSTER_HEADER)?;
         let name = fields.required("name", "the header that the route takes its cluster from");
-        let name = name.and_then(|name| headers.read_own(&name));
+        let name = name.and_then(|name| headers.read_own(&name, true));
         let clusters = fields.required("clusters", "a cluster for every variant, stable too")?;
         let variants = variants?;
         let mut by_variant: Vec<Option<Box<str>>> = vec![None; variants.names.len()];
@@ -119,7 +129,7 @@ impl Route {
     fn read_bucket_header<'d>(cursor: &Cursor<'d>, headers: &mut HeaderNames<'d>) -> Option<Self> {
         let fields = cursor.map(&BUCKET_HEADER)?;
         let name = fields.required("name", "the header_name of the route's weighted_clusters");
-        let name = name.and_then(|name| headers.read_own(&name));
+        let name = name.and_then(|name| headers.read_own(&name, true));
         let total = fields.required("total", "the sum of the route's weights, 100 in a VirtualService");
         let total = total.and_then(|total| total.integer(1..=u64::from(BUCKETS)));
         Some(Self::BucketHeader { name: name?, total: total? as u32 })
@@ -158,45 +168,81 @@ impl<'d> HeaderNames<'d> {
         self.read.push(name.into());
     }
 
-    /// Reads a name that is to be Coalmine's own.
-    fn read_own(&mut self, cursor: &Cursor<'d>) -> Option<Box<str>> {
+    /// An identity is taken from this cookie.
+    pub(super) fn add_read_cookie(&mut self, name: &str) {
+        self.read_cookies.push(name.into());
+    }
+
+    /// Reads the header that override tokens come in.
+    pub(super) fn read_override(&mut self, cursor: &Cursor<'d>) -> Option<Box<str>> {
+        self.read_own(cursor, false)
+    }
+
+    /// Reads the cookie that override tokens come in.
+    pub(super) fn read_override_cookie(&mut self, cursor: &Cursor<'d>) -> Option<Box<str>> {
+        let name = names::cookie(cursor)?;
+        self.own_cookies.push((name.clone(), cursor.clone()));
+        Some(name)
+    }
+
+    fn read_own(&mut self, cursor: &Cursor<'d>, routes: bool) -> Option<Box<str>> {
         let name = names::header(cursor)?;
         if RESERVED.contains(&&*name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
             cursor.problem(format!("{} belongs to HTTP or the proxy; use a name of your own", quoted(&name)));
             return None;
         }
-        Some(self.add_own(name, cursor))
+        Some(self.add_own(name, routes, cursor))
     }
 
-    fn add_own(&mut self, name: Box<str>, cursor: &Cursor<'d>) -> Box<str> {
-        self.own.push((name.clone(), cursor.clone()));
+    fn add_own(&mut self, name: Box<str>, routes: bool, cursor: &Cursor<'d>) -> Box<str> {
+        self.own.push((OwnHeader { name: name.clone(), routes }, cursor.clone()));
         name
     }
 
-    /// Coalmine's own names, each once, when every rollout has been read.
-    pub(super) fn finish(mut self) -> Vec<Box<str>> {
+    /// Coalmine's own headers and cookies, each once, when every rollout has been read.
+    pub(super) fn finish(mut self) -> (Vec<OwnHeader>, Vec<Box<str>>) {
         self.read.sort_unstable();
-        let mut distinct: Vec<Box<str>> = Vec::new();
-        for (name, cursor) in self.own {
-            if self.read.binary_search(&name).is_ok() {
-                cursor.problem(format!(
-                    "{} is also an identity or a condition of this policy, but what clients send under it is removed",
-                    quoted(&name)
-                ));
+        self.read_cookies.sort_unstable();
+        let mut headers: Vec<OwnHeader> = Vec::new();
+        for (header, cursor) in self.own {
+            if self.read.binary_search(&header.name).is_ok() {
+                cursor.problem(taken_twice(&header.name));
             }
-            if distinct.contains(&name) {
+            if let Some(known) = headers.iter().find(|known| known.name == header.name) {
+                if known.routes != header.routes {
+                    cursor.problem(format!(
+                        "{} is a route's header and an override's; use two",
+                        quoted(&header.name)
+                    ));
+                }
                 continue;
             }
-            if distinct.len() == MAX_OWN {
+            if headers.len() == MAX_OWN {
                 cursor.problem(format!(
                     "{} would be the header of Coalmine number {}; a policy has at most {MAX_OWN}, rollouts may share one",
-                    quoted(&name),
+                    quoted(&header.name),
                     MAX_OWN + 1
                 ));
                 break;
             }
-            distinct.push(name);
+            headers.push(header);
         }
-        distinct
+        let mut cookies: Vec<Box<str>> = Vec::new();
+        for (name, cursor) in self.own_cookies {
+            if self.read_cookies.binary_search(&name).is_ok() {
+                cursor.problem(taken_twice(&name));
+            }
+            if !cookies.contains(&name) {
+                cookies.push(name);
+            }
+        }
+        (headers, cookies)
     }
+}
+
+fn taken_twice(name: &str) -> String {
+    format!(
+        "{} is also an identity or a condition of this policy, but what clients send under it is removed",
+        quoted(name)
+    )
 }

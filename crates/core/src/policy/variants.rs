@@ -1,6 +1,7 @@
 //! The variants of a rollout and the buckets that they take.
 
 use super::names;
+use super::ramp::Ramp;
 use crate::document::{Cursor, Fields, Known, number, quoted};
 use crate::draw::{Algorithm, BUCKETS};
 use crate::ranges::{Ranges, Variant};
@@ -12,7 +13,7 @@ const VARIANT: Known = Known { fields: &["name", "weight"], unsupported: &[] };
 pub(super) const STABLE: &str = "stable";
 const CANARY: &str = "canary";
 /// The old version on fresh pods: a fair control, which grows from the last bucket down.
-const BASELINE: &str = "baseline";
+pub(super) const BASELINE: &str = "baseline";
 /// What is said of a bucket whose variant only the route knows.
 const ROUTE: &str = "route";
 /// How many variants weights alone can place.
@@ -24,7 +25,18 @@ const WHY: &str = "list the canary with its weight; stable takes the rest";
 pub(super) struct Variants {
     /// Their names, stable first, then as listed: by [`Variant::index`].
     pub(super) names: Vec<Box<str>>,
-    pub(super) ranges: Ranges,
+    shares: Shares,
+}
+
+/// Where the buckets of each variant are said.
+#[derive(Debug)]
+enum Shares {
+    /// By weights or ranges of the document.
+    Fixed(Ranges),
+    /// By the clock.
+    Ramp(Ramp),
+    /// In the proxy's route: which variant a bucket belongs to is not known here.
+    Route(Ranges),
 }
 
 // === impl Variants ===
@@ -34,68 +46,128 @@ impl Variants {
     pub(super) const CANARY_OF_ROUTE: Variant = Variant::listed(0);
     const DRAWN_BY_ROUTE: Variant = Variant::listed(1);
 
-    /// Reads the variants with their weights or ranges.
+    /// Reads the variants with their weights, ranges or ramp.
     pub(super) fn read(rollout: &Fields<'_>, algorithm: Option<Algorithm>) -> Option<Self> {
-        let ranges = rollout.get("ranges");
-        let items = rollout.required("variants", WHY)?.filled_list(WHY)?;
+        let (ranges, ramp) = (rollout.get("ranges"), rollout.get("ramp"));
+        if let (Some(_), Some(ramp)) = (&ranges, &ramp) {
+            ramp.problem("\"ranges\" and \"ramp\" both say who gets what; keep one");
+        }
+        let weighted = ranges.is_none() && ramp.is_none();
+        let listed = Listed::read(rollout, weighted, algorithm);
+        let names = listed.as_ref().and_then(Listed::names);
+        let shares = match (ranges, ramp) {
+            (Some(ranges), _) => read_ranges(&ranges, names, algorithm).map(Shares::Fixed),
+            (None, Some(ramp)) => {
+                if let Some(listed) = &listed {
+                    listed.check_ramped();
+                }
+                Ramp::read(&ramp, names, algorithm).map(Shares::Ramp)
+            }
+            (None, None) => listed.as_ref().and_then(Listed::weighed).map(Shares::Fixed),
+        };
+        names?;
+        Some(Self { names: listed?.names, shares: shares? })
+    }
+
+    /// The variants where the weights stay in the route.
+    pub(super) fn of_route() -> Self {
+        let names = [STABLE, CANARY, ROUTE].map(Box::from).into();
+        Self { names, shares: Shares::Route(Ranges::from_table(vec![(BUCKETS, Self::DRAWN_BY_ROUTE)])) }
+    }
+
+    /// Which buckets belong to which variant, at the current step of a ramp.
+    pub(super) fn ranges(&self) -> &Ranges {
+        match &self.shares {
+            Shares::Fixed(ranges) | Shares::Route(ranges) => ranges,
+            Shares::Ramp(ramp) => ramp.ranges(),
+        }
+    }
+
+    pub(super) fn ramp(&self) -> Option<&Ramp> {
+        match &self.shares {
+            Shares::Ramp(ramp) => Some(ramp),
+            Shares::Fixed(_) | Shares::Route(_) => None,
+        }
+    }
+
+    /// The variant of this name that a pin or a token may name.
+    pub(super) fn by_name(&self, name: &str) -> Option<Variant> {
+        by_name(self.nameable(), name)
+    }
+
+    /// The names that a pin or a token may name, for a sentence.
+    pub(super) fn listing(&self) -> String {
+        self.nameable().join(", ")
+    }
+
+    fn nameable(&self) -> &[Box<str>] {
+        match (&self.shares, self.names.split_last()) {
+            (Shares::Route(_), Some((_drawn_by_route, names))) => names,
+            _ => &self.names,
+        }
+    }
+}
+
+/// The list of variants as it is written.
+struct Listed<'d> {
+    cursor: Cursor<'d>,
+    items: usize,
+    /// Stable in front.
+    names: Vec<Box<str>>,
+    weights: Vec<Weight>,
+}
+
+impl<'d> Listed<'d> {
+    fn read(rollout: &Fields<'d>, weighted: bool, algorithm: Option<Algorithm>) -> Option<Self> {
+        let cursor = rollout.required("variants", WHY)?;
+        let items = cursor.filled_list(WHY)?;
         let mut names: Vec<Box<str>> = vec![STABLE.into()];
         let mut weights = Vec::new();
         for item in &items {
             let Some(fields) = item.map(&VARIANT) else { continue };
             let name = fields.required("name", "what the route header is set to");
             names.extend(name.and_then(|name| read_name(&name, &names)));
-            match (fields.get("weight"), &ranges) {
-                (Some(weight), Some(_)) => {
-                    weight.problem("\"ranges\" say who gets what; leave the weight out")
-                }
-                (None, Some(_)) => {}
-                (weight, None) => weights.extend(
-                    weight
-                        .or_else(|| fields.required("weight", "0 to 100, in percent"))
-                        .and_then(|weight| read_weight(&weight, algorithm)),
-                ),
+            if weighted {
+                let weight = fields.required("weight", "0 to 100, in percent");
+                weights.extend(weight.and_then(|weight| read_weight(&weight, algorithm)));
+            } else if let Some(weight) = fields.get("weight") {
+                weight.problem("\"ranges\" or \"ramp\" say who gets what; leave the weight out");
             }
         }
-        let complete = names.len() == items.len() + 1;
-        if let Some(ranges) = ranges {
-            let names = complete.then_some(names);
-            let ranges = read_ranges(&ranges, names.as_deref(), algorithm)?;
-            return Some(Self { names: names?, ranges });
-        }
-        let cursor = rollout.get("variants")?;
-        if items.len() > MAX_WEIGHTED {
-            cursor.problem(format!(
+        Some(Self { cursor, items: items.len(), names, weights })
+    }
+
+    /// The names, when every one could be read.
+    fn names(&self) -> Option<&[Box<str>]> {
+        (self.names.len() == self.items + 1).then_some(&*self.names)
+    }
+
+    /// The table of the weights.
+    fn weighed(&self) -> Option<Ranges> {
+        if self.items > MAX_WEIGHTED {
+            self.cursor.problem(format!(
                 "{} variants; weights alone place at most {MAX_WEIGHTED} besides stable, more need \"ranges\" (see `coalmine weights`)",
-                items.len()
+                self.items
             ));
             return None;
         }
-        let sum: u32 = weights.iter().map(|weight: &Weight| weight.ppm()).sum();
+        let sum: u32 = self.weights.iter().map(|weight| weight.ppm()).sum();
         if sum > BUCKETS {
             let sum = number(f64::from(sum) / 10_000.0);
-            cursor.problem(format!("weights add up to {sum} %, at most 100 % can leave stable"));
+            self.cursor.problem(format!("weights add up to {sum} %, at most 100 % can leave stable"));
             return None;
         }
-        if !complete || weights.len() < items.len() {
-            return None;
+        let names = self.names().filter(|_| self.weights.len() == self.items)?;
+        Some(two_ended(names, &self.weights))
+    }
+
+    /// A ramp leads one variant; a baseline follows it.
+    fn check_ramped(&self) {
+        let led = self.names.iter().skip(1).filter(|name| ***name != *BASELINE).count();
+        if self.items == self.names.len() - 1 && led != 1 {
+            self.cursor
+                .problem("a ramp leads one variant, beside which there may be a baseline that follows it");
         }
-        let ranges = two_ended(&names, &weights);
-        Some(Self { names, ranges })
-    }
-
-    /// The variants where the weights stay in the route.
-    pub(super) fn of_route() -> Self {
-        let names = [STABLE, CANARY, ROUTE].map(Box::from).into();
-        Self { names, ranges: Ranges::from_table(vec![(BUCKETS, Self::DRAWN_BY_ROUTE)]) }
-    }
-
-    pub(super) fn by_name(&self, name: &str) -> Option<Variant> {
-        by_name(&self.names, name)
-    }
-
-    /// The names, for a sentence.
-    pub(super) fn listing(&self) -> String {
-        self.names.join(", ")
     }
 }
 
@@ -117,7 +189,7 @@ fn read_name(cursor: &Cursor<'_>, taken: &[Box<str>]) -> Option<Box<str>> {
     Some(name.into())
 }
 
-fn read_weight(cursor: &Cursor<'_>, algorithm: Option<Algorithm>) -> Option<Weight> {
+pub(super) fn read_weight(cursor: &Cursor<'_>, algorithm: Option<Algorithm>) -> Option<Weight> {
     let weight = match Weight::try_from_percent(cursor.number()?) {
         Ok(weight) => weight,
         Err(invalid) => {
@@ -188,7 +260,7 @@ fn read_ranges(
 
 /// Who grows from which end: a baseline from the top, wherever it is listed; otherwise the first from the bottom and
 /// the second from the top. `names` has stable in front, `weights` has not.
-fn two_ended(names: &[Box<str>], weights: &[Weight]) -> Ranges {
+pub(super) fn two_ended(names: &[Box<str>], weights: &[Weight]) -> Ranges {
     let mut low = None;
     let mut high = None;
     for (place, (name, &weight)) in (0..).zip(names.iter().skip(1).zip(weights)) {

@@ -1,0 +1,79 @@
+//! Secrets of a policy: in the document, or in the environment under a name that the document gives. No problem ever
+//! quotes one.
+
+use crate::document::{Cursor, Known, Value, quoted};
+
+const ENV: Known = Known { fields: &["env"], unsupported: &[] };
+
+/// Where `{env: NAME}` is looked up.
+#[derive(Clone, Copy)]
+pub enum Environment<'e> {
+    /// Nowhere: the form of the document is checked, secrets stay unread.
+    Unread,
+    /// Here; a name that is not there is a problem of the document.
+    Read(&'e dyn Fn(&str) -> Option<String>),
+}
+
+/// Reads secrets, and keeps the names of those that were not looked up.
+pub(super) struct SecretReader<'e> {
+    environment: Environment<'e>,
+    pub(super) unread: Vec<String>,
+}
+
+// === impl SecretReader ===
+
+impl<'e> SecretReader<'e> {
+    pub(super) fn new(environment: Environment<'e>) -> Self {
+        Self { environment, unread: Vec::new() }
+    }
+
+    /// The secret here, made from its text by `make`, which gives `None` for a text that will not do; `rule` says what
+    /// would. The inner `None` is a secret that was not looked up.
+    pub(super) fn read<T>(
+        &mut self,
+        cursor: &Cursor<'_>,
+        rule: &str,
+        make: impl Fn(&str) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match cursor.value() {
+            Value::String(text) => {
+                let secret = make(text);
+                if secret.is_none() {
+                    cursor.problem(format!("must be {rule} (it is a secret, so it is not shown here)"));
+                }
+                secret.map(Some)
+            }
+            Value::Map(_) => {
+                let name = cursor.map(&ENV)?.required("env", "the name of an environment variable")?;
+                let variable = environment_name(&name)?;
+                let Environment::Read(look_up) = self.environment else {
+                    self.unread.push(variable.to_owned());
+                    return Some(None);
+                };
+                let Some(text) = look_up(variable) else {
+                    name.problem(format!("the environment has no variable {}", quoted(variable)));
+                    return None;
+                };
+                let secret = make(&text);
+                if secret.is_none() {
+                    name.problem(format!("the variable {} must be {rule}", quoted(variable)));
+                }
+                secret.map(Some)
+            }
+            _ => {
+                cursor.problem(format!("must be {rule}, or {{env: NAME}}"));
+                None
+            }
+        }
+    }
+}
+
+fn environment_name<'d>(cursor: &Cursor<'d>) -> Option<&'d str> {
+    let text = cursor.string()?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if (1..=256).contains(&text.len()) && text.bytes().all(allowed) {
+        return Some(text);
+    }
+    cursor.problem(format!("{} is no name of a variable: 1 to 256 of A-Z, a-z, 0-9 and _", quoted(text)));
+    None
+}
