@@ -87,7 +87,7 @@ impl Source {
     }
 
     /// What this source says; `None` also for an empty value, which names nobody.
-    fn identity<'p>(&'p self, request: &Reading<'p, '_, impl Request>) -> Option<Vec<u8>> {
+    pub(super) fn identity<'p>(&'p self, request: &Reading<'p, '_, impl Request>) -> Option<Vec<u8>> {
         let value = match self {
             Self::Header(name) => request.header(name, |value| value.map(<[u8]>::to_vec)),
             Self::Cookie(name) => cookie(request, name),

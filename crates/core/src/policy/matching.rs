@@ -19,6 +19,17 @@ pub(super) struct Match {
     pub(super) headers: Vec<HeaderMatch>,
 }
 
+/// A condition that keeps a request from a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal<'p> {
+    /// None of the paths is the request's.
+    Path,
+    /// None of the methods is the request's.
+    Method,
+    /// The condition on this header does not hold.
+    Header(&'p str),
+}
+
 /// A condition on a text.
 #[derive(Debug, PartialEq, Eq)]
 enum Text {
@@ -61,10 +72,20 @@ impl Match {
 
     /// Whether everything but the host holds.
     pub(super) fn accepts<'p>(&'p self, request: &Reading<'p, '_, impl Request>) -> bool {
-        (self.paths.is_empty() || request.path(|path| self.paths.iter().any(|text| text.holds(path))))
-            && (self.methods.is_empty()
-                || request.method(|method| self.methods.iter().any(|known| known.as_bytes() == method)))
-            && self.headers.iter().all(|header| header.holds(request))
+        self.refused_by(request).is_none()
+    }
+
+    /// The first condition that does not hold, the host aside.
+    pub(super) fn refused_by<'p>(&'p self, request: &Reading<'p, '_, impl Request>) -> Option<Refusal<'p>> {
+        if !self.paths.is_empty() && !request.path(|path| self.paths.iter().any(|text| text.holds(path))) {
+            return Some(Refusal::Path);
+        }
+        let is_known = |method: &[u8]| self.methods.iter().any(|known| known.as_bytes() == method);
+        if !self.methods.is_empty() && !request.method(is_known) {
+            return Some(Refusal::Method);
+        }
+        let header = self.headers.iter().find(|header| !header.holds(request))?;
+        Some(Refusal::Header(&header.name))
     }
 }
 

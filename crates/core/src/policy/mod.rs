@@ -15,15 +15,18 @@ mod response;
 mod rollout;
 mod route;
 mod secrets;
+mod trace;
 mod variants;
 
 use std::cell::RefCell;
 use std::time::Duration;
 
 pub use identity::Source;
+pub use matching::Refusal;
 pub use rollout::Rollout;
 pub use route::Route;
 pub use secrets::Environment;
+pub use trace::{Asked, Candidate, Trace};
 
 use crate::document::{Cursor, Known, Node, Problems};
 use hosts::HostIndex;
