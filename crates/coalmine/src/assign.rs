@@ -8,7 +8,7 @@ use coalmine_core::decision::Decision;
 use coalmine_core::policy::Rollout;
 use serde::Serialize;
 
-use crate::cli::{PolicyArgument, RolloutArgument};
+use crate::cli::{AtArgument, PolicyArgument, RolloutArgument};
 use crate::failure::Failure;
 use crate::policy_file::PolicyFile;
 use crate::terminal;
@@ -33,6 +33,8 @@ pub(crate) struct Assign {
     policy: PolicyArgument,
     #[command(flatten)]
     rollout: RolloutArgument,
+    #[command(flatten)]
+    at: AtArgument,
     /// One identity per line, raw bytes; - for standard input
     #[arg(long, value_name = "FILE")]
     users: PathBuf,
@@ -84,7 +86,7 @@ struct JsonLine<'a> {
 
 impl Assign {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let file = PolicyFile::load(&self.policy.path)?;
+        let file = PolicyFile::load_to_draw(&self.policy.path, self.at.time())?;
         let rollout = file.rollout(self.rollout.name.as_deref())?;
         let users = Users::open(&self.users)?;
         let output = terminal::lines();

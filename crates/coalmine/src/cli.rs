@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{assign, terminal, validate};
+use crate::{assign, diff, explain, simulate, terminal, validate};
 
 const AFTER: &str = "\
 Exit codes: 0 done; 1 what was asked about has problems; 2 the command was used wrongly, or a file could not be read \
@@ -23,7 +24,10 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Validate(validate::Validate),
+    Explain(explain::Explain),
     Assign(assign::Assign),
+    Simulate(simulate::Simulate),
+    Diff(diff::Diff),
 }
 
 /// The policy of a command that works on one.
@@ -44,6 +48,14 @@ pub(crate) struct RolloutArgument {
     pub(crate) name: Option<String>,
 }
 
+/// The time of a command whose answer a ramp changes.
+#[derive(Args)]
+pub(crate) struct AtArgument {
+    /// The time that ramps have come to, as 2026-11-21T09:00:00Z; now, unless given
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    at: Option<Duration>,
+}
+
 /// For people, or for programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -54,11 +66,33 @@ pub(crate) enum Format {
     Json,
 }
 
+fn parse_time(text: &str) -> Result<Duration, &'static str> {
+    coalmine_core::time::parse_rfc3339(text)
+        .ok_or("RFC 3339 with an offset is expected, as 2026-11-21T09:00:00Z")
+}
+
+// === impl AtArgument ===
+
+impl AtArgument {
+    /// That time, since 1970.
+    pub(crate) fn time(&self) -> Duration {
+        self.at.unwrap_or_else(now)
+    }
+}
+
+/// The time, since 1970.
+pub(crate) fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
 /// Runs the command on the arguments of this process.
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Validate(validate) => validate.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Assign(assign) => assign.run(),
+        Command::Simulate(simulate) => simulate.run(),
+        Command::Diff(diff) => diff.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

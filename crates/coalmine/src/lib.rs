@@ -6,12 +6,17 @@
 
 mod assign;
 mod cli;
+mod crowd;
+mod diff;
+mod explain;
 mod failure;
 mod finding;
 mod found;
+mod movement;
 mod policy_file;
 mod report;
 mod shares;
+mod simulate;
 mod terminal;
 mod text;
 mod users;

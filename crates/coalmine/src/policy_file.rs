@@ -1,8 +1,9 @@
 //! The one policy of a command that works on one.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use coalmine_core::policy::{Policy, Rollout};
+use coalmine_core::policy::{Environment, Policy, Rollout};
 
 use crate::failure::Failure;
 use crate::found::{Found, Scan};
@@ -22,19 +23,41 @@ pub(crate) struct PolicyFile {
 // === impl PolicyFile ===
 
 impl PolicyFile {
-    /// Reads a policy that a user must be able to be drawn by.
+    /// Reads a policy for checking and changing: secrets that stand in the environment stay there.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         let scan = Scan::of(Source::read(path).map_err(Failure::refused(path))?);
         let found = Self::only(path, &scan)?.clone();
-        let policy = found.policy(&scan.source).map_err(|findings| {
-            let summary = report::count(&findings);
-            Failure::Problems(format!(
-                "{}: {summary}\n\n{}",
-                path.display(),
-                report::excerpts(&scan.source, &findings)
-            ))
-        })?;
+        let policy = Self::policy(path, &scan, &found, Environment::Unread)?;
         Ok(Self { path: path.to_owned(), policy, scan, found })
+    }
+
+    /// Reads a policy for drawing by it at this time: with the secrets that it names.
+    pub(crate) fn load_to_draw(path: &Path, at: Duration) -> Result<Self, Failure> {
+        let mut file = Self::load(path)?;
+        let look_up = |name: &str| std::env::var(name).ok();
+        if let Some(missing) = file.policy.unread().iter().find(|name| look_up(name).is_none()) {
+            return Err(Failure::usage(
+                format!("{} needs the environment variable {missing}", path.display()),
+                format!("export {missing}, as the proxies have it"),
+            ));
+        }
+        if !file.policy.unread().is_empty() {
+            file.policy = Self::policy(path, &file.scan, &file.found, Environment::Read(&look_up))?;
+        }
+        file.policy.follow_clock(at);
+        Ok(file)
+    }
+
+    fn policy(
+        path: &Path,
+        scan: &Scan,
+        found: &Found,
+        environment: Environment<'_>,
+    ) -> Result<Policy, Failure> {
+        found.policy(&scan.source, environment).map_err(|findings| {
+            let (summary, excerpts) = (report::count(&findings), report::excerpts(&scan.source, &findings));
+            Failure::Problems(format!("{}: {summary}\n\n{excerpts}", path.display()))
+        })
     }
 
     /// The policy of a file: the only one, or one of several that say the same, as a gateway's and its sidecars' do.

@@ -158,7 +158,11 @@ impl Scan {
 
 impl Found {
     /// The policy, or everything that is wrong with it, in the places of the file.
-    pub(crate) fn policy(&self, source: &Source) -> Result<Policy, Vec<Finding>> {
+    pub(crate) fn policy(
+        &self,
+        source: &Source,
+        environment: Environment<'_>,
+    ) -> Result<Policy, Vec<Finding>> {
         if let Some(message) = too_large(self.bytes) {
             return Err(vec![Finding::error(
                 Code::Policy,
@@ -167,7 +171,7 @@ impl Found {
                 message,
             )]);
         }
-        Policy::from_document(&self.tree.to_node(source), Environment::Unread).map_err(|problems| {
+        Policy::from_document(&self.tree.to_node(source), environment).map_err(|problems| {
             let finding = |problem| Finding::of_problem(problem, self, source);
             let mut findings: Vec<Finding> = problems.told().iter().map(finding).collect();
             let untold = problems.count() - problems.told().len();

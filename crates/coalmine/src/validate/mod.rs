@@ -5,9 +5,10 @@ mod summary;
 use std::path::PathBuf;
 
 use clap::Args;
+use coalmine_core::policy::Environment;
 use serde::Serialize;
 
-use crate::cli::Format;
+use crate::cli::{Format, now};
 use crate::failure::Failure;
 use crate::finding::{Code, Finding, Severity};
 use crate::found::Scan;
@@ -142,8 +143,11 @@ impl Checked {
         let mut findings = scan.findings.clone();
         let mut summaries = Vec::new();
         for found in &scan.policies {
-            match found.policy(&scan.source) {
-                Ok(policy) => summaries.push(Summary::of(&scan.source, found, &policy)),
+            match found.policy(&scan.source, Environment::Unread) {
+                Ok(policy) => {
+                    policy.follow_clock(now());
+                    summaries.push(Summary::of(&scan.source, found, &policy));
+                }
                 Err(problems) => findings.extend(problems),
             }
         }

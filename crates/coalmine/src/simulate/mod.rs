@@ -1,0 +1,105 @@
+//! `coalmine simulate`: whether a rollout splits users as its weights say.
+
+mod correlation;
+mod picture;
+mod split;
+mod statistics;
+mod svg;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use coalmine_core::policy::Rollout;
+use serde::Serialize;
+
+use crate::cli::{AtArgument, Format, PolicyArgument, RolloutArgument};
+use crate::crowd::CrowdArguments;
+use crate::failure::Failure;
+use crate::policy_file::PolicyFile;
+use crate::terminal;
+use correlation::{Correlation, Pairs};
+use split::{Split, SplitAnswer};
+
+const AFTER: &str = "\
+Examples:
+  coalmine simulate policy.yaml --count 100000
+  coalmine simulate policy.yaml --users users.txt --svg split.svg
+  coalmine simulate policy.yaml --users users.txt --rollout checkout --format json
+
+The users of a list count as often as they occur: sort -u it first.
+A chi-square with a small p means that such a split is rare by chance: with 1 in 100 policies p is below 0.01.";
+
+/// Draw for many users and hold the split against the weights
+///
+/// Shares with exact (Clopper-Pearson) 95 % intervals; a chi-square of the shares against the weights, and one of the
+/// buckets against each other; with several rollouts, how much their draws have to do with each other.
+#[derive(Args)]
+#[command(after_long_help = AFTER)]
+pub(crate) struct Simulate {
+    #[command(flatten)]
+    policy: PolicyArgument,
+    #[command(flatten)]
+    rollout: RolloutArgument,
+    #[command(flatten)]
+    at: AtArgument,
+    #[command(flatten)]
+    crowd: CrowdArguments,
+    /// Also draw a picture into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What came out.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    users: u64,
+    rollouts: Vec<SplitAnswer>,
+    /// Between every two rollouts.
+    correlations: Vec<Correlation>,
+}
+
+// === impl Simulate ===
+
+impl Simulate {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let file = PolicyFile::load_to_draw(&self.policy.path, self.at.time())?;
+        let rollouts: Vec<&Rollout> = match &self.rollout.name {
+            Some(name) => vec![file.rollout(Some(name))?],
+            None if file.policy.rollouts().is_empty() => vec![file.rollout(None)?],
+            None => file.policy.rollouts().iter().collect(),
+        };
+        let mut splits: Vec<Split<'_>> = rollouts.iter().copied().map(Split::new).collect();
+        let mut pairs = Pairs::new(&rollouts);
+        let users = self.crowd.each(|user| {
+            for (index, split) in splits.iter_mut().enumerate() {
+                let left_stable = split.add(user);
+                pairs.note(index, left_stable);
+            }
+            pairs.next();
+            Ok(())
+        })?;
+        if users == 0 {
+            return Err(Failure::usage(
+                "there are no users to draw for",
+                "give some with --users or --count",
+            ));
+        }
+        let answer = Answer {
+            users,
+            rollouts: splits.iter().map(Split::answer).collect(),
+            correlations: pairs.correlations(),
+        };
+        if let Some(path) = &self.svg {
+            let drawing = svg::drawing(&answer.rollouts, users);
+            std::fs::write(path, drawing).map_err(|error| Failure::Save(path.clone(), error))?;
+        }
+        match self.format {
+            Format::Text => terminal::print(&picture::text(&answer.rollouts, &answer.correlations, users)),
+            Format::Json => terminal::json(&answer),
+        }
+    }
+}
