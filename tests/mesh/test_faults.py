@@ -195,6 +195,9 @@ def test_without_the_plugin_everybody_is_stable(demo: Scenario) -> None:
             door.await_versions(all_stable(demo))
         assert_forging_is_in_vain_at_the_gateway(demo)
     assert not load.failures, load.failures[:5]
+    for door in doors(demo):
+        told = door.ask(USERS[0], headers={"x-coalmine-variant": "anything"}).headers_at_application
+        assert not [name for name in told if "coalmine" in name.lower()]  # both routes remove it
 
 
 def test_canary_pods_gone_is_503_for_the_canarys_users_until_the_weight_is_0(demo: Scenario) -> None:
