@@ -140,9 +140,14 @@ fn every_header_of_coalmine_is_cleared_whichever_rollout_matched() {
 }
 
 #[test]
-fn an_empty_policy_leaves_everything_as_it_is() {
-    let policy = Policy::default();
-    let outcome = policy.decide(&get("h", "/"));
-    assert_eq!((outcome.decision.reason, outcome.decision.rollout_name()), (Reason::NoMatch, "none"));
-    assert!(outcome.edits.is_empty());
+fn an_empty_policy_sends_everybody_to_stable_also_who_forges_the_default_header() {
+    let read = Policy::from_json(b"{}").unwrap();
+    for policy in [&Policy::default(), &read] {
+        let outcome = policy.decide(&get("h", "/"));
+        assert_eq!((outcome.decision.reason, outcome.decision.rollout_name()), (Reason::NoMatch, "none"));
+        assert!(outcome.edits.is_empty());
+        let forged = policy.decide(&get("h", "/").with_header("x-coalmine-variant", "canary"));
+        assert_eq!(forged.edits, [Edit::Remove("x-coalmine-variant")]);
+        assert!(forged.forged);
+    }
 }

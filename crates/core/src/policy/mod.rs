@@ -44,7 +44,7 @@ const VERSION: u64 = 1;
 const MAX_REVISION: u64 = (1 << 53) - 1;
 
 /// All rollouts, as one document gave them. [`Policy::default`] is the empty policy: everybody stable.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Policy {
     revision: Option<u64>,
     rollouts: Vec<Rollout>,
@@ -57,6 +57,21 @@ pub struct Policy {
 }
 
 // === impl Policy ===
+
+/// The policy of the document `{}`.
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            revision: None,
+            rollouts: Vec::new(),
+            hosts: HostIndex::default(),
+            own_headers: vec![OwnHeader::of_no_rollout()],
+            own_cookies: Vec::new(),
+            access_log: false,
+            unread: Vec::new(),
+        }
+    }
+}
 
 impl Policy {
     /// The policy of a JSON text, its secrets unread: see [`Policy::from_document`].
@@ -131,7 +146,10 @@ impl Policy {
             .collect();
         let access_log =
             fields.get("observe").and_then(|observe| observe.map(&OBSERVE)?.get("accessLog")?.boolean());
-        let (own_headers, own_cookies) = shared.headers.finish();
+        let (mut own_headers, own_cookies) = shared.headers.finish();
+        if items.is_empty() {
+            own_headers.push(OwnHeader::of_no_rollout());
+        }
         let mut hosts = HostIndex::default();
         for rollout in &rollouts {
             hosts.add(rollout.index, &rollout.matching.hosts);

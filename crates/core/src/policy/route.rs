@@ -61,6 +61,16 @@ pub(super) struct OwnHeader {
     pub(super) routes: bool,
 }
 
+// === impl OwnHeader ===
+
+impl OwnHeader {
+    /// What a policy without rollouts owns. The proxy's routes are still there and obey the header, so a client must
+    /// not be able to send it.
+    pub(super) fn of_no_rollout() -> Self {
+        Self { name: DEFAULT_HEADER.into(), routes: true }
+    }
+}
+
 // === impl Route ===
 
 impl Route {
