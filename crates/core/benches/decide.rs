@@ -9,7 +9,7 @@ mod large;
 use std::hint::black_box;
 use std::time::Duration;
 
-use coalmine_core::draw::{Algorithm, Draw};
+use coalmine_core::draw::{Draw, Key};
 use coalmine_core::policy::Policy;
 use coalmine_core::request::WrittenRequest;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -18,8 +18,14 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 fn draw(criterion: &mut Criterion) {
     let identity = b"550e8400-e29b-41d4-a716-446655440000";
     let mut group = criterion.benchmark_group("draw");
-    for (name, algorithm) in Algorithm::ALL {
-        let draw = Draw::new(algorithm, "checkout-7");
+    let salt = "checkout-7";
+    for (name, draw) in [
+        ("coalmine-v1", Draw::coalmine_v1(salt)),
+        ("siphash-2-4", Draw::siphash_2_4(salt, Key::from_hex("000102030405060708090a0b0c0d0e0f").unwrap())),
+        ("flagd-v2", Draw::flagd_v2(salt)),
+        ("growthbook-v2", Draw::growthbook_v2(salt)),
+        ("unleash", Draw::unleash(salt)),
+    ] {
         group.bench_function(name, |bencher| bencher.iter(|| draw.lot(black_box(identity))));
     }
 }

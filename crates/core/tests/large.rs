@@ -7,6 +7,7 @@ mod large;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Duration;
 
 use coalmine_core::document::MAX_BYTES;
 use coalmine_core::policy::Policy;
@@ -63,6 +64,10 @@ impl Request for Counted {
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
         self.1.set(self.1.get() + 1);
         self.0.property(path)
+    }
+
+    fn now(&self) -> Duration {
+        self.0.now()
     }
 
     fn random(&self) -> Option<[u8; 16]> {

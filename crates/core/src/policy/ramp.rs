@@ -142,7 +142,7 @@ fn read_steps(
     }
     let mut steps: Vec<(Duration, Weight)> = Vec::new();
     for item in &items {
-        let fields = item.map(&STEP)?;
+        let Some(fields) = item.map(&STEP) else { continue };
         let at_field = fields.required("at", "how long after the start the step begins, as 30m");
         let weight_field = fields.required("weight", "0 to 100, in percent");
         let at = at_field.as_ref().and_then(Cursor::duration).map(Duration::from_secs);

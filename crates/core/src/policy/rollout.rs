@@ -185,9 +185,11 @@ impl Rollout {
                 [("stable", OnMissingIdentity::Stable), ("issueCookie", OnMissingIdentity::IssueCookie)];
             word.word(&words)
         });
-        let issues = on_missing == Some(OnMissingIdentity::IssueCookie);
-        let issued = IssuedCookie::read(&fields, issues);
-        let sources = read_sources(&fields, issued.as_ref().and_then(Option::as_ref), &mut shared.headers);
+        // A word that could not be read may have meant the cookie: what it describes is then not superfluous.
+        let may_issue = on_missing != Some(OnMissingIdentity::Stable);
+        let issued = IssuedCookie::read(&fields, may_issue);
+        let cookie = issued.as_ref().and_then(Option::as_ref);
+        let sources = read_sources(&fields, may_issue, cookie, &mut shared.headers);
         let algorithm =
             fields.get("algorithm").map_or(Some(Algorithm::CoalmineV1), |word| word.word(&Algorithm::ALL));
         let salt = fields.get("salt").map_or(name, |salt| match algorithm {
@@ -244,6 +246,7 @@ fn read_name<'d>(fields: &Fields<'d>, taken: &mut BTreeSet<&'d str>) -> Option<&
 /// The sources in the order of asking; the cookie that Coalmine issues comes last, and may be the only one.
 fn read_sources(
     fields: &Fields<'_>,
+    may_issue: bool,
     issued: Option<&IssuedCookie>,
     headers: &mut HeaderNames<'_>,
 ) -> Option<Vec<Source>> {
@@ -252,8 +255,8 @@ fn read_sources(
         headers.add_read_cookie(&cookie.name);
         Source::IssuedCookie(cookie.name.clone())
     });
-    let given = match (fields.get("identity"), &last) {
-        (None, Some(_)) => Vec::new(),
+    let given = match fields.get("identity") {
+        None if may_issue => Vec::new(),
         _ => fields.required("identity", why)?.filled_list(why)?,
     };
     // Every item is read before the first that failed counts.

@@ -227,13 +227,13 @@ impl<'d> HeaderNames<'d> {
                 }
                 continue;
             }
+            // Told once, and what is wrong with those behind it is told as well.
             if headers.len() == MAX_OWN {
                 cursor.problem(format!(
                     "{} would be the header of Coalmine number {}; a policy has at most {MAX_OWN}, rollouts may share one",
                     quoted(&header.name),
                     MAX_OWN + 1
                 ));
-                break;
             }
             headers.push(header);
         }

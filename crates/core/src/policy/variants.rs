@@ -222,7 +222,7 @@ fn read_ranges(
     let mut last = 0;
     let items = cursor.filled_list("list [end, variant] pairs up to 1000000")?;
     for item in &items {
-        let pair = item.list()?;
+        let Some(pair) = item.list() else { continue };
         let [end, name] = pair.as_slice() else {
             item.problem("must be a pair [end, variant]");
             continue;

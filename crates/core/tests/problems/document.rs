@@ -1,7 +1,7 @@
 //! What is wrong with a document as a whole.
 
 use coalmine_core::document::Node;
-use coalmine_core::policy::Policy;
+use coalmine_core::policy::{Environment, Policy};
 
 use super::{assert_problem, problems, rollout_with};
 
@@ -52,18 +52,6 @@ fn every_number_may_be_a_whole_double() {
 
 #[test]
 fn what_this_version_does_not_act_on_is_refused_by_name() {
-    for field in ["key", "ramp", "override", "response"] {
-        assert_problem(
-            "\"enabled\": true",
-            &format!("\"{field}\": {{}}"),
-            &format!("rollouts[0].{field}: \"{field}\" is not yet supported by this version of Coalmine"),
-        );
-    }
-    assert_problem(
-        "coalmine-v1",
-        "siphash-2-4",
-        "rollouts[0].algorithm: \"siphash-2-4\" is not yet supported by this version of Coalmine",
-    );
     for field in ["source", "policy"] {
         assert_problem(
             "\"version\": 1",
@@ -104,7 +92,10 @@ fn marks_are_handed_on() {
     let mark = Some(Mark { line: 3, column: 5 });
     let key = Key { name: "version".to_owned(), mark: None };
     let value = Node { value: Value::Bool(true), mark };
-    let problems =
-        Policy::from_document(&Node { value: Value::Map(vec![(key, value)]), mark: None }).unwrap_err();
+    let problems = Policy::from_document(
+        &Node { value: Value::Map(vec![(key, value)]), mark: None },
+        Environment::Unread,
+    )
+    .unwrap_err();
     assert_eq!(problems.told()[0].mark, mark);
 }

@@ -208,7 +208,6 @@ fn what_happens_without_an_identity() {
 
 /// What is wrong with the cookie, or with the word that asks for it, is told once, and not what would follow from it.
 #[test]
-#[ignore = "an identity is asked for, and the cookie is called superfluous"]
 fn a_mistake_about_the_cookie_is_one_problem() {
     let issuing = |fields: &str| {
         problems(

@@ -79,7 +79,6 @@ fn a_document_has_at_most_ten_thousand() {
 
 /// Where the route keeps the weights there is stable and the canary; what the route draws is nobody's to pin.
 #[test]
-#[ignore = "\"route\" is taken for a variant"]
 fn the_variants_of_a_route_that_keeps_the_weights() {
     let document = |variant: &str| {
         format!(

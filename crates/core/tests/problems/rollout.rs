@@ -87,6 +87,6 @@ fn an_algorithm_that_is_not_known() {
     assert_problem(
         "coalmine-v1",
         "murmur3",
-        "rollouts[0].algorithm: \"murmur3\" is not known; known here: coalmine-v1, flagd-v2, growthbook-v2, unleash",
+        "rollouts[0].algorithm: \"murmur3\" is not known; known here: coalmine-v1, siphash-2-4, flagd-v2, growthbook-v2, unleash",
     );
 }
