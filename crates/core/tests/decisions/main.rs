@@ -1,11 +1,15 @@
 //! Which request gets which variant, and why.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod identity;
+mod issued;
+mod routes;
+
 use coalmine_core::policy::Policy;
 use coalmine_core::request::WrittenRequest;
 use coalmine_core::{Edit, Reason};
 
-/// A policy of these rollouts; `$name` stands for a whole rollout that sends everybody to the canary.
+/// A policy of these rollouts.
 fn policy(rollouts: &[&str]) -> Policy {
     let all = rollouts.join(", ");
     Policy::from_json(format!("{{\"rollouts\": [{all}]}}").as_bytes())
