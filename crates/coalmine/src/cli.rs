@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{assign, diff, explain, simulate, terminal, validate};
+use crate::{assign, diff, explain, simulate, terminal, validate, weights};
 
 const AFTER: &str = "\
 Exit codes: 0 done; 1 what was asked about has problems; 2 the command was used wrongly, or a file could not be read \
@@ -28,6 +28,7 @@ enum Command {
     Assign(assign::Assign),
     Simulate(simulate::Simulate),
     Diff(diff::Diff),
+    Weights(weights::Weights),
 }
 
 /// The policy of a command that works on one.
@@ -93,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Assign(assign) => assign.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Diff(diff) => diff.run(),
+        Command::Weights(weights) => weights.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

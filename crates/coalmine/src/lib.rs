@@ -21,5 +21,6 @@ mod terminal;
 mod text;
 mod users;
 mod validate;
+mod weights;
 
 pub use cli::main;

@@ -27,6 +27,11 @@ impl PolicyFile {
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         let scan = Scan::of(Source::read(path).map_err(Failure::refused(path))?);
         let found = Self::only(path, &scan)?.clone();
+        Self::of_scan(path, scan, found)
+    }
+
+    /// The policy at this place of a file that has been scanned.
+    pub(crate) fn of_scan(path: &Path, scan: Scan, found: Found) -> Result<Self, Failure> {
         let policy = Self::policy(path, &scan, &found, Environment::Unread)?;
         Ok(Self { path: path.to_owned(), policy, scan, found })
     }

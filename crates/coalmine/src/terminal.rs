@@ -19,6 +19,14 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Prints a text as it is.
+pub(crate) fn print_plain(text: &str) -> Result<(), Failure> {
+    let mut output = lines();
+    output.write_all(text.as_bytes())?;
+    output.flush()?;
+    Ok(())
+}
+
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let mut output = lines();

@@ -76,8 +76,7 @@ impl Simulate {
         let mut pairs = Pairs::new(&rollouts);
         let users = self.crowd.each(|user| {
             for (index, split) in splits.iter_mut().enumerate() {
-                let left_stable = split.add(user);
-                pairs.note(index, left_stable);
+                pairs.note(index, split.add(user));
             }
             pairs.next();
             Ok(())

@@ -28,7 +28,7 @@ pub(super) fn text(splits: &[SplitAnswer], correlations: &[Correlation], users: 
         let _ = writeln!(
             text,
             "{first} and {second}: correlation {:+.4}, p {} {}",
-            correlation.phi,
+            correlation.correlation,
             p(correlation.p),
             verdict(
                 correlation.p,
@@ -96,7 +96,8 @@ fn rollout(text: &mut String, split: &SplitAnswer, users: u64) {
 fn test(test: Option<ChiSquare>, fine: &str, rare: &str) -> String {
     match test {
         Some(ChiSquare { statistic, degrees_of_freedom, p: value }) => format!(
-            "chi-square {statistic:.2} with {degrees_of_freedom} degrees of freedom, p {} {}",
+            "chi-square {statistic:.2} with {degrees_of_freedom} degree{} of freedom, p {} {}",
+            if degrees_of_freedom == 1 { "" } else { "s" },
             p(value),
             verdict(value, fine, rare)
         ),

@@ -1,7 +1,7 @@
 //! How many users each variant of a rollout gets.
 
 use coalmine_core::Reason;
-use coalmine_core::draw::BUCKETS;
+use coalmine_core::draw::{BUCKETS, Bucket};
 use coalmine_core::policy::Rollout;
 use serde::Serialize;
 
@@ -75,8 +75,8 @@ impl<'p> Split<'p> {
         }
     }
 
-    /// Draws for a user. Whether the user left stable, where that was drawn.
-    pub(super) fn add(&mut self, user: &[u8]) -> Option<bool> {
+    /// Draws for a user; what was drawn, where the draw decided.
+    pub(super) fn add(&mut self, user: &[u8]) -> Option<Bucket> {
         let decision = self.rollout.assign(Some(user));
         let index = decision.variant.index();
         let drawn = match decision.reason {
@@ -99,7 +99,7 @@ impl<'p> Split<'p> {
         if let Some(count) = self.bars.get_mut(bar) {
             *count += 1;
         }
-        Some(index > 0)
+        Some(lot.bucket)
     }
 
     pub(super) fn answer(&self) -> SplitAnswer {

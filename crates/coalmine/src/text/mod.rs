@@ -12,6 +12,7 @@ mod yaml;
 pub(crate) use embedded::embedded;
 pub(crate) use source::{Refused, Source};
 pub(crate) use tree::{Entry, Style, Tree, Value};
+pub(crate) use yaml::is_plain_text;
 
 use std::ops::Range;
 

@@ -225,6 +225,12 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Tree
     Tree { value, span, style }
 }
 
+/// Whether this name means itself when it is written without quotes.
+pub(crate) fn is_plain_text(name: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    !name.starts_with('-') && name.bytes().all(is_word) && matches!(plain(name), Value::String(_))
+}
+
 /// What a scalar without quotes means: the core schema of YAML 1.2, section 10.3.2.
 fn plain(text: &str) -> Value {
     match text {

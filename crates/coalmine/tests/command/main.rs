@@ -4,5 +4,7 @@
 mod assign;
 mod harness;
 mod newcomer;
+mod preview;
 mod problems;
 mod resources;
+mod weights;

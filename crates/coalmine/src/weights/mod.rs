@@ -1,0 +1,166 @@
+//! `coalmine weights`: other weights, in the text of the document itself.
+
+mod edit;
+mod plan;
+mod rewrite;
+mod written;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use coalmine_core::weight::Weight;
+use serde::Serialize;
+
+use crate::cli::{Format, RolloutArgument};
+use crate::failure::Failure;
+use crate::movement::Movement;
+use crate::policy_file::PolicyFile;
+use crate::terminal;
+use crate::text::Source;
+use plan::{Plan, Wish};
+
+const AFTER: &str = "\
+Examples:
+  coalmine weights policy.yaml canary=10
+  coalmine weights wasmplugin.yaml canary=10 baseline=10 --rollout checkout --dry-run
+  coalmine weights policy.yaml blue=5 green=5 canary=5
+  coalmine weights - canary=10 < policy.yaml > policy.new.yaml
+
+Comments, order and quoting stay as they are. Variants that are not named keep their weight, new ones are appended.
+More than two variants get a table of ranges, in which the fewest users move. A file is replaced by one rename.
+Where the file holds the same policy several times, each of them is changed.";
+
+/// Change weights in a document, moving as few users as possible
+#[derive(Args)]
+#[command(after_long_help = AFTER)]
+pub(crate) struct Weights {
+    /// The document to change; - reads standard input and writes standard output
+    file: PathBuf,
+    /// A variant and its new weight in percent, as canary=10
+    #[arg(required = true, value_name = "VARIANT=WEIGHT", value_parser = Wish::parse)]
+    weights: Vec<Wish>,
+    #[command(flatten)]
+    rollout: RolloutArgument,
+    /// Print what would change, as a diff, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What was done.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    file: String,
+    rollout: String,
+    /// How many policies in the file were changed alike.
+    policies: usize,
+    weights: Vec<Change>,
+    revision: Option<Revision>,
+    /// Parts per million of all users that move, and that have to.
+    moved_ppm: u32,
+    least_ppm: u32,
+    written: bool,
+}
+
+#[derive(Serialize)]
+struct Change {
+    variant: String,
+    /// In percent, as decimal texts.
+    from: String,
+    to: String,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Revision {
+    from: u64,
+    to: u64,
+}
+
+// === impl Weights ===
+
+impl Weights {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let file = PolicyFile::load(&self.file)?;
+        let rollout = file.rollout(self.rollout.name.as_deref())?;
+        let plan = Plan::new(rollout, &self.weights)?;
+        let text = rewrite::rewritten(&file, rollout, &plan)?;
+        let path = self.file.to_string_lossy();
+        let changed = rewrite::checked(&file, rollout.name(), &plan, Source::new(&path, text))?;
+        let after = changed.rollout(Some(rollout.name()))?;
+        let movement = Movement::between(rollout, after);
+        let revision = file.policy.revision().zip(changed.policy.revision());
+        let answer = Answer {
+            file: path.clone().into_owned(),
+            rollout: rollout.name().to_owned(),
+            policies: file.scan.policies.len(),
+            weights: plan.changes().map(|(variant, from, to)| Change { variant, from, to }).collect(),
+            revision: revision.map(|(from, to)| Revision { from, to }),
+            moved_ppm: movement.moved(),
+            least_ppm: movement.least(),
+            written: !self.dry_run,
+        };
+        let (old, new) = (file.scan.source.text(), changed.scan.source.text());
+        let is_standard = self.file.as_os_str() == "-";
+        if !self.dry_run && is_standard {
+            terminal::note(answer.text().trim_end());
+            return terminal::print_plain(new);
+        }
+        if !self.dry_run {
+            save(&self.file, new)?;
+        }
+        match self.format {
+            Format::Json => terminal::json(&answer),
+            Format::Text if self.dry_run => {
+                terminal::print(&format!("{}{}", diff(&path, old, new), answer.text()))
+            }
+            Format::Text => terminal::print(&answer.text()),
+        }
+    }
+}
+
+/// Replaces the file by one rename: whoever watches it sees the old text or the new one.
+fn save(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Save(path.to_owned(), error);
+    let target = path.canonicalize().map_err(failed)?;
+    let folder = target.parent().unwrap_or(Path::new("."));
+    let permissions = std::fs::metadata(&target).map_err(failed)?.permissions();
+    let file = tempfile::Builder::new().prefix(".coalmine-").tempfile_in(folder).map_err(failed)?;
+    std::fs::write(file.path(), text).map_err(failed)?;
+    std::fs::set_permissions(file.path(), permissions).map_err(failed)?;
+    file.persist(&target).map(drop).map_err(|error| failed(error.error))
+}
+
+/// What changes, as `diff -u` shows it.
+fn diff(path: &str, old: &str, new: &str) -> String {
+    let lines = similar::TextDiff::from_lines(old, new);
+    lines.unified_diff().context_radius(2).header(path, path).to_string()
+}
+
+// === impl Answer ===
+
+impl Answer {
+    fn text(&self) -> String {
+        let percent = |ppm: u32| Weight::from_ppm(ppm).unwrap_or(Weight::ALL);
+        let change = |change: &Change| match (change.from.as_str(), change.to.as_str()) {
+            (from, to) if from == to => format!("{} stays at {to} %", change.variant),
+            (from, to) => format!("{} {from} % -> {to} %", change.variant),
+        };
+        let changes: Vec<String> = self.weights.iter().map(change).collect();
+        let mut text = format!("{}: {}: {}", self.file, self.rollout, changes.join(", "));
+        if let Some(Revision { from, to }) = self.revision {
+            text.push_str(&format!("; revision {from} -> {to}"));
+        }
+        if self.policies > 1 {
+            text.push_str(&format!("; in {} policies", self.policies));
+        }
+        let (moved, least) = (percent(self.moved_ppm), percent(self.least_ppm));
+        text.push_str(&match self.moved_ppm.cmp(&self.least_ppm).is_gt() {
+            true => format!("\n{moved} % of users move; {least} % is the least that these weights allow\n"),
+            false => format!("\n{moved} % of users move, the least that these weights allow\n"),
+        });
+        text
+    }
+}
