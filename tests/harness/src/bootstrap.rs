@@ -1,4 +1,4 @@
-//! The shipped `envoy/bootstrap.yaml`, with the few places replaced that a test must choose for itself.
+//! A configuration in `envoy/`, with the few places replaced that a test must choose for itself.
 
 use std::path::Path;
 
@@ -9,17 +9,24 @@ use anyhow::{Context as _, Result, ensure};
 #[derive(Clone, Debug)]
 pub struct Bootstrap {
     text: String,
+    /// Its folder, from the root of the repository.
+    folder: String,
 }
 
 // === impl Bootstrap ===
 
 impl Bootstrap {
-    /// Reads the file that is shipped.
-    pub fn shipped() -> Result<Self> {
-        let path = crate::tools::root().join("envoy/bootstrap.yaml");
+    /// Reads the `bootstrap.yaml` of a folder: `envoy`, or an example below it.
+    pub fn read(folder: &str) -> Result<Self> {
+        let path = crate::tools::root().join(folder).join("bootstrap.yaml");
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self { text })
+        Ok(Self { text, folder: folder.to_owned() })
+    }
+
+    /// Its folder, from the root of the repository.
+    pub fn folder(&self) -> &str {
+        &self.folder
     }
 
     /// The text as it is now.
@@ -37,11 +44,12 @@ impl Bootstrap {
 
     /// Lets Envoy take free ports, and tells it where the upstream servers are and which files are its own.
     pub fn place(&mut self, place: &Place<'_>) -> Result<&mut Self> {
+        let policy = format!("path: {}/coalmine.yaml", self.folder);
         self.replace("port_value: 9901", "port_value: 0")?
             .replace("port_value: 10000", "port_value: 0")?
             .replace("port_value: 8081", &format!("port_value: {}", place.stable))?
             .replace("port_value: 8082", &format!("port_value: {}", place.canary))?
-            .replace("path: envoy/coalmine.yaml", &format!("path: {}", place.policy.display()))?
+            .replace(&policy, &format!("path: {}", place.policy.display()))?
             .replace("path: /dev/stdout", &format!("path: {}", place.access_log.display()))
     }
 

@@ -9,6 +9,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::header::HeaderMap;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// What is spoken on a connection.
@@ -40,6 +41,14 @@ impl Connection {
         let socket =
             TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
         socket.set_nodelay(true)?;
+        Self::over(socket, protocol).await
+    }
+
+    /// Speaks over a socket that is connected already: one with TLS, or from another address.
+    pub async fn over(
+        socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        protocol: Protocol,
+    ) -> Result<Self> {
         let socket = TokioIo::new(socket);
         // How the connection ends is seen by the request that it fails.
         let sender = match protocol {

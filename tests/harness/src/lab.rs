@@ -29,6 +29,7 @@ pub struct LabBuilder {
     workers: u32,
     bootstrap: Bootstrap,
     log_requests: bool,
+    servers: Option<[u16; 2]>,
 }
 
 /// A running proxy with all that belongs to it. Dropping it ends and removes everything.
@@ -76,6 +77,13 @@ impl LabBuilder {
         self
     }
 
+    /// These ports on the loopback interface are stable and canary, rather than the two servers that a lab starts.
+    #[must_use]
+    pub fn servers(mut self, stable: SocketAddr, canary: SocketAddr) -> Self {
+        self.servers = Some([stable.port(), canary.port()]);
+        self
+    }
+
     /// With a change of the shipped configuration.
     pub fn edit(mut self, edit: impl FnOnce(&mut Bootstrap) -> Result<&mut Bootstrap>) -> Result<Self> {
         edit(&mut self.bootstrap)?;
@@ -87,14 +95,16 @@ impl LabBuilder {
         let binary = self.envoy.map_or_else(tools::envoy, Ok)?;
         let module = self.module.map_or_else(tools::filter, Ok)?;
         let folder = tempfile::Builder::new().prefix("coalmine-").tempdir().context("no temporary folder")?;
-        let policy = PolicyFile::new(folder.path(), &module)?;
+        let policy = PolicyFile::new(self.bootstrap.folder(), folder.path(), &module)?;
         policy.replace(document)?;
         let upstreams = [Upstream::start("stable", 0).await?, Upstream::start("canary", 0).await?];
-        let [stable, canary] = &upstreams;
+        let [stable, canary] = self
+            .servers
+            .unwrap_or_else(|| [&upstreams[0], &upstreams[1]].map(|server| server.address().port()));
         let access_log = folder.path().join(ACCESS_LOG);
         self.bootstrap.place(&Place {
-            stable: stable.address().port(),
-            canary: canary.address().port(),
+            stable,
+            canary,
             policy: policy.path(),
             access_log: if self.log_requests { &access_log } else { Path::new("/dev/null") },
         })?;
@@ -109,8 +119,13 @@ impl LabBuilder {
 impl Lab {
     /// A lab with one worker, the shipped configuration and the shipped module, until told otherwise.
     pub fn builder() -> Result<LabBuilder> {
-        let bootstrap = Bootstrap::shipped()?;
-        Ok(LabBuilder { envoy: None, module: None, workers: 1, bootstrap, log_requests: true })
+        Self::example("envoy")
+    }
+
+    /// The same with the configuration in another folder, named from the root of the repository.
+    pub fn example(folder: &str) -> Result<LabBuilder> {
+        let bootstrap = Bootstrap::read(folder)?;
+        Ok(LabBuilder { envoy: None, module: None, workers: 1, bootstrap, log_requests: true, servers: None })
     }
 
     /// The proxy.

@@ -10,17 +10,22 @@
 
 pub mod access_log;
 mod bootstrap;
+pub mod certificates;
 mod client;
 mod envoy;
+pub mod grpc;
+pub mod issuer;
 mod lab;
 pub mod load;
 mod metrics;
 mod policy_file;
 pub mod raw;
+pub mod server;
 mod share;
 pub mod tools;
 mod upstream;
 pub mod wait;
+mod web_socket;
 
 pub use bootstrap::Bootstrap;
 pub use client::{Answer, Connection, Protocol, get};
@@ -28,5 +33,7 @@ pub use envoy::Envoy;
 pub use lab::{Lab, LabBuilder};
 pub use metrics::Metrics;
 pub use policy_file::PolicyFile;
+pub use server::Server;
 pub use share::Binomial;
 pub use upstream::Upstream;
+pub use web_socket::WebSocket;

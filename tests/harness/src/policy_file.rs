@@ -22,21 +22,26 @@ pub struct PolicyFile {
 // === impl PolicyFile ===
 
 impl PolicyFile {
-    /// Prepares the file in `folder`, for the filter in `module`. It exists from the first [`PolicyFile::replace`] on.
-    pub fn new(folder: &Path, module: &Path) -> Result<Self> {
-        let shipped = crate::tools::root().join("envoy/coalmine.yaml");
-        let text = std::fs::read_to_string(&shipped)
-            .with_context(|| format!("cannot read {}", shipped.display()))?;
-        let (head, _) =
-            text.split_once(VALUE).context("coalmine.yaml has no `value: |` before its policy")?;
-        ensure!(head.matches(MODULE).count() == 1, "`{MODULE}` does not occur once in coalmine.yaml");
+    /// Prepares a copy of the file of `example`, a folder with a configuration, in `folder`, for the filter in
+    /// `module`. It exists from the first [`PolicyFile::replace`] on.
+    pub fn new(example: &str, folder: &Path, module: &Path) -> Result<Self> {
+        let (head, _) = read(example)?;
+        ensure!(
+            head.matches(MODULE).count() == 1,
+            "`{MODULE}` does not occur once in {example}/coalmine.yaml"
+        );
         let head = head.replacen(MODULE, &module.display().to_string(), 1);
         Ok(Self { path: folder.join("coalmine.yaml"), head })
     }
 
     /// The policy in the file that is shipped.
     pub fn shipped_policy() -> Result<String> {
-        Ok(shipped()?.1)
+        Self::policy_of("envoy")
+    }
+
+    /// The policy in the file of an example: its folder, from the root of the repository.
+    pub fn policy_of(example: &str) -> Result<String> {
+        Ok(read(example)?.1)
     }
 
     /// Where the file is.
@@ -74,12 +79,13 @@ impl PolicyFile {
     }
 }
 
-/// The shipped file: its text up to the policy, and the policy.
-fn shipped() -> Result<(String, String)> {
-    let path = crate::tools::root().join("envoy/coalmine.yaml");
+/// The file of an example: its text up to the policy, and the policy.
+fn read(example: &str) -> Result<(String, String)> {
+    let path = crate::tools::root().join(example).join("coalmine.yaml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (head, policy) =
-        text.split_once(VALUE).context("coalmine.yaml has no `value: |` before its policy")?;
+    let (head, policy) = text
+        .split_once(VALUE)
+        .with_context(|| format!("no `value: |` before a policy in {}", path.display()))?;
     let policy: Vec<&str> = policy.lines().map(|line| line.strip_prefix(INDENT).unwrap_or(line)).collect();
     Ok((head.to_owned(), policy.join("\n")))
 }
