@@ -59,11 +59,13 @@ impl<'d> Cursor<'d> {
 
     /// Something is wrong with this value.
     pub(crate) fn problem(&self, message: impl Into<String>) {
-        self.problem_at(&self.place, self.node.mark, message);
+        self.problem_at(&self.place, self.node.mark, message.into());
     }
 
-    fn problem_at(&self, place: &Place<'d>, mark: Option<Mark>, message: impl Into<String>) {
-        let problem = Problem { place: place.to_string(), mark, message: message.into() };
+    #[cold]
+    #[inline(never)]
+    fn problem_at(&self, place: &Place<'d>, mark: Option<Mark>, message: String) {
+        let problem = Problem { place: place.to_string(), mark, message };
         self.problems.borrow_mut().push(problem);
     }
 
@@ -216,7 +218,7 @@ impl<'d> Cursor<'d> {
         for (key, node) in entries {
             let cursor = Self { node, place: self.place.field(&key.name), problems: self.problems };
             if !seen.insert(key.name.as_str()) {
-                self.problem_at(&cursor.place, key.mark, "is given twice; keep one");
+                self.problem_at(&cursor.place, key.mark, "is given twice; keep one".to_owned());
                 continue;
             }
             fields.push(Field { name: &key.name, mark: key.mark, cursor });
