@@ -99,7 +99,7 @@ test: test-unit test-wasm test-envoy ## Every test that needs no privileges: abo
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module
-	cargo test --locked --workspace --exclude coalmine-envoy-tests --exclude coalmine-demo
+	COALMINE_FUZZ_SECONDS=20 cargo test --locked --workspace --exclude coalmine-envoy-tests --exclude coalmine-demo
 
 .PHONY: test-wasm
 test-wasm: targets $(BINDGEN_RUNNER) $(if $(filter $(VENV)/%,$(NODE)),$(NODE)) ## The vectors again, as WebAssembly
@@ -117,6 +117,12 @@ test-matrix: $(ENVOY_VERSIONS:%=test-matrix-%) ## The filter on every version of
 $(ENVOY_VERSIONS:%=test-matrix-%): test-matrix-%: $(FILTER) $(FILTER_CRASH) $(COMMAND) .tools/envoy/%
 	@echo "Envoy $*"
 	$(call ENVOY_TESTS,$*) COALMINE_USERS=10000 cargo test --locked --release --package coalmine-envoy-tests
+
+# --- Measurements -------------------------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: ## What a draw, a decision and a large policy cost; compare ratios of one run, machines are noisy
+	cargo bench --locked --package coalmine-core --package coalmine
 
 # --- Care ---------------------------------------------------------------------------------------------------------
 
