@@ -1,4 +1,5 @@
-//! Policies of any size, as a large mesh would have them: every rollout has a host of its own.
+//! Policies of any size, as a large mesh would have them: every rollout has a host of its own. The salt is one, so that
+//! a user costs the same whichever rollout decides.
 
 /// The host of the rollout with this number.
 pub(crate) fn host(number: usize) -> String {
@@ -11,7 +12,7 @@ pub(crate) fn document(rollouts: usize, pins: usize) -> String {
         let pins: Vec<String> =
             (number..pins).step_by(rollouts).map(|pin| format!("\"tester-{pin}\"")).collect();
         format!(
-            r#"{{"name": "rollout-{number}", "match": {{"hosts": ["{}"], "paths": [{{"prefix": "/api/"}}]}},
+            r#"{{"name": "rollout-{number}", "match": {{"hosts": ["{}"], "paths": [{{"prefix": "/api/"}}]}}, "salt": "s",
                 "identity": [{{"header": "x-user-id"}}, {{"cookie": "sid"}}],
                 "variants": [{{"name": "canary", "weight": 5}}, {{"name": "baseline", "weight": 5}}],
                 "pins": {{"canary": [{}]}}}}"#,
