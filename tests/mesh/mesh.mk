@@ -39,8 +39,8 @@ $(MESH_PYTHON): tests/mesh/requirements.txt | $(VENV)
 mesh-possible:
 	@cd tests/mesh && python3 -B -m lab missing >&2
 
-# The order matters: what is built, fetched or installed comes after the check.
 MESH_ENV := FILTER=$(FILTER) FILTER_CRASH=$(FILTER_CRASH) COMMAND=$(COMMAND) ENVOY_BINARY=$(ENVOY_BINARY)
+# All of it comes after the check.
 MESH_NEEDS := $(MESH_KUBERNETES) $(MESH_ETCD) $(MESH_ISTIO) $(MESH_PYTHON) $(FILTER) $(FILTER_CRASH) $(COMMAND) $(ENVOY)
 $(MESH_KUBERNETES) $(MESH_ETCD) $(MESH_ISTIO): | mesh-possible
 

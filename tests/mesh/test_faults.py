@@ -144,6 +144,8 @@ def test_a_crash_is_one_503_and_then_stable_until_the_next_policy(demo: Scenario
     gateway, sidecar = doors(demo)
     assert sidecar.ask(USERS[0], headers=CRASH).status == 503
     assert sidecar.versions(USERS) == all_stable(demo)
+    # Callers inside the mesh are trusted: nothing but the filter keeps a header of theirs out.
+    assert set(sidecar.versions(USERS[:20], FORGED).values()) == {demo.version("canary")}
     crash_every_worker(gateway)
     assert gateway.versions(USERS) == all_stable(demo)
     assert_forging_is_in_vain_at_the_gateway(demo)

@@ -97,7 +97,7 @@ class Scenario:
     def set_weight(self, weight: float, rollout: str = "checkout") -> Object:
         """Give the canary another weight and apply it; the new policy."""
         policy = self.policy
-        policy["revision"] += 1
+        policy["revision"] = policy.get("revision", 0) + 1
         next(r for r in policy["rollouts"] if r["name"] == rollout)["variants"][0]["weight"] = weight
         self.set_policy(policy)
         return policy
@@ -118,7 +118,7 @@ class Scenario:
 
         The policy is sent under a new revision: a proxy that lost its filter takes it up only when the plugin changes.
         """
-        revision = self.policy["revision"]
+        revision = self.policy.get("revision", 0)
         if added := self.documents[len(self.original):]:
             kube.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(added))
         self.documents = copy.deepcopy(self.original)
