@@ -79,8 +79,9 @@ impl Connection {
             }
         };
         let (parts, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes();
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+        let collected = body.collect().await?;
+        let trailers = collected.trailers().cloned();
+        Ok(Answer { status: parts.status, headers: parts.headers, body: collected.to_bytes(), trailers })
     }
 
     /// A second handle to the same connection, for a second request at the same time: HTTP/2 only.
@@ -101,6 +102,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body: the name of the upstream server, unless the proxy itself answered.
     pub body: Bytes,
+    /// What came behind the body, when something did.
+    pub trailers: Option<HeaderMap>,
 }
 
 // === impl Answer ===

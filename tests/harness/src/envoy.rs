@@ -21,6 +21,19 @@ pub struct Envoy {
     listener: SocketAddr,
 }
 
+/// What an Envoy is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    /// The program.
+    pub(crate) binary: PathBuf,
+    /// How many worker threads.
+    pub(crate) workers: u32,
+    /// How much it logs; the filter at least what it says at info.
+    pub(crate) log_level: &'static str,
+    /// Variables of its environment, beside those of this process.
+    pub(crate) variables: Vec<(String, String)>,
+}
+
 /// Has the kernel kill the process when the thread that starts it ends, however that ends: [`Drop`] is not run when
 /// somebody kills the tests. Only Linux can do this.
 fn end_with_us(command: &mut Command) {
@@ -35,14 +48,16 @@ fn end_with_us(command: &mut Command) {
     let _ = command;
 }
 
+/// How much an Envoy logs unless told otherwise.
+pub(crate) const LOG_LEVEL: &str = "warning";
 /// How much of Envoy's log a failure shows, in lines.
 const SHOWN: usize = 60;
 
 // === impl Envoy ===
 
 impl Envoy {
-    /// Starts `binary` with this configuration in `folder`, and waits until it serves.
-    pub async fn start(binary: &Path, bootstrap: &str, workers: u32, folder: &Path) -> Result<Self> {
+    /// Starts it with this configuration in `folder`, and waits until it serves.
+    pub(crate) async fn start(launch: &Launch, bootstrap: &str, folder: &Path) -> Result<Self> {
         let config = folder.join("bootstrap.yaml");
         std::fs::write(&config, bootstrap).with_context(|| format!("cannot write {}", config.display()))?;
         let log = folder.join("envoy.log");
@@ -51,22 +66,27 @@ impl Envoy {
             std::fs::remove_file(&admin_file).context("cannot remove the address of the Envoy before")?;
         }
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut command = Command::new(binary);
+        let mut command = Command::new(&launch.binary);
         command
             .arg("--config-path")
             .arg(&config)
             .arg("--admin-address-path")
             .arg(&admin_file)
-            .args(["--concurrency", &workers.to_string()])
+            .args(["--concurrency", &launch.workers.to_string()])
             // Any number of Envoys on one host, without shared memory between an old and a new one.
             .arg("--disable-hot-restart")
             .args(["--file-flush-interval-msec", "50"])
-            .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
+            .args(["--log-level", launch.log_level])
+            .envs(launch.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
+        if launch.log_level == LOG_LEVEL {
+            command.args(["--component-log-level", "wasm:info"]);
+        }
         end_with_us(&mut command);
-        let process = command.spawn().with_context(|| format!("cannot run {}", binary.display()))?;
+        let binary = launch.binary.display();
+        let process = command.spawn().with_context(|| format!("cannot run {binary}"))?;
         // From here on, whatever fails ends the process.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut envoy = Self { process, log, admin: nowhere, listener: nowhere };

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::access_log::{self, Entry};
 use crate::bootstrap::{Bootstrap, Place};
 use crate::client::{Answer, Connection, Protocol};
-use crate::envoy::Envoy;
+use crate::envoy::{Envoy, LOG_LEVEL, Launch};
 use crate::metrics::Metrics;
 use crate::policy_file::PolicyFile;
 use crate::upstream::Upstream;
@@ -30,6 +30,9 @@ pub struct LabBuilder {
     bootstrap: Bootstrap,
     log_requests: bool,
     servers: Option<[u16; 2]>,
+    log_level: &'static str,
+    variables: Vec<(String, String)>,
+    vm_environment: Option<String>,
 }
 
 /// A running proxy with all that belongs to it. Dropping it ends and removes everything.
@@ -40,8 +43,7 @@ pub struct Lab {
     upstreams: [Upstream; 2],
     policy: PolicyFile,
     module: PathBuf,
-    binary: PathBuf,
-    workers: u32,
+    launch: Launch,
     bootstrap: Bootstrap,
     folder: TempDir,
 }
@@ -84,6 +86,27 @@ impl LabBuilder {
         self
     }
 
+    /// Everything that the proxy can log, down to this level.
+    #[must_use]
+    pub fn log_level(mut self, level: &'static str) -> Self {
+        self.log_level = level;
+        self
+    }
+
+    /// A variable in the environment of the proxy's process.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// `environment_variables` of the filter's `vm_config`, in YAML's flow style.
+    #[must_use]
+    pub fn vm_environment(mut self, variables: &str) -> Self {
+        self.vm_environment = Some(variables.to_owned());
+        self
+    }
+
     /// With a change of the shipped configuration.
     pub fn edit(mut self, edit: impl FnOnce(&mut Bootstrap) -> Result<&mut Bootstrap>) -> Result<Self> {
         edit(&mut self.bootstrap)?;
@@ -95,7 +118,10 @@ impl LabBuilder {
         let binary = self.envoy.map_or_else(tools::envoy, Ok)?;
         let module = self.module.map_or_else(tools::filter, Ok)?;
         let folder = tempfile::Builder::new().prefix("coalmine-").tempdir().context("no temporary folder")?;
-        let policy = PolicyFile::new(self.bootstrap.folder(), folder.path(), &module)?;
+        let mut policy = PolicyFile::new(self.bootstrap.folder(), folder.path(), &module)?;
+        if let Some(variables) = &self.vm_environment {
+            policy.set_environment(variables)?;
+        }
         policy.replace(document)?;
         let upstreams = [Upstream::start("stable", 0).await?, Upstream::start("canary", 0).await?];
         let [stable, canary] = self
@@ -108,9 +134,10 @@ impl LabBuilder {
             policy: policy.path(),
             access_log: if self.log_requests { &access_log } else { Path::new("/dev/null") },
         })?;
-        let envoy = Envoy::start(&binary, self.bootstrap.text(), self.workers, folder.path()).await?;
-        let (workers, bootstrap) = (self.workers, self.bootstrap);
-        Ok(Lab { envoy, upstreams, policy, module, binary, workers, bootstrap, folder })
+        let (workers, log_level, variables) = (self.workers, self.log_level, self.variables);
+        let launch = Launch { binary, workers, log_level, variables };
+        let envoy = Envoy::start(&launch, self.bootstrap.text(), folder.path()).await?;
+        Ok(Lab { envoy, upstreams, policy, module, launch, bootstrap: self.bootstrap, folder })
     }
 }
 
@@ -125,7 +152,17 @@ impl Lab {
     /// The same with the configuration in another folder, named from the root of the repository.
     pub fn example(folder: &str) -> Result<LabBuilder> {
         let bootstrap = Bootstrap::read(folder)?;
-        Ok(LabBuilder { envoy: None, module: None, workers: 1, bootstrap, log_requests: true, servers: None })
+        Ok(LabBuilder {
+            envoy: None,
+            module: None,
+            workers: 1,
+            bootstrap,
+            log_requests: true,
+            servers: None,
+            log_level: LOG_LEVEL,
+            variables: Vec::new(),
+            vm_environment: None,
+        })
     }
 
     /// The proxy.
@@ -166,8 +203,8 @@ impl Lab {
 
     /// Ends the proxy and starts another one, with so many workers. It has another address.
     pub async fn restart(&mut self, workers: u32) -> Result<()> {
-        self.workers = workers;
-        let next = Envoy::start(&self.binary, self.bootstrap.text(), workers, self.folder.path());
+        self.launch.workers = workers;
+        let next = Envoy::start(&self.launch, self.bootstrap.text(), self.folder.path());
         self.envoy = next.await?;
         Ok(())
     }

@@ -35,5 +35,5 @@ pub use metrics::Metrics;
 pub use policy_file::PolicyFile;
 pub use server::Server;
 pub use share::Binomial;
-pub use upstream::Upstream;
+pub use upstream::{Body, Upstream};
 pub use web_socket::WebSocket;

@@ -9,6 +9,7 @@ use serde_json::Value;
 const VALUE: &str = "        value: |\n";
 /// What every line of the policy begins with.
 const INDENT: &str = "          ";
+const VM: &str = "        vm_id: coalmine\n";
 const MODULE: &str = "target/filter/coalmine.wasm";
 
 /// A copy of `envoy/coalmine.yaml` in a folder of its own, always replaced by one rename.
@@ -32,6 +33,13 @@ impl PolicyFile {
         );
         let head = head.replacen(MODULE, &module.display().to_string(), 1);
         Ok(Self { path: folder.join("coalmine.yaml"), head })
+    }
+
+    /// From the next replacement on, `vm_config` has this as its `environment_variables`, in YAML's flow style.
+    pub fn set_environment(&mut self, variables: &str) -> Result<()> {
+        ensure!(self.head.matches(VM).count() == 1, "coalmine.yaml has no `vm_id`");
+        self.head = self.head.replacen(VM, &format!("{VM}        environment_variables: {variables}\n"), 1);
+        Ok(())
     }
 
     /// The policy in the file that is shipped.
