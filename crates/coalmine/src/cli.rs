@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{assign, diff, explain, simulate, terminal, validate, weights};
+use crate::{assign, diff, explain, schema, shell, simulate, terminal, token, validate, weights};
 
 const AFTER: &str = "\
 Exit codes: 0 done; 1 what was asked about has problems; 2 the command was used wrongly, or a file could not be read \
@@ -29,6 +29,10 @@ enum Command {
     Simulate(simulate::Simulate),
     Diff(diff::Diff),
     Weights(weights::Weights),
+    Token(token::Token),
+    Schema(schema::Schema),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// The policy of a command that works on one.
@@ -95,6 +99,10 @@ pub fn main() -> ExitCode {
         Command::Simulate(simulate) => simulate.run(),
         Command::Diff(diff) => diff.run(),
         Command::Weights(weights) => weights.run(),
+        Command::Token(token) => token.run(),
+        Command::Schema(schema) => schema.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,6 @@ use super::written::Written;
 use crate::failure::Failure;
 use crate::found::{Found, Scan};
 use crate::policy_file::PolicyFile;
-use crate::report;
 use crate::shares::shares;
 use crate::text::{Source, Style, Tree};
 
