@@ -18,6 +18,8 @@ pub(super) const BASELINE: &str = "baseline";
 const ROUTE: &str = "route";
 /// How many variants weights alone can place.
 const MAX_WEIGHTED: usize = 2;
+/// How many variants a rollout may list. Names are looked up one by one, and problems list them.
+const MAX_LISTED: usize = 100;
 const WHY: &str = "list the canary with its weight; stable takes the rest";
 
 /// The variants of a rollout.
@@ -121,6 +123,10 @@ impl<'d> Listed<'d> {
     fn read(rollout: &Fields<'d>, weighted: bool, algorithm: Option<Algorithm>) -> Option<Self> {
         let cursor = rollout.required("variants", WHY)?;
         let items = cursor.filled_list(WHY)?;
+        if items.len() > MAX_LISTED {
+            cursor.problem(format!("has {} variants; at most {MAX_LISTED}", items.len()));
+            return None;
+        }
         let mut names: Vec<Box<str>> = vec![STABLE.into()];
         let mut weights = Vec::new();
         for item in &items {

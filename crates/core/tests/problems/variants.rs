@@ -1,6 +1,6 @@
 //! What is wrong with variants, weights and ranges.
 
-use super::{assert_added, assert_problem, problems, rollout_with};
+use super::{assert_added, assert_problem, problems, rollout_and, rollout_with};
 
 #[test]
 fn variants() {
@@ -50,6 +50,23 @@ fn variants() {
         "[]",
         &format!("{place}: is an empty list; list the canary with its weight; stable takes the rest"),
     );
+}
+
+/// Names are looked up one by one, and beyond 65,535 of them a variant would be taken for another.
+#[test]
+fn more_variants_than_anybody_has() {
+    let listing = |count: usize| {
+        let variants: Vec<String> = (0..count).map(|number| format!(r#"{{"name": "v{number}"}}"#)).collect();
+        let document = rollout_and(r#""ranges": [[1000000, "v99"]]"#);
+        document.replace(r#"{"name": "canary", "weight": 5}"#, &variants.join(", "))
+    };
+    assert_eq!(problems(&listing(100)), [""; 0]);
+    for count in [101, 40_000] {
+        assert_eq!(
+            problems(&listing(count)),
+            [format!("rollouts[0].variants: has {count} variants; at most 100")]
+        );
+    }
 }
 
 /// A weight between two steps of the algorithm would be another weight than the one that was written.
