@@ -39,6 +39,11 @@ pub fn read(path: &Path) -> Result<Vec<Entry>> {
         .collect()
 }
 
+/// A point in time as the log writes it, and as a policy does: RFC 3339, to the millisecond.
+pub fn written(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
 // === impl Entry ===
 
 impl Entry {
