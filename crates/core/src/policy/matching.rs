@@ -14,8 +14,8 @@ const HEADER: Known = Known { fields: &["name", "exact", "prefix", "present"], u
 #[derive(Debug, Default)]
 pub(super) struct Match {
     pub(super) hosts: Vec<HostPattern>,
-    paths: Vec<Text>,
-    methods: Vec<Box<str>>,
+    pub(super) paths: Vec<Text>,
+    pub(super) methods: Vec<Box<str>>,
     pub(super) headers: Vec<HeaderMatch>,
 }
 
@@ -32,7 +32,7 @@ pub enum Refusal<'p> {
 
 /// A condition on a text.
 #[derive(Debug, PartialEq, Eq)]
-enum Text {
+pub(super) enum Text {
     Exact(Box<str>),
     Prefix(Box<str>),
 }
@@ -41,11 +41,11 @@ enum Text {
 #[derive(Debug)]
 pub(super) struct HeaderMatch {
     pub(super) name: Box<str>,
-    condition: HeaderCondition,
+    pub(super) condition: HeaderCondition,
 }
 
 #[derive(Debug)]
-enum HeaderCondition {
+pub(super) enum HeaderCondition {
     Value(Text),
     Present(bool),
 }

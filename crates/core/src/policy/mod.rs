@@ -15,6 +15,7 @@ mod response;
 mod rollout;
 mod route;
 mod secrets;
+mod shadow;
 mod trace;
 mod variants;
 
