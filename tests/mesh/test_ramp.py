@@ -85,7 +85,7 @@ def test_istiod_killed_during_a_ramp_changes_nothing_until_it_is_back(demo: Scen
         started = time.monotonic()
         demo.set_weight(25)
         for door in (demo.gateway(), demo.sidecar()):
-            door.await_versions(sample(demo.expected(USERS)), 60)
+            door.await_versions(sample(demo.expected(USERS)))
         print(f"istiod is back: the next step is in force {time.monotonic() - started:.1f} s after it was applied")
         apply_weight(demo, load, 50)
     assert not load.failures, load.failures[:5]

@@ -103,7 +103,7 @@ class Door:
         assert not failed, f"{len(failed)} requests by {self.name} failed, e.g. {failed[:3]}"
         return {user: answer.version for user, answer in answers.items()}
 
-    def await_versions(self, expected: Mapping[str, str], seconds: float = 30) -> float:
+    def await_versions(self, expected: Mapping[str, str], seconds: float = 60) -> float:
         """Wait until a whole round of requests gives every user the expected version; the seconds that it took."""
         started = time.monotonic()
         differing: dict[str, object] = {}

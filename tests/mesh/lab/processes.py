@@ -27,7 +27,7 @@ class LabError(Exception):
     """Something in the lab did not do what it should; the message is for the person who runs it."""
 
 
-def wait_until(what: str, condition: Callable[[], T | None], seconds: float = 30, every: float = 0.05) -> T:
+def wait_until(what: str, condition: Callable[[], T | None], seconds: float = 60, every: float = 0.05) -> T:
     """Return the condition's first true value. Exceptions about connections count as "not yet"."""
     deadline = time.monotonic() + seconds
     last: Exception | None = None
