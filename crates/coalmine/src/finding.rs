@@ -42,6 +42,34 @@ pub(crate) enum Code {
     Policy,
     /// No policy in any of the files.
     NoPolicy,
+    /// A rollout that no request can reach.
+    NeverMatches,
+    /// Pins without effect.
+    PinsShadowed,
+    /// A ramp whose weight goes down.
+    StepBack,
+    /// A secret that stands in the document.
+    SecretInClear,
+    /// A cookie that a client can choose well.
+    CookieWithoutKey,
+    /// An identity source that the place of the plugin does not have.
+    SourceNotThere,
+    /// A plugin that refuses requests when it fails.
+    FailsClosed,
+    /// A WasmPlugin and a TrafficExtension on one workload.
+    TwoKinds,
+    /// A plugin where requests arrive.
+    WrongSide,
+    /// A plugin in another namespace than its workloads.
+    WrongNamespace,
+    /// Two plugins at one phase and priority.
+    SameOrder,
+    /// A route whose default is not stable.
+    DefaultNotStable,
+    /// A route by a header that no policy sets.
+    HeaderDiffers,
+    /// A subset without pods.
+    EmptySubset,
 }
 
 // === impl Finding ===

@@ -65,7 +65,7 @@ fn excerpt(source: &Source, finding: &Finding) -> String {
 
 /// The lines of an excerpt.
 struct Shown<'s> {
-    text: &'s str,
+    text: std::borrow::Cow<'s, str>,
     first_line: usize,
     /// The bytes of `text` to mark.
     marked: Span,
@@ -81,7 +81,7 @@ impl<'s> Shown<'s> {
         let start = source.line(first_line).start;
         let marked_end = span.end.clamp(span.start, line.end.max(span.start));
         if line.end - start <= LONG_LINE {
-            let text = source.text().get(start..line.end).unwrap_or_default();
+            let text = source.excerpt(start..line.end);
             let marked = span.start.min(line.end) - start..marked_end.min(line.end) - start;
             return Self { text, first_line, marked, is_cut: false };
         }
@@ -93,7 +93,7 @@ impl<'s> Shown<'s> {
         };
         let from = boundary(span.start.saturating_sub(40).max(line.start));
         let to = boundary((span.start + 80).min(line.end));
-        let text = source.text().get(from..to).unwrap_or_default();
+        let text = source.excerpt(from..to);
         Self { text, first_line: at, marked: span.start - from..marked_end.min(to) - from, is_cut: true }
     }
 }

@@ -10,7 +10,7 @@ pub(crate) use place::Place;
 use coalmine_core::policy::{Environment, Policy};
 
 use crate::finding::{Code, Finding};
-use crate::text::{Notation, Source, Tree, embedded, too_large};
+use crate::text::{Notation, Source, Span, Tree, embedded, too_large};
 
 /// The fields of which a document has at least one when it is a policy.
 const POLICY_FIELDS: [&str; 6] = ["version", "revision", "rollouts", "observe", "source", "policy"];
@@ -69,6 +69,8 @@ impl Scan {
                 scan.findings.push(Finding::error(Code::Syntax, refused.span, "", refused.message));
             }
         }
+        let secrets: Vec<Span> = scan.policies.iter().flat_map(|found| secrets(&found.tree)).collect();
+        scan.source.hide(secrets);
         scan
     }
 
@@ -203,4 +205,17 @@ impl Found {
 /// Whether this can be meant as a policy.
 fn is_policy(tree: &Tree) -> bool {
     POLICY_FIELDS.iter().any(|field| tree.get(field).is_some())
+}
+
+/// Where a policy has secrets in clear, right or wrong.
+fn secrets(policy: &Tree) -> Vec<Span> {
+    let rollouts = policy.get("rollouts").map_or(&[][..], Tree::items);
+    let places =
+        rollouts.iter().flat_map(|rollout| [rollout.get("key"), rollout.path(&["override", "secret"])]);
+    let places = places.chain([policy.path(&["source", "token"])]).flatten();
+    places
+        .flat_map(|secret| std::iter::once(secret).chain(secret.items()))
+        .filter(|secret| !secret.is_container())
+        .map(|secret| secret.span.clone())
+        .collect()
 }

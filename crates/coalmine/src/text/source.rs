@@ -1,5 +1,6 @@
 //! A file, read once and whole.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -20,6 +21,8 @@ pub(crate) struct Source {
     lines: Vec<usize>,
     /// Whether a character is a byte: then no column has to be counted.
     is_ascii: bool,
+    /// Secrets, which no excerpt shows.
+    hidden: Vec<Span>,
 }
 
 /// Why a file could not become a text.
@@ -67,7 +70,7 @@ impl Source {
         let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after_breaks).collect();
         let is_ascii = text.is_ascii();
-        Self { name: name.to_owned(), text, lines, is_ascii }
+        Self { name: name.to_owned(), text, lines, is_ascii, hidden: Vec::new() }
     }
 
     /// The name that its user knows it by.
@@ -86,6 +89,27 @@ impl Source {
         let before = self.text.get(start..at.min(self.text.len())).unwrap_or_default();
         let column = if self.is_ascii { before.len() } else { before.chars().count() };
         Mark { line: line as u32 + 1, column: column as u32 + 1 }
+    }
+
+    /// From now on no excerpt shows these bytes.
+    pub(crate) fn hide(&mut self, spans: impl IntoIterator<Item = Span>) {
+        self.hidden.extend(spans);
+    }
+
+    /// The text of these bytes, for an excerpt: every byte of a secret is a star.
+    pub(crate) fn excerpt(&self, span: Span) -> Cow<'_, str> {
+        let text = self.text.get(span.clone()).unwrap_or_default();
+        let overlaps = |hidden: &&Span| hidden.start < span.end && span.start < hidden.end;
+        let hidden: Vec<&Span> = self.hidden.iter().filter(overlaps).collect();
+        if hidden.is_empty() {
+            return text.into();
+        }
+        let is_hidden = |at: usize| hidden.iter().any(|hidden| hidden.contains(&at));
+        let shown = |(at, character): (usize, char)| match is_hidden(span.start + at) && character != '\n' {
+            true => "*".repeat(character.len_utf8()),
+            false => character.to_string(),
+        };
+        text.char_indices().map(shown).collect::<String>().into()
     }
 
     /// The byte at this line and column.

@@ -1,11 +1,13 @@
 //! `coalmine validate`: what is wrong with files, before a proxy refuses them.
 
+mod advice;
+mod istio;
 mod summary;
 
 use std::path::PathBuf;
 
 use clap::Args;
-use coalmine_core::policy::Environment;
+use coalmine_core::policy::{Environment, Policy};
 use serde::Serialize;
 
 use crate::cli::{Format, now};
@@ -47,6 +49,7 @@ pub(crate) struct Validate {
 /// Everything that was found out about a file.
 struct Checked {
     scan: Scan,
+    policies: Vec<Policy>,
     summaries: Vec<Summary>,
     findings: Vec<Finding>,
 }
@@ -79,6 +82,7 @@ impl Validate {
             }
         }
         missing(&mut checked);
+        together(&mut checked);
         match self.format {
             Format::Text => print(&checked)?,
             Format::Json => json(&checked)?,
@@ -141,17 +145,19 @@ fn json(checked: &[Checked]) -> Result<(), Failure> {
 impl Checked {
     fn of(scan: Scan) -> Self {
         let mut findings = scan.findings.clone();
-        let mut summaries = Vec::new();
+        let (mut summaries, mut policies) = (Vec::new(), Vec::new());
         for found in &scan.policies {
             match found.policy(&scan.source, Environment::Unread) {
                 Ok(policy) => {
                     policy.follow_clock(now());
+                    findings.extend(advice::advice(found, &policy));
                     summaries.push(Summary::of(&scan.source, found, &policy));
+                    policies.push(policy);
                 }
                 Err(problems) => findings.extend(problems),
             }
         }
-        Self { scan, summaries, findings }
+        Self { scan, policies, summaries, findings }
     }
 
     /// A file that is nothing to read.
@@ -162,6 +168,18 @@ impl Checked {
             policies: Vec::new(),
             findings: Vec::new(),
         };
-        Self { scan, summaries: Vec::new(), findings: vec![Finding::of_file(Code::File, why)] }
+        let findings = vec![Finding::of_file(Code::File, why)];
+        Self { scan, policies: Vec::new(), summaries: Vec::new(), findings }
+    }
+}
+
+/// What the files say together.
+fn together(checked: &mut [Checked]) {
+    let policies: Vec<Policy> = checked.iter_mut().flat_map(|file| file.policies.drain(..)).collect();
+    let scans: Vec<&Scan> = checked.iter().map(|file| &file.scan).collect();
+    for (file, finding) in istio::findings(&scans, &policies) {
+        if let Some(file) = checked.get_mut(file) {
+            file.findings.push(finding);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use coalmine_core::policy::{Policy, Rollout};
+use coalmine_core::policy::{Policy, Rollout, Route};
 use serde::Serialize;
 
 use crate::found::Found;
@@ -27,6 +27,8 @@ pub(super) struct Summary {
 struct RolloutSummary {
     name: String,
     enabled: bool,
+    /// Whether the weights stay in a route of the proxy: then there are none here.
+    weights_in_route: bool,
     variants: Vec<VariantSummary>,
 }
 
@@ -78,10 +80,12 @@ impl RolloutSummary {
             name: name.to_owned(),
             weight: weight.to_string(),
         };
+        let in_route = matches!(rollout.route(), Route::BucketHeader { .. });
         Self {
             name: rollout.name().to_owned(),
             enabled: rollout.is_enabled(),
-            variants: shares(rollout).into_iter().map(variant).collect(),
+            weights_in_route: in_route,
+            variants: if in_route { Vec::new() } else { shares(rollout).into_iter().map(variant).collect() },
         }
     }
 }
@@ -91,6 +95,9 @@ impl fmt::Display for RolloutSummary {
         write!(f, "{}: ", self.name)?;
         if !self.enabled {
             return f.write_str("switched off, everybody is stable");
+        }
+        if self.weights_in_route {
+            return f.write_str("the weights are the route's");
         }
         for (index, variant) in self.variants.iter().enumerate() {
             let joint = if index == 0 { "" } else { ", " };

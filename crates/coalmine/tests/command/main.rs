@@ -1,7 +1,9 @@
 //! The command as its user sees it: what it prints, and how it ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod advice;
 mod assign;
+mod habits;
 mod harness;
 mod newcomer;
 mod preview;

@@ -235,3 +235,59 @@ fn more_than_a_hundred() {
     let run = Lab::new().with("policy.yaml", policy).run("validate policy.yaml");
     assert!(run.stdout.contains("and 30 more problems"), "{run}");
 }
+
+#[test]
+fn a_key() {
+    assert_snapshot!(told(&[
+        ("algorithm: coalmine-v1", "algorithm: siphash-2-4"),
+        ("algorithm: coalmine-v1", "algorithm: siphash-2-4\n  key: 0123"),
+        ("algorithm: coalmine-v1", "algorithm: siphash-2-4\n  key: \"xyz\""),
+        ("algorithm: coalmine-v1", "algorithm: siphash-2-4\n  key: {env: \"A B\"}"),
+        ("algorithm: coalmine-v1", "algorithm: siphash-2-4\n  key: {}"),
+        ("algorithm: coalmine-v1", "key: {env: KEY}"),
+    ]));
+}
+
+#[test]
+fn a_ramp() {
+    let with = |ramp: &str| format!("variants: [{{name: canary}}]\n  ramp: {ramp}");
+    let ramps = [
+        "{}",
+        "{start: tomorrow, steps: [{at: 0s, weight: 1}]}",
+        "{start: 2026-11-21, steps: [{at: 0s, weight: 1}]}",
+        "{start: 2026-11-21T09:00:00Z, steps: []}",
+        "{start: 2026-11-21T09:00:00Z, steps: [{at: 5m, weight: 1}]}",
+        "{start: 2026-11-21T09:00:00Z, steps: [{at: 0s, weight: 1}, {at: 0s, weight: 2}]}",
+        "{start: 2026-11-21T09:00:00Z, steps: [{at: 0s, weight: 5}, {at: 1h, weight: 2}]}",
+        "{start: 2026-11-21T09:00:00Z, steps: [{at: 0s, weight: 105}]}",
+        "{start: 2026-11-21T09:00:00Z, steps: [{at: 0s}]}",
+        "{start: 2026-11-21T09:00:00Z, steps: [{at: 0s, weight: 1}], hold: true}",
+        "{start: 2026-11-21T09:00:00Z, step: [{at: 0s, weight: 1}]}",
+    ]
+    .map(with);
+    let mut changes: Vec<(&str, &str)> =
+        ramps.iter().map(|ramp| ("variants:\n  - {name: canary, weight: 5}", ramp.as_str())).collect();
+    changes.push(("pins: {", "ramp: {start: 2026-11-21T09:00:00Z, steps: [{at: 0s, weight: 1}]}\n  pins: {"));
+    assert_snapshot!(told(&changes));
+}
+
+#[test]
+fn an_override_and_a_response() {
+    let with = |field: &str| format!("{field}\n  route: {{header: x-variant}}");
+    let fields = [
+        "override: {header: x-o}",
+        "override: {secret: {env: S}}",
+        "override: {header: x-o, secret: short}",
+        "override: {header: x-o, secret: []}",
+        "override: {header: x-user-id, secret: {env: S}}",
+        "override: {header: x-variant, secret: {env: S}}",
+        "override: {header: x-o, cokie: o, secret: {env: S}}",
+        "response: {}",
+        "response: {removeHeaders: []}",
+        "response: {removeHeaders: [content-length]}",
+    ]
+    .map(with);
+    let changes: Vec<(&str, &str)> =
+        fields.iter().map(|field| ("route: {header: x-variant}", field.as_str())).collect();
+    assert_snapshot!(told(&changes));
+}
