@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{assign, diff, explain, schema, shell, simulate, terminal, token, validate, weights};
+use crate::{assign, diff, explain, render, schema, shell, simulate, terminal, token, validate, weights};
 
 const AFTER: &str = "\
 Exit codes: 0 done; 1 what was asked about has problems; 2 the command was used wrongly, or a file could not be read \
@@ -30,6 +30,7 @@ enum Command {
     Diff(diff::Diff),
     Weights(weights::Weights),
     Token(token::Token),
+    Render(render::Render),
     Schema(schema::Schema),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -100,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Diff(diff) => diff.run(),
         Command::Weights(weights) => weights.run(),
         Command::Token(token) => token.run(),
+        Command::Render(render) => render.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

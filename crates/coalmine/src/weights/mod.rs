@@ -1,6 +1,5 @@
 //! `coalmine weights`: other weights, in the text of the document itself.
 
-mod edit;
 mod plan;
 mod rewrite;
 mod written;

@@ -2,9 +2,9 @@
 
 use coalmine_core::policy::Rollout;
 
-use super::edit::Edits;
 use super::plan::Plan;
 use super::written::Written;
+use crate::edit::Edits;
 use crate::failure::Failure;
 use crate::found::{Found, Scan};
 use crate::policy_file::PolicyFile;

@@ -8,5 +8,6 @@ mod harness;
 mod newcomer;
 mod preview;
 mod problems;
+mod render;
 mod resources;
 mod weights;

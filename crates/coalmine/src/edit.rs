@@ -4,25 +4,25 @@ use crate::text::Span;
 
 /// Changes of one text. They must not overlap; those at one place come in the order in which they were made.
 #[derive(Debug, Default)]
-pub(super) struct Edits(Vec<(Span, String)>);
+pub(crate) struct Edits(Vec<(Span, String)>);
 
 // === impl Edits ===
 
 impl Edits {
-    pub(super) fn replace(&mut self, span: Span, text: impl Into<String>) {
+    pub(crate) fn replace(&mut self, span: Span, text: impl Into<String>) {
         self.0.push((span, text.into()));
     }
 
-    pub(super) fn insert(&mut self, at: usize, text: impl Into<String>) {
+    pub(crate) fn insert(&mut self, at: usize, text: impl Into<String>) {
         self.replace(at..at, text);
     }
 
-    pub(super) fn remove(&mut self, span: Span) {
+    pub(crate) fn remove(&mut self, span: Span) {
         self.replace(span, "");
     }
 
     /// The text with the changes made.
-    pub(super) fn applied(mut self, text: &str) -> String {
+    pub(crate) fn applied(mut self, text: &str) -> String {
         // Stable: what was inserted first at a place comes first.
         self.0.sort_by_key(|(span, _)| span.start);
         let mut changed = String::with_capacity(text.len() + 64);

@@ -1,0 +1,313 @@
+//! `coalmine render envoy`: a bootstrap of Envoy and the filter's configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use coalmine_core::policy::{Rollout, Route};
+
+use super::json::pretty;
+use super::template::Template;
+use crate::failure::Failure;
+use crate::policy_file::PolicyFile;
+use crate::terminal;
+use crate::text::Tree;
+
+const BOOTSTRAP: &str = include_str!("../../../../envoy/bootstrap.yaml");
+const COALMINE: &str = include_str!("../../../../envoy/coalmine.yaml");
+
+const MANAGER: &str = "static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+const LISTENER: &str = "static_resources/listeners/0/address/socket_address";
+const ADMIN: &str = "admin/address/socket_address";
+const PLUGIN: &str = "resources/0/typed_config/config";
+
+const AFTER: &str = "\
+Examples:
+  coalmine render envoy --out envoy/
+  coalmine render envoy policy.yaml --listen 0.0.0.0:8080 --endpoint stable=10.0.0.1:80 --endpoint canary=10.0.0.2:80 --out .
+  envoy --mode validate --config-path ./bootstrap.yaml
+
+Writes DIR/bootstrap.yaml and DIR/coalmine.yaml. Without a policy: the shipped example.
+Clusters are called as the variants are, with the rollout's name in front where there are several rollouts; a
+clusterHeader names them itself. A bucketHeader gets a route with weights of 0: change them there.";
+
+/// Write a bootstrap for a standalone Envoy, and the filter's configuration
+#[derive(Args)]
+#[command(after_long_help = AFTER)]
+pub(super) struct Envoy {
+    /// The policy; the shipped example, unless given
+    policy: Option<PathBuf>,
+    /// The folder to write to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Replace files that are there
+    #[arg(long)]
+    force: bool,
+    /// Where users come in
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where Envoy's admin interface is
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin: Option<SocketAddr>,
+    /// Where a cluster is, as stable=10.0.0.1:80; may come again
+    #[arg(long = "endpoint", value_name = "CLUSTER=ADDRESS:PORT", value_parser = parse_endpoint)]
+    endpoints: Vec<(String, SocketAddr)>,
+    /// The filter, as Envoy finds it
+    #[arg(long, value_name = "FILE")]
+    filter: Option<String>,
+    /// The filter's configuration, as Envoy finds it
+    #[arg(long, value_name = "FILE")]
+    config_path: Option<String>,
+}
+
+fn parse_endpoint(text: &str) -> Result<(String, SocketAddr), String> {
+    let (cluster, address) =
+        text.split_once('=').ok_or("a cluster and its address are expected, as stable=10.0.0.1:80")?;
+    Ok((cluster.to_owned(), address.parse().map_err(|error| format!("{address:?}: {error}"))?))
+}
+
+// === impl Envoy ===
+
+impl Envoy {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let file = self.policy.as_deref().map(PolicyFile::load).transpose()?;
+        let bootstrap = self.bootstrap(file.as_ref())?;
+        let coalmine = self.coalmine(file.as_ref())?;
+        for (name, text) in [("bootstrap.yaml", bootstrap), ("coalmine.yaml", coalmine)] {
+            let path = self.out.join(name);
+            if path.exists() && !self.force {
+                return Err(Failure::usage(
+                    format!("{} is there already", path.display()),
+                    "--force replaces it",
+                ));
+            }
+            std::fs::write(&path, text).map_err(|error| Failure::Save(path.clone(), error))?;
+            terminal::note(&format!("{}: written", path.display()));
+        }
+        Ok(())
+    }
+
+    fn coalmine(&self, file: Option<&PolicyFile>) -> Result<String, Failure> {
+        let mut template = Template::new("coalmine.yaml", COALMINE)?;
+        if let Some(filter) = &self.filter {
+            template.set(&format!("{PLUGIN}/vm_config/code/local/filename"), plain(filter))?;
+        }
+        if let Some(file) = file {
+            let way = format!("{PLUGIN}/configuration/value");
+            let column = template.column(template.at(&way)?.span.start);
+            let json = pretty(&file.found.tree, 0).replace('\n', &format!("\n{}", " ".repeat(column)));
+            template.set(&way, format!("{json}\n"))?;
+        }
+        Ok(template.written())
+    }
+
+    fn bootstrap(&self, file: Option<&PolicyFile>) -> Result<String, Failure> {
+        let mut template = Template::new("bootstrap.yaml", BOOTSTRAP)?;
+        for (way, address) in [(LISTENER, self.listen), (ADMIN, self.admin)] {
+            if let Some(address) = address {
+                template.set(&format!("{way}/address"), plain(&address.ip().to_string()))?;
+                template.set(&format!("{way}/port_value"), address.port().to_string())?;
+            }
+        }
+        if let Some(path) = &self.config_path {
+            let way =
+                format!("{MANAGER}/http_filters/0/config_discovery/config_source/path_config_source/path");
+            template.set(&way, plain(path))?;
+        }
+        let Some(file) = file else {
+            let shipped = PolicyOfTemplate::default();
+            clusters(&mut template, &shipped.clusters, &self.endpoints)?;
+            return Ok(template.written());
+        };
+        let plan = Plan::of(file);
+        headers(&mut template, &plan.headers)?;
+        hosts(&mut template, file, &plan)?;
+        clusters(&mut template, &plan.clusters, &self.endpoints)?;
+        Ok(template.written())
+    }
+}
+
+/// The clusters of the shipped files.
+struct PolicyOfTemplate {
+    clusters: Vec<String>,
+}
+
+impl Default for PolicyOfTemplate {
+    fn default() -> Self {
+        Self { clusters: vec!["stable".to_owned(), "canary".to_owned()] }
+    }
+}
+
+/// What follows from a policy for the proxy around it.
+struct Plan {
+    /// The headers that only Coalmine sets, and those that tokens come in.
+    headers: Vec<String>,
+    clusters: Vec<String>,
+    several: bool,
+}
+
+// === impl Plan ===
+
+impl Plan {
+    fn of(file: &PolicyFile) -> Self {
+        let rollouts = file.policy.rollouts();
+        let several = rollouts.len() > 1;
+        let mut plan = Self { headers: Vec::new(), clusters: Vec::new(), several };
+        for rollout in rollouts {
+            let (Route::Header(name) | Route::ClusterHeader { name, .. } | Route::BucketHeader { name, .. }) =
+                rollout.route();
+            push(&mut plan.headers, name);
+            for cluster in plan.clusters_of(rollout) {
+                push(&mut plan.clusters, &cluster);
+            }
+        }
+        plan
+    }
+
+    /// The clusters of a rollout's variants, stable first.
+    fn clusters_of(&self, rollout: &Rollout) -> Vec<String> {
+        if let Route::ClusterHeader { clusters, .. } = rollout.route() {
+            return clusters.iter().map(|cluster| cluster.to_string()).collect();
+        }
+        let prefix = if self.several { format!("{}-", rollout.name()) } else { String::new() };
+        let by_route = matches!(rollout.route(), Route::BucketHeader { .. });
+        let variants = rollout.variants().filter(|(variant, _)| !by_route || variant.index() < 2);
+        variants.map(|(_, variant)| format!("{prefix}{variant}")).collect()
+    }
+}
+
+fn push(list: &mut Vec<String>, name: &str) {
+    if !list.iter().any(|known| known == name) {
+        list.push(name.to_owned());
+    }
+}
+
+/// A text in YAML.
+fn plain(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    let is_safe = text.bytes().all(is_plain)
+        && text.starts_with(|first: char| first.is_ascii_alphabetic() || "./".contains(first));
+    let is_address = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if is_safe || is_address { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+}
+
+/// What clients send under these names is removed, whatever else happens.
+fn headers(template: &mut Template, names: &[String]) -> Result<(), Failure> {
+    let removed: Vec<String> = names.iter().map(|name| format!("remove: {name}")).collect();
+    let early = format!("{MANAGER}/early_header_mutation_extensions/0/typed_config/mutations");
+    template.set_items(&early, &removed)?;
+    let default =
+        format!("{MANAGER}/http_filters/0/config_discovery/default_config/mutations/request_mutations");
+    let mutations: Vec<String> = removed.iter().map(|removal| format!("{{{removal}}}")).collect();
+    template.set(&default, format!("[{}]", mutations.join(", ")))?;
+    template
+        .set(&format!("{MANAGER}/route_config/request_headers_to_remove"), format!("[{}]", names.join(", ")))
+}
+
+/// A virtual host for each rollout, after the shipped one.
+fn hosts(template: &mut Template, file: &PolicyFile, plan: &Plan) -> Result<(), Failure> {
+    let way = format!("{MANAGER}/route_config/virtual_hosts");
+    let mut items = Vec::new();
+    let mut taken: Vec<String> = Vec::new();
+    let written = file.found.tree.get("rollouts").map_or(&[][..], Tree::items);
+    for (rollout, tree) in file.policy.rollouts().iter().zip(written) {
+        let given = tree.path(&["match", "hosts"]).map_or(&[][..], Tree::items).iter().filter_map(Tree::text);
+        let mut domains: Vec<String> = given.map(|host| format!("\"{host}\"")).collect();
+        if domains.is_empty() {
+            domains.push("\"*\"".to_owned());
+        }
+        if let Some(domain) = domains.iter().find(|domain| taken.contains(domain)) {
+            return Err(Failure::usage(
+                format!("two rollouts are for the host {domain}, which in Envoy has one list of routes"),
+                "render each of them alone, and merge the routes by hand",
+            ));
+        }
+        taken.extend(domains.iter().cloned());
+        items.push(host(template, rollout, plan, &domains)?);
+    }
+    template.set_items(&way, &items)
+}
+
+/// A virtual host: the shipped one with other names.
+fn host(template: &Template, rollout: &Rollout, plan: &Plan, domains: &[String]) -> Result<String, Failure> {
+    let way = format!("{MANAGER}/route_config/virtual_hosts/0");
+    let shipped = template.at(&way)?;
+    let (name, listed) = (template.at(&format!("{way}/name"))?, template.at(&format!("{way}/domains"))?);
+    let (variant, stable) =
+        (template.at(&format!("{way}/routes/0"))?, template.at(&format!("{way}/routes/1"))?);
+    let joint = format!("\n{}- ", " ".repeat(template.column(variant.span.start).saturating_sub(2)));
+    let blanks = " ".repeat(template.column(variant.span.start));
+    let clusters = plan.clusters_of(rollout);
+    let stable_cluster = clusters.first().map_or("stable", String::as_str);
+    let to_stable = template
+        .text(stable.span.clone())
+        .replace("cluster: stable", &format!("cluster: {}", plain(stable_cluster)));
+    let before_stable = template.text(variant.span.end..stable.span.start).to_owned();
+    let routes = match rollout.route() {
+        Route::Header(header) => {
+            let shipped = template.text(variant.span.clone());
+            let names = rollout.variants().skip(1).map(|(_, name)| name);
+            let routes: Vec<String> = names
+                .zip(clusters.iter().skip(1))
+                .map(|(name, cluster)| {
+                    shipped
+                        .replace("x-coalmine-variant", header)
+                        .replace("exact: canary", &format!("exact: {name}"))
+                        .replace("cluster: canary", &format!("cluster: {}", plain(cluster)))
+                })
+                .collect();
+            format!("{}{before_stable}{to_stable}", routes.join(&joint))
+        }
+        Route::ClusterHeader { name, .. } => format!(
+            "match:\n{blanks}  prefix: /\n{blanks}  headers:\n{blanks}  - {{name: {name}, present_match: true}}\n\
+             {blanks}route: {{cluster_header: {name}}}{joint}{to_stable}"
+        ),
+        Route::BucketHeader { name, total } => {
+            let canary = clusters.get(1).map_or("canary", String::as_str);
+            format!(
+                "match: {{prefix: /}}\n{blanks}# The weights add up to {total}, as the policy says. The canary is the first cluster.\n\
+                 {blanks}route:\n{blanks}  weighted_clusters:\n{blanks}    header_name: {name}\n{blanks}    clusters:\n\
+                 {blanks}    - {{name: {}, weight: 0}}\n{blanks}    - {{name: {}, weight: {total}}}",
+                plain(canary),
+                plain(stable_cluster)
+            )
+        }
+    };
+    let parts = [
+        template.text(shipped.span.start..name.span.start),
+        rollout.name(),
+        template.text(name.span.end..listed.span.start),
+        &format!("[{}]", domains.join(", ")),
+        template.text(listed.span.end..variant.span.start),
+        &routes,
+    ];
+    Ok(parts.concat())
+}
+
+/// A cluster for each name, after the shipped one.
+fn clusters(
+    template: &mut Template,
+    names: &[String],
+    endpoints: &[(String, SocketAddr)],
+) -> Result<(), Failure> {
+    if let Some((unknown, _)) = endpoints.iter().find(|(name, _)| !names.contains(name)) {
+        return Err(Failure::usage(
+            format!("there is no cluster {unknown:?}"),
+            format!("there are: {}", names.join(", ")),
+        ));
+    }
+    let shipped = template.at("static_resources/clusters/0")?;
+    let text = template.text(shipped.span.clone()).to_owned();
+    let items: Vec<String> = (0_u16..)
+        .zip(names)
+        .map(|(place, name)| {
+            let given = endpoints.iter().find(|(cluster, _)| cluster == name).map(|(_, address)| *address);
+            let address =
+                given.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081_u16.saturating_add(place))));
+            text.replace("stable", &plain(name))
+                .replace("address: 127.0.0.1", &format!("address: {}", plain(&address.ip().to_string())))
+                .replace("port_value: 8081", &format!("port_value: {}", address.port()))
+        })
+        .collect();
+    template.set_items("static_resources/clusters", &items)
+}

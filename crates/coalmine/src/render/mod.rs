@@ -1,0 +1,34 @@
+//! `coalmine render`: complete configurations around a policy.
+//!
+//! What is shipped below `envoy/` is the template: every option changes a value of it in its place, so its comments
+//! come along, and whoever improves the shipped file improves what is rendered.
+
+mod envoy;
+mod json;
+mod template;
+
+use clap::{Args, Subcommand};
+
+use crate::failure::Failure;
+
+/// Print complete configurations around a policy
+#[derive(Args)]
+pub(crate) struct Render {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Envoy(envoy::Envoy),
+}
+
+// === impl Render ===
+
+impl Render {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        match &self.what {
+            What::Envoy(envoy) => envoy.run(),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `coalmine render`.
+
+use insta::assert_snapshot;
+
+use crate::harness::{Lab, shipped};
+
+fn file(lab: &Lab, name: &str) -> String {
+    std::fs::read_to_string(lab.path().join(name)).unwrap()
+}
+
+#[test]
+fn what_is_shipped_for_envoy_is_what_is_rendered() {
+    let lab = Lab::new();
+    let run = lab.run("render envoy --out .");
+    assert_eq!(run.code, 0, "{run}");
+    for name in ["bootstrap.yaml", "coalmine.yaml"] {
+        assert_eq!(file(&lab, name), std::fs::read_to_string(shipped("envoy").join(name)).unwrap(), "{name}");
+    }
+}
+
+/// The shipped policy, given as any other one: the proxy around it is the shipped one again.
+#[test]
+fn the_shipped_policy_gives_the_shipped_bootstrap() {
+    let policy = shipped("envoy/coalmine.yaml").display().to_string();
+    let lab = Lab::new();
+    let run = lab.run_with(&["render", "envoy", &policy, "--out", "."], b"");
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(
+        file(&lab, "bootstrap.yaml"),
+        std::fs::read_to_string(shipped("envoy/bootstrap.yaml")).unwrap()
+    );
+    assert_eq!(file(&lab, "coalmine.yaml"), std::fs::read_to_string(shipped("envoy/coalmine.yaml")).unwrap());
+}
+
+const POLICY: &str = "\
+revision: 3
+rollouts:
+- name: checkout
+  match: {hosts: [checkout.example, \"*.shop.example\"]}
+  identity: [{header: x-user-id}]
+  variants: [{name: canary, weight: 5}, {name: baseline, weight: 5}]
+- name: search
+  match: {hosts: [search.example]}
+  identity: [{header: x-user-id}]
+  variants: [{name: canary, weight: 5}]
+  route: {clusterHeader: {name: x-coalmine-cluster, clusters: {stable: search-old, canary: search-new}}}
+- name: cart
+  identity: [{header: x-user-id}]
+  route: {bucketHeader: {name: x-coalmine-bucket, total: 100}}
+";
+
+const OPTIONS: &str = "render envoy policy.yaml --out . --listen 0.0.0.0:8080 --admin [::1]:9000 --filter /etc/envoy/coalmine.wasm \
+                       --config-path /etc/envoy/coalmine.yaml --endpoint checkout-stable=10.0.0.1:80 --endpoint search-new=[fd00::1]:80";
+
+#[test]
+fn a_bootstrap_for_a_policy_of_every_kind() {
+    let lab = Lab::new().with("policy.yaml", POLICY);
+    let run = lab.run(OPTIONS);
+    assert_eq!(run.code, 0, "{run}");
+    let bootstrap = file(&lab, "bootstrap.yaml");
+    let part = |from: &str, to: &str| bootstrap.split(from).nth(1).unwrap().split(to).next().unwrap();
+    assert_snapshot!(part("route_config:", "access_log:"));
+    assert_snapshot!(part("\n  clusters:\n", "\0"));
+    for line in [
+        "port_value: 8080",
+        "address: 0.0.0.0",
+        "address: \"::1\"",
+        "path: /etc/envoy/coalmine.yaml",
+        "- remove: x-coalmine-bucket",
+    ] {
+        assert!(bootstrap.contains(line), "{line}");
+    }
+    assert_snapshot!(file(&lab, "coalmine.yaml").split("value: |").nth(1).unwrap());
+    let run = lab.run("validate coalmine.yaml bootstrap.yaml --strict");
+    assert_eq!(run.code, 0, "{run}");
+    assert_snapshot!(lab.run(OPTIONS));
+    assert_snapshot!(lab.run("render envoy policy.yaml --out . --force --endpoint nowhere=10.0.0.1:80"));
+}
+
+/// `COALMINE_ENVOY=.. cargo test -p coalmine --test command -- --ignored`
+#[test]
+#[ignore = "needs COALMINE_ENVOY, the path of an Envoy"]
+fn envoy_takes_what_is_rendered() {
+    let envoy = std::env::var("COALMINE_ENVOY").unwrap();
+    for (what, options) in [("", "--config-path coalmine.yaml"), ("policy.yaml", OPTIONS)] {
+        let lab = Lab::new().with("policy.yaml", POLICY);
+        let options = options
+            .replace("/etc/envoy/coalmine.yaml", "coalmine.yaml")
+            .replace("render envoy policy.yaml --out .", "");
+        let run = lab.run(&format!("render envoy {what} --out . {options}"));
+        assert_eq!(run.code, 0, "{run}");
+        let output = std::process::Command::new(&envoy)
+            .args(["--mode", "validate", "--config-path", "bootstrap.yaml"])
+            .current_dir(lab.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
