@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use coalmine_core::{Edit, Request};
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType, MetricType};
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
 /// The host of this VM. During a request's callback it is also that request.
 pub(crate) struct Host;
@@ -19,6 +19,11 @@ pub(crate) struct MetricId(u32);
 impl Request for Host {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
+    }
+
+    fn every_value(&self, name: &str) -> Vec<Vec<u8>> {
+        let all = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
+        all.into_iter().filter(|(given, _)| given == name).map(|(_, value)| value).collect()
     }
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
@@ -46,9 +51,7 @@ impl Host {
             Edit::Set(name, value) => hostcalls::set_map_value_bytes(headers, name, Some(&**value)),
             Edit::Remove(name) => hostcalls::remove_map_value(headers, name),
         };
-        if let Err(status) = done {
-            log::warn!("the host refused to change a request header: {status:?}");
-        }
+        warn("change a request header", done);
     }
 
     /// The time of the host's clock, since 1970.
@@ -64,23 +67,17 @@ impl Host {
 
     /// Removes a header from the response.
     pub(crate) fn remove_from_response(&self, name: &str) {
-        if let Err(status) = hostcalls::remove_map_value(MapType::HttpResponseHeaders, name) {
-            log::warn!("the host refused to remove a response header: {status:?}");
-        }
+        warn("remove a response header", hostcalls::remove_map_value(MapType::HttpResponseHeaders, name));
     }
 
     /// Adds a header to the response, beside those of the same name.
     pub(crate) fn add_to_response(&self, name: &str, value: &str) {
-        if let Err(status) = hostcalls::add_map_value(MapType::HttpResponseHeaders, name, value) {
-            log::warn!("the host refused to add a response header: {status:?}");
-        }
+        warn("add a response header", hostcalls::add_map_value(MapType::HttpResponseHeaders, name, value));
     }
 
     /// Shows a word to the access log, as the filter state `wasm.NAME`.
     pub(crate) fn set_filter_state(&self, name: &str, value: &str) {
-        if let Err(status) = hostcalls::set_property(vec![name], Some(value.as_bytes())) {
-            log::warn!("the host refused the filter state {name}: {status:?}");
-        }
+        warn("set a filter state", hostcalls::set_property(vec![name], Some(value.as_bytes())));
     }
 
     /// The configuration that came with the filter.
@@ -90,9 +87,7 @@ impl Host {
 
     /// Asks for a tick every `period`.
     pub(crate) fn tick_every(&self, period: Duration) {
-        if let Err(status) = hostcalls::set_tick_period(period) {
-            log::warn!("the host refused to tick; metrics stay behind: {status:?}");
-        }
+        warn("tick, metrics stay behind", hostcalls::set_tick_period(period));
     }
 
     /// Defines a counter. Each call makes a new one in the VM, also for a name that it has.
@@ -103,8 +98,13 @@ impl Host {
     /// Adds to a counter; `by` must not be 0.
     pub(crate) fn increment(&self, counter: MetricId, by: u64) {
         let by = i64::try_from(by).unwrap_or(i64::MAX);
-        if let Err(status) = hostcalls::increment_metric(counter.0, by) {
-            log::warn!("the host refused to count: {status:?}");
-        }
+        warn("count", hostcalls::increment_metric(counter.0, by));
+    }
+}
+
+/// Says so when the host refused something; the request goes on. One function, so that one message is compiled.
+fn warn(what: &str, done: Result<(), Status>) {
+    if let Err(status) = done {
+        log::warn!("the host refused to {what}: {status:?}");
     }
 }

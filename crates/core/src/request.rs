@@ -9,6 +9,9 @@ pub trait Request {
     /// in lower case.
     fn header(&self, name: &str) -> Option<Vec<u8>>;
 
+    /// Every value of this header, in order. Where the host tells all headers at once, this costs more than the rest.
+    fn every_value(&self, name: &str) -> Vec<Vec<u8>>;
+
     /// What the host knows under this path of names, as the bytes that it would hand to a filter. Under
     /// `request headers NAME` every value of a header, joined by commas.
     fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
@@ -77,6 +80,10 @@ impl WrittenRequest {
 impl Request for WrittenRequest {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         self.values(name).next().map(<[u8]>::to_vec)
+    }
+
+    fn every_value(&self, name: &str) -> Vec<Vec<u8>> {
+        self.values(name).map(<[u8]>::to_vec).collect()
     }
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {

@@ -61,6 +61,11 @@ impl Request for Counted {
         self.0.header(name)
     }
 
+    fn every_value(&self, name: &str) -> Vec<Vec<u8>> {
+        self.1.set(self.1.get() + 1);
+        self.0.every_value(name)
+    }
+
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
         self.1.set(self.1.get() + 1);
         self.0.property(path)

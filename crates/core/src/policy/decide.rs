@@ -1,7 +1,5 @@
 //! *Which variant?*, answered for one request.
 
-use std::borrow::Cow;
-
 use super::identity::Identity;
 use super::issued::IssuedCookie;
 use super::parts;
@@ -75,22 +73,23 @@ impl Policy {
         if self.own_cookies.is_empty() && issued.is_none() {
             return None;
         }
-        request.header("cookie", |sent| {
-            let mut cookies = Cow::Borrowed(sent.unwrap_or_default());
-            for name in &self.own_cookies {
-                if parts::cookie(&cookies, name.as_bytes()).is_some() {
-                    cookies = parts::without_cookie(&cookies, name.as_bytes()).into();
-                }
+        let mut cookies = request.all_cookies().unwrap_or_default();
+        let mut changed = false;
+        for name in &self.own_cookies {
+            if parts::cookie(&cookies, name.as_bytes()).is_some() {
+                cookies = parts::without_cookie(&cookies, name.as_bytes());
+                changed = true;
             }
-            if let Some((cookie, identity)) = issued {
-                cookies = cookie.cookies_with(&cookies, identity).into();
-            }
-            match cookies {
-                Cow::Borrowed(_) => None,
-                Cow::Owned(none) if none.is_empty() => Some(Edit::Remove("cookie")),
-                Cow::Owned(cookies) => Some(Edit::Set("cookie", cookies.into())),
-            }
-        })
+        }
+        if let Some((cookie, identity)) = issued {
+            cookies = cookie.cookies_with(&cookies, identity);
+            changed = true;
+        }
+        match (changed, cookies.is_empty()) {
+            (false, _) => None,
+            (true, true) => Some(Edit::Remove("cookie")),
+            (true, false) => Some(Edit::Set("cookie", cookies.into())),
+        }
     }
 }
 

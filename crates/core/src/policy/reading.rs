@@ -57,6 +57,16 @@ impl<'p, 'r, R: Request> Reading<'p, 'r, R> {
         self.header(name, |first| self.request.property(&["request", "headers", name]).as_deref() != first)
     }
 
+    /// All cookies in one text, as HTTP/2 sends them. Over HTTP/1.1 they may come in several headers, and whoever writes
+    /// one replaces them all.
+    pub(super) fn all_cookies(&self) -> Option<Vec<u8>> {
+        let first = self.header("cookie", |first| first.map(<[u8]>::to_vec))?;
+        if !self.is_repeated("cookie") {
+            return Some(first);
+        }
+        Some(self.request.every_value("cookie").join(&b"; "[..]))
+    }
+
     /// The request itself, for what is asked of the host once at most.
     pub(super) fn host(&self) -> &'r R {
         self.request
