@@ -2,6 +2,8 @@
 //!
 //! No test here computes a variant: `coalmine-core` says what every user must get, and Envoy must agree.
 
+pub mod alive;
+
 use anyhow::{Context as _, Result, anyhow};
 use coalmine_core::policy::Policy;
 use coalmine_core::request::WrittenRequest;

@@ -57,8 +57,8 @@ impl Issuer {
     }
 
     /// A token with this payload, which is signed as it is, be it JSON or not.
-    pub fn token(&self, payload: &str) -> Result<String> {
-        let signed = unsigned(&json!({"alg": "ES256", "typ": "JWT", "kid": KEY_ID}), payload);
+    pub fn token(&self, payload: impl AsRef<[u8]>) -> Result<String> {
+        let signed = unsigned(&json!({"alg": "ES256", "typ": "JWT", "kid": KEY_ID}), payload.as_ref());
         let signature = self.key.sign(&self.random, signed.as_bytes()).map_err(|_| anyhow!("cannot sign"))?;
         Ok(format!("{signed}.{}", Base64UrlUnpadded::encode_string(signature.as_ref())))
     }
@@ -66,7 +66,7 @@ impl Issuer {
 
 /// A token that nobody has signed, and that says so.
 pub fn unsigned_token(payload: &str) -> String {
-    unsigned(&json!({"alg": "none", "typ": "JWT"}), payload) + "."
+    unsigned(&json!({"alg": "none", "typ": "JWT"}), payload.as_bytes()) + "."
 }
 
 /// The number of seconds that tokens count their time in, so many seconds from now.
@@ -75,8 +75,7 @@ pub fn seconds_from_now(seconds: i64) -> Result<i64> {
     Ok(now + seconds)
 }
 
-fn unsigned(header: &Value, payload: &str) -> String {
-    let [header, payload] =
-        [header.to_string().as_bytes(), payload.as_bytes()].map(Base64UrlUnpadded::encode_string);
+fn unsigned(header: &Value, payload: &[u8]) -> String {
+    let [header, payload] = [header.to_string().as_bytes(), payload].map(Base64UrlUnpadded::encode_string);
     format!("{header}.{payload}")
 }
