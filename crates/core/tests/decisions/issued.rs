@@ -107,6 +107,20 @@ fn the_cookies_of_the_request_are_rewritten() {
     }
 }
 
+/// Over HTTP/1.1 cookies may come in several headers. They become one, and none of them is lost.
+#[test]
+fn cookies_of_several_headers_become_one() {
+    let policy = policy(100, r#""cookie": {"name": "id"},"#);
+    for (first, second, expected) in [
+        ("a=0", "b=1", "a=0; b=1; id=NEW"),
+        ("a=0", "id=x; b=1", "a=0; b=1; id=NEW"),
+        ("id=x", "id=y", "id=NEW"),
+    ] {
+        let outcome = policy.decide(&with_cookies(first).with_header("cookie", second));
+        assert_eq!(cookies(&outcome), Some(expected.replace("NEW", ISSUED)), "{first} and {second}");
+    }
+}
+
 #[test]
 fn the_attributes_are_the_documents() {
     let set_cookie =
