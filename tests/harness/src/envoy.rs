@@ -81,9 +81,9 @@ impl Envoy {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
-        if launch.log_level == LOG_LEVEL {
-            command.args(["--component-log-level", "wasm:info"]);
-        }
+        // The log is in a folder that Envoy watches: what it said about that would make it say more.
+        let components = if launch.log_level == LOG_LEVEL { "wasm:info" } else { "file:info" };
+        command.args(["--component-log-level", components]);
         end_with_us(&mut command);
         let binary = launch.binary.display();
         let process = command.spawn().with_context(|| format!("cannot run {binary}"))?;
