@@ -112,7 +112,9 @@ impl Envoy {
         if let Some(path) = &self.config_path {
             let way =
                 format!("{MANAGER}/http_filters/0/config_discovery/config_source/path_config_source/path");
-            template.set(&way, plain(path))?;
+            // Envoy refuses to watch a file without a folder.
+            let path = if path.contains('/') { path.clone() } else { format!("./{path}") };
+            template.set(&way, plain(&path))?;
         }
         let Some(file) = file else {
             let shipped = PolicyOfTemplate::default();
