@@ -1,0 +1,130 @@
+//! Keys and secrets: where they come from, what will not do, and that no problem shows one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use coalmine_core::Reason;
+use coalmine_core::document::{Node, Problems};
+use coalmine_core::policy::{Environment, Policy};
+use coalmine_core::request::WrittenRequest;
+use serde_json::{Value, json};
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f";
+const SECRET: &str = "0123456789-of-the-tests-0123456789";
+
+fn document(key: Value, secret: Value) -> String {
+    json!({"rollouts": [{
+        "name": "checkout",
+        "identity": [{"header": "x-user-id"}],
+        "algorithm": "siphash-2-4",
+        "key": key,
+        "variants": [{"name": "canary", "weight": 100}],
+        "override": {"header": "x-over", "secret": secret},
+    }]})
+    .to_string()
+}
+
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "KEY" => Some(KEY.to_owned()),
+        "SECRET" => Some(SECRET.to_owned()),
+        "EMPTY" => Some(String::new()),
+        "SHORT" => Some("zq7f".to_owned()),
+        "LINE" => Some(format!("{KEY}\n")),
+        _ => None,
+    }
+}
+
+fn read(key: Value, secret: Value) -> Result<Policy, Problems> {
+    let node = Node::from_json(document(key, secret).as_bytes()).unwrap();
+    Policy::from_document(&node, Environment::Read(&variable))
+}
+
+fn refused(key: Value, secret: Value) -> String {
+    read(key, secret).expect_err("this will not do").to_string()
+}
+
+#[test]
+fn they_stand_in_the_document_or_in_the_environment() {
+    for key in [json!(KEY), json!(KEY.to_uppercase()), json!({"env": "KEY"})] {
+        for secret in
+            [json!(SECRET), json!([SECRET]), json!({"env": "SECRET"}), json!([{"env": "SECRET"}, SECRET])]
+        {
+            let policy = read(key.clone(), secret.clone()).unwrap();
+            assert_eq!(policy.rollouts()[0].override_secrets().len(), secret.as_array().map_or(1, Vec::len));
+            assert!(policy.rollouts()[0].draw().is_some());
+            assert_eq!(policy.unread(), [""; 0]);
+            let shown = format!("{policy:?}").to_lowercase();
+            assert!(!shown.contains(KEY) && !shown.contains(SECRET), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn unread_they_are_named_and_nothing_is_believed() {
+    let document = document(json!({"env": "KEY"}), json!([{"env": "SECRET"}, {"env": "OTHER"}]));
+    let policy = Policy::from_json(document.as_bytes()).unwrap();
+    assert_eq!(policy.unread(), ["KEY", "SECRET", "OTHER"]);
+    let request = WrittenRequest::new("GET", "a", "/").with_header("x-user-id", "alice");
+    let decision = policy.decide(&request).decision;
+    assert_eq!((decision.variant_name(), decision.reason), ("stable", Reason::NoPolicy));
+}
+
+#[test]
+fn a_variable_that_is_missing_is_named() {
+    assert_eq!(
+        refused(json!({"env": "NO_KEY"}), json!([SECRET, {"env": "NO_SECRET"}])).lines().collect::<Vec<_>>(),
+        [
+            "rollouts[0].key.env: the environment has no variable \"NO_KEY\"",
+            "rollouts[0].override.secret[1].env: the environment has no variable \"NO_SECRET\"",
+        ]
+    );
+    // One that is empty, too short or has a line end is there, and is no good.
+    for name in ["EMPTY", "SHORT", "LINE"] {
+        let told = refused(json!({"env": name}), json!(SECRET));
+        assert_eq!(
+            told,
+            format!("rollouts[0].key.env: the variable \"{name}\" must be 32 hexadecimal digits")
+        );
+    }
+}
+
+#[test]
+fn what_will_not_do_is_never_shown() {
+    let bad =
+        ["zq7f", "zq7f-with-a-dash", "zq7f\nline", "zq7f\u{1f511}", " zq7f ", "zq7f$(x)", "zq7f{}[]\"'"];
+    for bad in bad {
+        for value in [
+            json!(bad),
+            json!({"env": bad.replace("zq7f", "zq7f-")}),
+            json!({"env": [bad]}),
+            json!({"env": {"env": bad}}),
+            json!({"env": "SHORT"}),
+            json!([[bad]]),
+            json!([{"value": bad}]),
+        ] {
+            for told in [refused(value.clone(), json!(SECRET)), refused(json!(KEY), value.clone())] {
+                assert!(!told.contains("zq7f"), "{told}");
+                assert!(!told.contains(KEY) && !told.contains(SECRET), "{told}");
+            }
+        }
+    }
+    // A key in the place of the name of a variable.
+    for key in [KEY, "deadbeefdeadbeefdeadbeefdeadbeef"] {
+        let told = refused(json!({"env": key}), json!({"env": key}));
+        assert!(!told.contains(key), "{told}");
+    }
+}
+
+#[test]
+fn a_key_belongs_to_the_keyed_draw_alone_and_is_not_shown_elsewhere_either() {
+    let keyed = document(json!("zq7f"), json!(SECRET)).replace("siphash-2-4", "coalmine-v1");
+    let told = Policy::from_json(keyed.as_bytes()).unwrap_err().to_string();
+    assert_eq!(told, "rollouts[0].key: coalmine-v1 has no key; only siphash-2-4 has");
+}
+
+#[test]
+fn nine_secrets_are_too_many_and_none_too_few() {
+    let nine: Vec<&str> = vec![SECRET; 9];
+    assert!(refused(json!(KEY), json!(nine)).contains("has 9 secrets; at most 8"));
+    assert!(read(json!(KEY), json!(nine[..8])).is_ok());
+    assert!(refused(json!(KEY), json!([])).contains("rollouts[0].override.secret"));
+}
