@@ -20,8 +20,8 @@ from lab.scenario import PLUGINS, Scenario, render
 
 FOLDERS = sorted(str(path.parent.relative_to(paths.ROOT)) for path in paths.ISTIO.rglob("kustomization.yaml"))
 # The two that are whole, and what can be added to each: to analyse that, the rest has to be there.
-ADDITIONS = {"istio/demo": ("istio/fallback", "istio/plugin/trafficextension/waypoint"),
-             "istio/demo-wasmplugin": ("istio/fallback", "istio/plugin/wasmplugin/waypoint")}
+ADDITIONS = {"istio/demo": ("istio/fallback", "istio/bucket-header", "istio/plugin/trafficextension/waypoint"),
+             "istio/demo-wasmplugin": ("istio/fallback", "istio/bucket-header", "istio/plugin/wasmplugin/waypoint")}
 
 
 @pytest.fixture(scope="module")

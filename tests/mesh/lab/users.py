@@ -22,15 +22,32 @@ def crowd(count: int, prefix: str = "user") -> list[str]:
 
 def assign(policy: Object, users: Sequence[str], rollout: str = "checkout") -> dict[str, str]:
     """The variant of every user, by `coalmine assign`."""
+    return {user: row["variant"] for user, row in _assignments(policy, users, rollout).items()}
+
+
+def buckets(policy: Object, users: Sequence[str], rollout: str = "checkout") -> dict[str, int]:
+    """The bucket of every user, 0 to 999,999, by `coalmine assign`."""
+    return {user: int(row["bucket"]) for user, row in _assignments(policy, users, rollout).items()}
+
+
+def _assignments(policy: Object, users: Sequence[str], rollout: str) -> dict[str, dict[str, str]]:
     with tempfile.TemporaryDirectory() as directory:
-        document, names = Path(directory, "policy.json"), Path(directory, "users")
-        document.write_text(json.dumps(policy))
+        names = Path(directory, "users")
         names.write_text("\n".join(users) + "\n")
-        done = subprocess.run(
-            [str(COALMINE), "assign", str(document), "--rollout", rollout, "--users", str(names), "--format", "csv"],
-            capture_output=True, text=True)
-    assert done.returncode == 0, f"coalmine assign: {done.stderr}"
-    return {row["user"]: row["variant"] for row in csv.DictReader(io.StringIO(done.stdout))}
+        told = coalmine("assign", "--rollout", rollout, "--users", str(names), "--format", "csv", policy=policy)
+    return {row["user"]: row for row in csv.DictReader(io.StringIO(told))}
+
+
+def token(policy: Object, variant: str, *options: str) -> str:
+    """A token that forces a variant, by `coalmine token`."""
+    return coalmine("token", "--variant", variant, *options, policy=policy).strip()
+
+
+def coalmine(action: str, *argv: str, policy: Object) -> str:
+    """What the command prints about a policy."""
+    done = subprocess.run([str(COALMINE), action, *argv, "-"], input=json.dumps(policy), capture_output=True, text=True)
+    assert done.returncode == 0, f"coalmine {action}: {done.stderr}"
+    return done.stdout
 
 
 def interval(users: int, percent: float, confidence: float = 0.999) -> tuple[int, int]:
