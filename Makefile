@@ -124,6 +124,19 @@ $(ENVOY_VERSIONS:%=test-matrix-%): test-matrix-%: $(FILTER) $(FILTER_CRASH) $(CO
 bench: ## What a draw, a decision and a large policy cost; compare ratios of one run, machines are noisy
 	cargo bench --locked --package coalmine-core --package coalmine
 
+# --- What one of these tests needs: an application with a flag library of its own -----------------------------------
+
+FLAGS := $(VENV)/growthbook-4.0.0
+
+.PHONY: flags
+flags: $(FLAGS) ## Fetch the flag library that the example in envoy/flags uses
+$(FLAGS): | $(VENV)
+	@echo "fetching GrowthBook's SDK (PyPI: growthbook)"
+	$(PIP) install growthbook==4.0.0
+	@touch $@
+
+test-envoy $(ENVOY_VERSIONS:%=test-matrix-%): $(FLAGS)
+
 # --- Care ---------------------------------------------------------------------------------------------------------
 
 .PHONY: lint

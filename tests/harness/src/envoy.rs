@@ -36,7 +36,7 @@ pub(crate) struct Launch {
 
 /// Has the kernel kill the process when the thread that starts it ends, however that ends: [`Drop`] is not run when
 /// somebody kills the tests. Only Linux can do this.
-fn end_with_us(command: &mut Command) {
+pub fn end_with_us(command: &mut Command) {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Signal, set_parent_process_death_signal};

@@ -29,7 +29,7 @@ mod web_socket;
 
 pub use bootstrap::Bootstrap;
 pub use client::{Answer, Connection, Protocol, get};
-pub use envoy::Envoy;
+pub use envoy::{Envoy, end_with_us};
 pub use lab::{Lab, LabBuilder};
 pub use metrics::Metrics;
 pub use policy_file::PolicyFile;

@@ -53,6 +53,11 @@ pub fn crashing_filter() -> Result<PathBuf> {
     built("COALMINE_FILTER_CRASH", "target/filter/coalmine-crash.wasm", "`make filter-crash` builds it")
 }
 
+/// The command: `COALMINE_COMMAND`, or what `make command` has built.
+pub fn command() -> Result<PathBuf> {
+    built("COALMINE_COMMAND", "target/release/coalmine", "`make command` builds it")
+}
+
 /// What makes the crashing build of the filter trap.
 pub const CRASH_HEADER: &str = "x-coalmine-test-crash";
 

@@ -9,6 +9,7 @@
 mod bucket_header;
 mod cluster_header;
 mod fallback;
+mod flags;
 mod ranges;
 mod streams;
 
