@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{assign, diff, explain, render, schema, shell, simulate, terminal, token, validate, weights};
+use crate::{
+    assign, diff, explain, import, render, schema, shell, simulate, terminal, token, validate, weights,
+};
 
 const AFTER: &str = "\
 Exit codes: 0 done; 1 what was asked about has problems; 2 the command was used wrongly, or a file could not be read \
@@ -31,6 +33,7 @@ enum Command {
     Weights(weights::Weights),
     Token(token::Token),
     Render(render::Render),
+    Import(import::Import),
     Schema(schema::Schema),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -92,7 +95,7 @@ pub(crate) fn now() -> Duration {
 }
 
 /// Runs the command on the arguments of this process.
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Validate(validate) => validate.run(),
         Command::Explain(explain) => explain.run(),
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Weights(weights) => weights.run(),
         Command::Token(token) => token.run(),
         Command::Render(render) => render.run(),
+        Command::Import(import) => import.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

@@ -1,9 +1,10 @@
 //! `coalmine render`: complete configurations around a policy.
 //!
-//! What is shipped below `envoy/` is the template: every option changes a value of it in its place, so its comments
+//! What is shipped below `envoy/` and `istio/` is the template: every option changes a value of it in its place, so its comments
 //! come along, and whoever improves the shipped file improves what is rendered.
 
 mod envoy;
+mod istio;
 mod json;
 mod template;
 
@@ -21,6 +22,7 @@ pub(crate) struct Render {
 #[derive(Subcommand)]
 enum What {
     Envoy(envoy::Envoy),
+    Istio(istio::Istio),
 }
 
 // === impl Render ===
@@ -29,6 +31,7 @@ impl Render {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         match &self.what {
             What::Envoy(envoy) => envoy.run(),
+            What::Istio(istio) => istio.run(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::edit::Edits;
 use crate::failure::Failure;
-use crate::text::{Notation, Source, Span, Tree};
+use crate::text::{Notation, Source, Span, Style, Tree};
 
 /// A shipped file.
 pub(super) struct Template {
@@ -58,10 +58,32 @@ impl Template {
         at - self.source.line(self.source.line_of(at)).start
     }
 
+    /// The same file with every text changed that `change` has another one for.
+    pub(super) fn with_texts(mut self, change: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        let mut found = Vec::new();
+        collect(&self.tree, &mut found);
+        for (span, text) in found {
+            if let Some(new) = change(&text) {
+                self.edits.replace(span, new);
+            }
+        }
+        let name = self.source.name().to_owned();
+        Self::new(&name, &self.written())
+    }
+
     /// The file with its new values.
     pub(super) fn written(self) -> String {
         self.edits.applied(self.source.text())
     }
+}
+
+/// Every text without quotes in this tree.
+fn collect(tree: &Tree, found: &mut Vec<(Span, String)>) {
+    if let (Some(text), Style::Plain) = (tree.text(), tree.style) {
+        found.push((tree.span.clone(), text.to_owned()));
+    }
+    tree.items().iter().for_each(|item| collect(item, found));
+    tree.entries().iter().for_each(|entry| collect(&entry.tree, found));
 }
 
 /// The shipped file is not what this command was built for: only its maker can see this.

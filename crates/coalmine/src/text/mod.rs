@@ -7,6 +7,7 @@ mod embedded;
 mod json;
 mod source;
 mod tree;
+pub(crate) mod written;
 mod yaml;
 
 pub(crate) use embedded::embedded;

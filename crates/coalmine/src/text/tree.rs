@@ -58,6 +58,24 @@ pub(crate) enum Style {
 // === impl Tree ===
 
 impl Tree {
+    /// A value that nobody has written yet.
+    pub(crate) fn new(value: Value) -> Self {
+        Self { value, span: 0..0, style: Style::Plain }
+    }
+
+    pub(crate) fn of_text(text: impl Into<String>) -> Self {
+        Self::new(Value::String(text.into()))
+    }
+
+    pub(crate) fn of_items(items: impl IntoIterator<Item = Self>) -> Self {
+        Self::new(Value::List(items.into_iter().collect()))
+    }
+
+    pub(crate) fn of_fields<'k>(fields: impl IntoIterator<Item = (&'k str, Self)>) -> Self {
+        let entry = |(key, tree): (&str, Self)| Entry { key: key.to_owned(), span: 0..0, tree };
+        Self::new(Value::Map(fields.into_iter().map(entry).collect()))
+    }
+
     /// The value of this field, when this is a map that has it: the first of the name.
     pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         self.entries().iter().find(|entry| entry.key == name).map(|entry| &entry.tree)

@@ -5,6 +5,7 @@ mod advice;
 mod assign;
 mod habits;
 mod harness;
+mod import;
 mod newcomer;
 mod preview;
 mod problems;

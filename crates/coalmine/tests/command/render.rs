@@ -97,3 +97,63 @@ fn envoy_takes_what_is_rendered() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+/// The files below a folder, by their names from there.
+fn files(folder: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        match path.is_dir() {
+            true => found.extend(files(&path).into_iter().map(|inner| format!("{name}/{inner}"))),
+            false => found.push(name),
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_is_shipped_for_istio_is_what_is_rendered() {
+    for (kind, other) in [("traffic-extension", "wasmplugin"), ("wasm-plugin", "trafficextension")] {
+        let lab = Lab::new();
+        let run = lab.run(&format!("render istio --out . --kind {kind}"));
+        assert_eq!(run.code, 0, "{run}");
+        let files = files(lab.path());
+        assert_eq!(files.len(), 7);
+        for name in files {
+            assert!(!name.contains(other));
+            assert_eq!(
+                file(&lab, &name),
+                std::fs::read_to_string(shipped("istio").join(&name)).unwrap(),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn manifests_for_a_policy() {
+    let policy = POLICY.split("- name: cart").next().unwrap();
+    let lab = Lab::new().with("policy.yaml", policy);
+    let options = "--rollout checkout --kind wasm-plugin --namespace web --gateway-namespace edge --service pay \
+                   --host checkout.example --url oci://r.example/f:2 --sha256 00ff";
+    let run = lab.run(&format!("render istio policy.yaml --out out {options}"));
+    assert_eq!(run.code, 0, "{run}");
+    let out = lab.path().join("out");
+    let names: Vec<String> = files(&out).into_iter().map(|name| format!("out/{name}")).collect();
+    for name in [
+        "plugin/wasmplugin/gateway/wasmplugin.yaml",
+        "routes/virtualservice.yaml",
+        "routes/destinationrule.yaml",
+    ] {
+        assert_snapshot!(std::fs::read_to_string(out.join(name)).unwrap());
+    }
+    let mut arguments = vec!["validate", "--strict", "policy.yaml"];
+    arguments.extend(names.iter().map(String::as_str));
+    let run = lab.run_with(&arguments, b"");
+    assert_eq!(run.code, 0, "{run}");
+    let first = std::fs::read_to_string(out.join("plugin/wasmplugin/sidecar/first-start.yaml")).unwrap();
+    assert!(first.contains("/web.coalmine") && !first.contains("shop"), "{first}");
+    assert_snapshot!(lab.run("render istio policy.yaml --out . --rollout search"));
+}
