@@ -1,7 +1,9 @@
 //! The only file that calls the host.
 //!
-//! A call that the host refuses is as good as missing data: the request then goes to stable. The getters are those
-//! that return bytes; the others end the VM on a value that is not UTF-8.
+//! What the host does not have is as good as missing data: the request then goes to stable. A call that the host
+//! refuses outright ends the VM in most of the SDK's wrappers, and then the host's failure policy decides; where the SDK
+//! hands the refusal back, it is logged here. The getters are those that return bytes: the others end the VM on a value
+//! that is not UTF-8.
 
 use std::time::{Duration, SystemTime};
 
@@ -31,7 +33,8 @@ impl Request for Host {
     }
 
     fn now(&self) -> Duration {
-        Host.time()
+        let now = hostcalls::get_current_time().ok();
+        now.and_then(|now| now.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
     }
 
     fn random(&self) -> Option<[u8; 16]> {
@@ -54,12 +57,6 @@ impl Host {
         warn("change a request header", done);
     }
 
-    /// The time of the host's clock, since 1970.
-    pub(crate) fn time(&self) -> Duration {
-        let now = hostcalls::get_current_time().ok();
-        now.and_then(|now| now.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
-    }
-
     /// A variable of the environment that the VM was given.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
@@ -80,9 +77,11 @@ impl Host {
         warn("set a filter state", hostcalls::set_property(vec![name], Some(value.as_bytes())));
     }
 
-    /// The configuration that came with the filter.
-    pub(crate) fn configuration(&self, size: usize) -> Vec<u8> {
-        hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default()
+    /// The configuration that came with the filter, of which the host has said the size; `None` where it does not
+    /// hand out all of it.
+    pub(crate) fn configuration(&self, size: usize) -> Option<Vec<u8>> {
+        let configuration = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten();
+        Some(configuration.unwrap_or_default()).filter(|configuration| configuration.len() == size)
     }
 
     /// Asks for a tick every `period`.

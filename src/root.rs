@@ -6,6 +6,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use coalmine_core::Request;
 use coalmine_core::document::{Node, Problems};
 use coalmine_core::policy::{Environment, Policy};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -51,9 +52,14 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        match compile(&Host.configuration(size)) {
+        let Some(configuration) = Host.configuration(size) else {
+            log::error!("policy refused: the host did not hand out its {size} bytes");
+            metrics::policy_rejected();
+            return false;
+        };
+        match compile(&configuration) {
             Ok(policy) => {
-                policy.follow_clock(Host.time());
+                policy.follow_clock(Host.now());
                 self.in_force = Rc::new(policy.into());
                 Host.tick_every(TICK);
                 true
@@ -66,7 +72,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        self.in_force.policy.follow_clock(Host.time());
+        self.in_force.policy.follow_clock(Host.now());
         metrics::flush();
     }
 

@@ -76,10 +76,15 @@ impl Proxy {
     /// A new configuration: in the same VM, with a root context of its own, as Envoy does it. One that is refused
     /// leaves the old one in force.
     pub(crate) fn configure(&mut self, policy: &str) -> bool {
+        self.configure_with_size(policy, policy.len())
+    }
+
+    /// The same, from a host that says this size.
+    pub(crate) fn configure_with_size(&mut self, policy: &str, size: usize) -> bool {
         let root = self.context();
         host(|host| host.configuration = policy.as_bytes().to_vec());
         abi::proxy_on_context_create(root, 0);
-        let accepted = abi::proxy_on_vm_start(root, 0) && abi::proxy_on_configure(root, policy.len());
+        let accepted = abi::proxy_on_vm_start(root, 0) && abi::proxy_on_configure(root, size);
         if accepted {
             self.root = root;
         }
@@ -167,6 +172,11 @@ unsafe fn bytes<'a>(data: *const u8, size: usize) -> &'a [u8] {
 /// Gives memory away as the ABI wants it: the SDK takes it back as a `Vec` of exactly this capacity.
 unsafe fn give(value: Option<Vec<u8>>, data: *mut *mut u8, size: *mut usize) -> Status {
     let Some(value) = value else { return Status::NotFound };
+    if value.is_empty() {
+        // As the C++ host does: nothing is allocated for nothing.
+        unsafe { (*data, *size) = (std::ptr::null_mut(), 0) };
+        return Status::Ok;
+    }
     unsafe {
         *size = value.len();
         *data = Box::into_raw(value.into_boxed_slice()).cast();
@@ -224,6 +234,30 @@ unsafe extern "C" fn proxy_get_header_map_value(
         host.headers.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())
     });
     unsafe { give(value, data, size) }
+}
+
+/// All headers, in the ABI's form: their number, then the sizes of each name and value, then these, each behind a NUL.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_header_map_pairs(
+    map: MapType,
+    data: *mut *mut u8,
+    size: *mut usize,
+) -> Status {
+    assert_eq!(map, MapType::HttpRequestHeaders);
+    let all = host(|host| {
+        host.calls.push("get all".to_owned());
+        let length = |bytes: &[u8]| (bytes.len() as u32).to_le_bytes();
+        let mut all = (host.headers.len() as u32).to_le_bytes().to_vec();
+        for (name, value) in &host.headers {
+            all.extend([length(name.as_bytes()), length(value)].concat());
+        }
+        for (name, value) in &host.headers {
+            all.extend([name.as_bytes(), value].join(&0));
+            all.push(0);
+        }
+        all
+    });
+    unsafe { give(Some(all), data, size) }
 }
 
 #[unsafe(no_mangle)]
@@ -347,7 +381,7 @@ macro_rules! never_called {
 }
 
 never_called! {
-    proxy_get_log_level proxy_set_buffer_bytes proxy_get_header_map_pairs
+    proxy_get_log_level proxy_set_buffer_bytes
     proxy_set_header_map_pairs proxy_get_shared_data proxy_set_shared_data
     proxy_register_shared_queue proxy_resolve_shared_queue proxy_dequeue_shared_queue proxy_enqueue_shared_queue
     proxy_continue_stream proxy_close_stream proxy_send_local_response proxy_http_call proxy_grpc_call

@@ -96,6 +96,29 @@ fn an_identity_that_occurs_twice_is_nobody() {
 }
 
 #[test]
+fn one_empty_identity_header_gives_way_to_the_next_source() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    let answered = proxy.request(&to_checkout(&[("x-user-id", b""), ("cookie", b"sid=a")]));
+    assert_eq!(answered.header("x-coalmine-variant"), ["canary"]);
+}
+
+#[test]
+fn a_cookie_may_stand_in_a_second_header() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    let answered = proxy.request(&to_checkout(&[("cookie", b"a=0"), ("cookie", b"b=1; sid=a")]));
+    assert_eq!(answered.header("x-coalmine-variant"), ["canary"]);
+    assert_eq!(answered.header("cookie"), ["a=0", "b=1; sid=a"], "nothing is written");
+}
+
+#[test]
+fn a_configuration_that_is_not_all_there_is_refused() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    assert!(!proxy.configure_with_size("", 10));
+    let canary = proxy.request(&to_checkout(&[("x-user-id", CANARY)]));
+    assert_eq!(canary.header("x-coalmine-variant"), ["canary"]);
+}
+
+#[test]
 fn bytes_that_are_not_utf_8_are_an_identity_like_any_other() {
     let mut proxy = Proxy::with_policy(POLICY);
     let answered = proxy.request(&to_checkout(&[("x-user-id", b"\xff\xfe\x00")]));
@@ -138,7 +161,7 @@ fn a_counter_that_never_counted_is_never_defined() {
 #[test]
 fn a_bad_policy_is_refused_with_every_problem_and_the_old_one_stays() {
     let mut proxy = Proxy::with_policy(POLICY);
-    let bad = POLICY.replace("50.0", "105").replace("\"enabled\"", "").replace("x-user-id", "authorization");
+    let bad = POLICY.replace("50.0", "105").replace("x-user-id", "authorization");
     assert!(!proxy.configure(&bad));
     let log = host(|host| host.log.join("\n"));
     assert!(log.contains("rollouts[0].variants[0].weight: a weight is 0 to 100 percent, not 105"), "{log}");

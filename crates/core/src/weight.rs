@@ -30,11 +30,13 @@ impl Weight {
     /// Out of range, or finer than 0.0001 %; the message names the nearest weight that would do.
     pub fn try_from_percent(percent: f64) -> Result<Self, InvalidWeight> {
         let ppm = percent * PPM_PER_PERCENT;
-        if !(0.0..=f64::from(BUCKETS)).contains(&ppm) {
+        let whole = ppm.round();
+        let nearly_whole = (ppm - whole).abs() <= SLACK_PPM;
+        let allowed = 0.0..=f64::from(BUCKETS);
+        if !(allowed.contains(&ppm) || nearly_whole && allowed.contains(&whole)) {
             return Err(InvalidWeight(format!("a weight is 0 to 100 percent, not {}", number(percent))));
         }
-        let whole = ppm.round();
-        if (ppm - whole).abs() > SLACK_PPM {
+        if !nearly_whole {
             let nearest = Self(whole as u32);
             return Err(InvalidWeight(format!(
                 "{} is finer than 0.0001 %, the least step of a weight; the nearest weight is {nearest}",
@@ -90,6 +92,8 @@ mod tests {
             (5.0, 50_000),
             (33.3333, 333_333),
             (99.99, 999_900),
+            (100.000_000_000_000_01, 1_000_000),
+            (-1e-17, 0),
             (100.0, 1_000_000),
         ] {
             assert_eq!(Weight::try_from_percent(percent).map(Weight::ppm), Ok(ppm), "{percent}");

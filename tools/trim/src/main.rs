@@ -1,7 +1,7 @@
 //! `coalmine-trim IN OUT`: takes out of the filter what no host needs to call.
 //!
 //! The SDK exports a callback for everything that Proxy-Wasm knows, and a host enters the VM for each one that
-//! exists: for a request's body, its trailers, its response, its log line. The filter decides on the request headers
+//! exists: for a request's body, its trailers, its log line. The filter looks at the headers of request and response
 //! alone. What is exported no more is dead, and goes too; so do the names, which only a debugger reads.
 
 use std::env;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
+use super::NameSet;
 use super::problem::{number, quoted};
 use super::suggest::nearest;
 use super::{Mark, Node, Place, Problem, Problems, Value};
@@ -15,6 +16,8 @@ pub(crate) struct Cursor<'d> {
     node: &'d Node,
     place: Place<'d>,
     problems: &'d RefCell<Problems>,
+    /// Whether problems may quote the value.
+    shown: bool,
 }
 
 /// The fields of a map, each of them known.
@@ -50,7 +53,12 @@ fn hint<'k>(word: &str, known: impl Iterator<Item = &'k str> + Clone) -> String 
 impl<'d> Cursor<'d> {
     /// At the top of a document.
     pub(crate) fn new(document: &'d Node, problems: &'d RefCell<Problems>) -> Self {
-        Self { node: document, place: Place::default(), problems }
+        Self { node: document, place: Place::default(), problems, shown: true }
+    }
+
+    /// The same place, where a secret may stand: problems name the kind of what they find there, not its value.
+    pub(crate) fn unshown(&self) -> Self {
+        Self { shown: false, ..self.clone() }
     }
 
     pub(crate) fn value(&self) -> &'d Value {
@@ -72,6 +80,7 @@ impl<'d> Cursor<'d> {
     /// Not the kind of value that belongs here.
     fn wrong_kind(&self, expected: &str) {
         let found = match &self.node.value {
+            other if !self.shown => other.kind().to_owned(),
             Value::String(text) => format!("the string {}", quoted(text)),
             Value::Number(found) => format!("the number {}", number(*found)),
             Value::Bool(value) => format!("{value}"),
@@ -83,7 +92,7 @@ impl<'d> Cursor<'d> {
     pub(crate) fn string(&self) -> Option<&'d str> {
         match &self.node.value {
             Value::String(text) => Some(text),
-            Value::Number(found) => {
+            Value::Number(found) if self.shown => {
                 self.problem(format!(
                     "must be a string, not the number {}: put it in quotes",
                     number(*found)
@@ -171,7 +180,7 @@ impl<'d> Cursor<'d> {
             self.wrong_kind("a list");
             return None;
         };
-        let item = |(index, node)| Self { node, place: self.place.item(index), problems: self.problems };
+        let item = |(index, node)| Self { node, place: self.place.item(index), ..self.clone() };
         Some(items.iter().enumerate().map(item).collect())
     }
 
@@ -191,6 +200,11 @@ impl<'d> Cursor<'d> {
         for field in &entries {
             let name = field.name;
             if known.fields.contains(&name) {
+                continue;
+            }
+            // Looking for the name that was meant takes time, and past the limit nobody reads it.
+            if self.problems.borrow().is_full() {
+                self.problems.borrow_mut().count_one();
                 continue;
             }
             let message = if known.unsupported.contains(&name) {
@@ -213,11 +227,11 @@ impl<'d> Cursor<'d> {
             self.wrong_kind("a map");
             return None;
         };
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = NameSet::new();
         let mut fields = Vec::with_capacity(entries.len());
         for (key, node) in entries {
-            let cursor = Self { node, place: self.place.field(&key.name), problems: self.problems };
-            if !seen.insert(key.name.as_str()) {
+            let cursor = Self { node, place: self.place.field(&key.name), ..self.clone() };
+            if !seen.insert(key.name.as_str().into()) {
                 self.problem_at(&cursor.place, key.mark, "is given twice; keep one".to_owned());
                 continue;
             }
@@ -240,7 +254,7 @@ impl<'d> Fields<'d> {
     /// The value of this field, when it is given.
     pub(crate) fn get(&self, name: &'static str) -> Option<Cursor<'d>> {
         let &(_, node) = self.entries.iter().find(|(given, _)| *given == name)?;
-        Some(Cursor { node, place: self.cursor.place.field(name), problems: self.cursor.problems })
+        Some(Cursor { node, place: self.cursor.place.field(name), ..self.cursor.clone() })
     }
 
     /// The value of this field; a problem when it is missing.

@@ -15,6 +15,9 @@ pub(crate) use place::Place;
 pub use problem::{Problem, Problems};
 pub(crate) use problem::{number, quoted};
 
+/// Names that were seen. One type for every use of it, since each would be compiled anew.
+pub(crate) type NameSet = std::collections::BTreeSet<Box<str>>;
+
 /// The most bytes that a document may have.
 pub const MAX_BYTES: usize = 1 << 20;
 

@@ -34,12 +34,17 @@ pub(crate) fn quoted(value: &str) -> String {
     for character in value.get(..end).unwrap_or_default().chars() {
         match character {
             '"' | '\\' => text.extend(['\\', character]),
-            _ if character.is_control() => text.extend(character.escape_default()),
+            _ if character.is_control() || turns_text(character) => text.extend(character.escape_default()),
             _ => text.push(character),
         }
     }
     text.push_str(if end < value.len() { "…\"" } else { "\"" });
     text
+}
+
+/// Whether a character ends the line or turns the direction of what follows: it could make a log say something else.
+fn turns_text(character: char) -> bool {
+    matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A number as a person writes it: `5`, `33.3333`, rounded to nine decimals. The general printers of the standard
@@ -51,7 +56,7 @@ pub(crate) fn number(value: f64) -> String {
     if value.is_nan() {
         return String::from("NaN");
     }
-    let sign = if value < 0.0 { "-" } else { "" };
+    let sign = if value <= -0.5 / DECIMALS as f64 { "-" } else { "" };
     let value = value.abs();
     if value > LARGEST {
         return format!("{sign}more than {}", LARGEST as u64);
@@ -87,11 +92,21 @@ impl fmt::Display for Problem {
 
 impl Problems {
     pub(crate) fn push(&mut self, problem: Problem) {
-        if self.told.len() < MAX_TOLD {
-            self.told.push(problem);
+        if self.is_full() {
+            self.count_one();
         } else {
-            self.untold += 1;
+            self.told.push(problem);
         }
+    }
+
+    /// Whether further problems are only counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.told.len() >= MAX_TOLD
+    }
+
+    /// Counts a problem that is not told.
+    pub(crate) fn count_one(&mut self) {
+        self.untold += 1;
     }
 
     /// The problems that are told one by one, in the order of the document's reading.

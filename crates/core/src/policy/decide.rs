@@ -1,5 +1,7 @@
 //! *Which variant?*, answered for one request.
 
+use std::borrow::Cow;
+
 use super::identity::Identity;
 use super::issued::IssuedCookie;
 use super::parts;
@@ -73,22 +75,19 @@ impl Policy {
         if self.own_cookies.is_empty() && issued.is_none() {
             return None;
         }
-        let mut cookies = request.all_cookies().unwrap_or_default();
-        let mut changed = false;
+        let mut cookies = Cow::Borrowed(request.all_cookies().unwrap_or_default());
         for name in &self.own_cookies {
             if parts::cookie(&cookies, name.as_bytes()).is_some() {
-                cookies = parts::without_cookie(&cookies, name.as_bytes());
-                changed = true;
+                cookies = parts::without_cookie(&cookies, name.as_bytes()).into();
             }
         }
         if let Some((cookie, identity)) = issued {
-            cookies = cookie.cookies_with(&cookies, identity);
-            changed = true;
+            cookies = cookie.cookies_with(&cookies, identity).into();
         }
-        match (changed, cookies.is_empty()) {
-            (false, _) => None,
-            (true, true) => Some(Edit::Remove("cookie")),
-            (true, false) => Some(Edit::Set("cookie", cookies.into())),
+        match cookies {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(none) if none.is_empty() => Some(Edit::Remove("cookie")),
+            Cow::Owned(cookies) => Some(Edit::Set("cookie", cookies.into())),
         }
     }
 }
@@ -111,6 +110,11 @@ impl Rollout {
         }
     }
 
+    /// The decision of an accepted token.
+    fn forced(&self, variant: Variant) -> Decision<'_> {
+        self.outcome(variant, Reason::Override, None)
+    }
+
     fn outcome(&self, variant: Variant, reason: Reason, lot: Option<Lot>) -> Decision<'_> {
         Decision { rollout: Some(self), variant, reason, lot }
     }
@@ -122,20 +126,23 @@ impl Rollout {
         let token = self.override_.as_ref().and_then(|it| it.judge(self.name(), &self.variants, request));
         let (override_result, forced) =
             token.map_or((None, None), |(result, variant)| (Some(result), variant));
+        if let Some(variant) = forced
+            && self.issued.is_none()
+        {
+            return Answer { decision: self.forced(variant), issued: None, override_result };
+        }
         let known = Identity::of(&self.sources, request);
         let issued = if known.is_none() { self.issue(request) } else { None };
-        if let Some(variant) = forced {
-            let decision = self.outcome(variant, Reason::Override, None);
-            return Answer { decision, issued, override_result };
-        }
         let identity = known
             .or_else(|| Some(Identity { bytes: issued.clone()?.into_bytes(), asked: self.sources.len() }));
-        let decision = self.assign(identity.as_ref().map(|identity| &*identity.bytes));
+        let drawn = self.assign(identity.as_ref().map(|identity| &*identity.bytes));
+        let decision = forced.map_or(drawn, |variant| self.forced(variant));
         // Finding out costs a call into the host, so only those pay for it who would leave stable.
         if decision.variant != Variant::STABLE
             && identity.is_some_and(|identity| identity.is_ambiguous(&self.sources, request))
         {
-            return Answer { decision: self.assign(None), issued: None, override_result };
+            let decision = if forced.is_some() { decision } else { self.assign(None) };
+            return Answer { decision, issued: None, override_result };
         }
         Answer { decision, issued, override_result }
     }

@@ -40,6 +40,9 @@ impl HostPattern {
             Some(name) => (Self::Below, name),
             None => (Self::Exact, text),
         };
+        if name.starts_with('[') && name != text {
+            return refuse("nothing lies below an address");
+        }
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return refuse("write it in lower case; requests are compared in lower case");
         }

@@ -90,7 +90,7 @@ impl Source {
     pub(super) fn identity<'p>(&'p self, request: &Reading<'p, '_, impl Request>) -> Option<Vec<u8>> {
         let value = match self {
             Self::Header(name) => request.header(name, |value| value.map(<[u8]>::to_vec)),
-            Self::Cookie(name) => cookie(request, name),
+            Self::Cookie(name) => request.cookie(name),
             Self::JwtClaim { payload, path } => {
                 let path: Vec<&str> =
                     VERIFIED.into_iter().chain([&**payload]).chain(path.iter().map(|name| &**name)).collect();
@@ -104,14 +104,10 @@ impl Source {
                 .host()
                 .property(&["source", "address"])
                 .and_then(|text| Some(parts::address(&text)?.to_vec())),
-            Self::IssuedCookie(name) => cookie(request, name).filter(|value| issued::is_issued(value)),
+            Self::IssuedCookie(name) => request.cookie(name).filter(|value| issued::is_issued(value)),
         };
         value.filter(|value| !value.is_empty())
     }
-}
-
-fn cookie<'p>(request: &Reading<'p, '_, impl Request>, name: &'p str) -> Option<Vec<u8>> {
-    request.header("cookie", |cookies| Some(parts::cookie(cookies?, name.as_bytes())?.to_vec()))
 }
 
 /// A claim at the top of the payload by its name, or anywhere by its path.

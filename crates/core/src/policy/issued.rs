@@ -56,7 +56,14 @@ impl IssuedCookie {
 
     fn read_fields(fields: &Fields<'_>) -> Option<Self> {
         let name = fields.get("name").map_or_else(|| Some(DEFAULT_NAME.into()), |name| names::cookie(&name));
-        let max_age = fields.get("maxAge").map_or(Some(DEFAULT_MAX_AGE), |age| age.duration());
+        let max_age = fields.get("maxAge").map_or(Some(DEFAULT_MAX_AGE), |age| {
+            let seconds = age.duration()?;
+            if seconds == 0 {
+                age.problem("must be at least 1s: a cookie that ends at once keeps nobody");
+                return None;
+            }
+            Some(seconds)
+        });
         let path = fields
             .get("path")
             .map_or(Some("/"), |path| attribute(&path, "a path begins with /", |text| text.starts_with('/')));

@@ -147,10 +147,7 @@ impl Policy {
             .collect();
         let access_log =
             fields.get("observe").and_then(|observe| observe.map(&OBSERVE)?.get("accessLog")?.boolean());
-        let (mut own_headers, own_cookies) = shared.headers.finish();
-        if items.is_empty() {
-            own_headers.push(OwnHeader::of_no_rollout());
-        }
+        let (own_headers, own_cookies) = shared.headers.finish();
         let mut hosts = HostIndex::default();
         for rollout in &rollouts {
             hosts.add(rollout.index, &rollout.matching.hosts);

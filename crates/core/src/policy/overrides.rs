@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::parts;
 use super::reading::Reading;
 use super::route::HeaderNames;
 use super::secrets::SecretReader;
@@ -35,6 +34,7 @@ impl Override {
         headers: &mut HeaderNames<'d>,
         secrets: &mut SecretReader<'_>,
     ) -> Option<Self> {
+        let cursor = cursor.unshown();
         let fields = cursor.map(&OVERRIDE)?;
         let header = fields.get("header").map(|header| headers.read_override(&header));
         let cookie = fields.get("cookie").map(|cookie| headers.read_override_cookie(&cookie));
@@ -76,10 +76,7 @@ impl Override {
                 }
                 request.header(header, |value| value.map(<[u8]>::to_vec))
             }
-            _ => {
-                let cookie = self.cookie.as_deref()?;
-                request.header("cookie", |cookies| Some(parts::cookie(cookies?, cookie.as_bytes())?.to_vec()))
-            }
+            _ => request.cookie(self.cookie.as_deref()?),
         };
         let token = token?;
         let Some(token) = Token::parse(&token) else { return Some((OverrideResult::Malformed, None)) };

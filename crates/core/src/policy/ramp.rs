@@ -18,8 +18,8 @@ const MAX_STEPS: usize = 1_000;
 
 /// The steps of a ramp, and which one the clock has come to.
 ///
-/// The place is an atomic only so that a policy may be shared between threads that preview; it is set from a clock's
-/// reading alone, and remembers nothing of those before.
+/// The place is an atomic only so that a policy stays `Sync`; it is set from a clock's reading alone, and remembers
+/// nothing of those before.
 #[derive(Debug)]
 pub(super) struct Ramp {
     /// What holds before the start, and at every instant while the ramp is held.

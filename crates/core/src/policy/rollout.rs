@@ -1,7 +1,5 @@
 //! One rollout of a policy.
 
-use std::collections::BTreeSet;
-
 use super::identity::Source;
 use super::issued::IssuedCookie;
 use super::matching::Match;
@@ -13,7 +11,7 @@ use super::response;
 use super::route::{HeaderNames, Route};
 use super::secrets::SecretReader;
 use super::variants::Variants;
-use crate::document::{Cursor, Fields, Known, quoted};
+use crate::document::{Cursor, Fields, Known, NameSet, quoted};
 use crate::draw::{Algorithm, Draw, Key};
 use crate::ranges::{Ranges, Variant};
 use crate::token::Secret;
@@ -66,7 +64,7 @@ pub struct Rollout {
 
 /// What the rollouts of one document share while they are read.
 pub(super) struct Shared<'d, 'e> {
-    names: BTreeSet<&'d str>,
+    names: NameSet,
     pub(super) headers: HeaderNames<'d>,
     pub(super) secrets: SecretReader<'e>,
     pins: PinCount,
@@ -83,7 +81,7 @@ enum OnMissingIdentity {
 
 impl<'e> Shared<'_, 'e> {
     pub(super) fn new(secrets: SecretReader<'e>) -> Self {
-        Self { names: BTreeSet::new(), headers: HeaderNames::default(), secrets, pins: PinCount::default() }
+        Self { names: NameSet::new(), headers: HeaderNames::default(), secrets, pins: PinCount::default() }
     }
 }
 
@@ -229,14 +227,14 @@ impl Rollout {
     }
 }
 
-fn read_name<'d>(fields: &Fields<'d>, taken: &mut BTreeSet<&'d str>) -> Option<&'d str> {
+fn read_name<'d>(fields: &Fields<'d>, taken: &mut NameSet) -> Option<&'d str> {
     let cursor = fields.required("name", "what metrics and logs call the rollout")?;
     let name = names::label(&cursor)?;
     if name == NO_ROLLOUT {
         cursor.problem("\"none\" stands for no rollout in the metrics; choose another name");
         return None;
     }
-    if !taken.insert(name) {
+    if !taken.insert(name.into()) {
         cursor.problem(format!("a second rollout {}; names are unique in a policy", quoted(name)));
         return None;
     }

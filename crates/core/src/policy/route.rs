@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::names;
 use super::variants::Variants;
 use crate::decision::Decision;
-use crate::document::{Cursor, Fields, Known, quoted};
+use crate::document::{Cursor, Fields, Known, NameSet, quoted};
 use crate::draw::BUCKETS;
 use crate::ranges::Variant;
 
@@ -15,7 +15,8 @@ const BUCKET_HEADER: Known = Known { fields: &["name", "total"], unsupported: &[
 
 /// The header that is set where a policy names none.
 const DEFAULT_HEADER: &str = "x-coalmine-variant";
-/// The most header names of Coalmine's own in a policy: each of them costs every request a look.
+/// The most header names, and the most cookie names, of Coalmine's own in a policy: each of them costs every request
+/// a look.
 const MAX_OWN: usize = 4;
 /// Names, and beginnings of names, that belong to HTTP and to the proxy.
 const RESERVED: [&str; 8] =
@@ -49,8 +50,8 @@ pub enum Route {
 pub(super) struct HeaderNames<'d> {
     own: Vec<(OwnHeader, Cursor<'d>)>,
     own_cookies: Vec<(Box<str>, Cursor<'d>)>,
-    read: Vec<Box<str>>,
-    read_cookies: Vec<Box<str>>,
+    read: NameSet,
+    read_cookies: NameSet,
 }
 
 /// A header that a client has no say in.
@@ -175,12 +176,12 @@ impl Route {
 impl<'d> HeaderNames<'d> {
     /// An identity or a condition is taken from this header.
     pub(super) fn add_read(&mut self, name: &str) {
-        self.read.push(name.into());
+        self.read.insert(name.into());
     }
 
     /// An identity is taken from this cookie.
     pub(super) fn add_read_cookie(&mut self, name: &str) {
-        self.read_cookies.push(name.into());
+        self.read_cookies.insert(name.into());
     }
 
     /// Reads the header that override tokens come in.
@@ -210,12 +211,10 @@ impl<'d> HeaderNames<'d> {
     }
 
     /// Coalmine's own headers and cookies, each once, when every rollout has been read.
-    pub(super) fn finish(mut self) -> (Vec<OwnHeader>, Vec<Box<str>>) {
-        self.read.sort_unstable();
-        self.read_cookies.sort_unstable();
+    pub(super) fn finish(self) -> (Vec<OwnHeader>, Vec<Box<str>>) {
         let mut headers: Vec<OwnHeader> = Vec::new();
         for (header, cursor) in self.own {
-            if self.read.binary_search(&header.name).is_ok() {
+            if self.read.contains(&header.name) {
                 cursor.problem(taken_twice(&header.name));
             }
             if let Some(known) = headers.iter().find(|known| known.name == header.name) {
@@ -227,27 +226,43 @@ impl<'d> HeaderNames<'d> {
                 }
                 continue;
             }
-            // Told once, and what is wrong with those behind it is told as well.
+            // Told once; the one beyond the most is kept to know that it was.
             if headers.len() == MAX_OWN {
-                cursor.problem(format!(
-                    "{} would be the header of Coalmine number {}; a policy has at most {MAX_OWN}, rollouts may share one",
-                    quoted(&header.name),
-                    MAX_OWN + 1
-                ));
+                cursor.problem(too_many("header", &header.name));
             }
-            headers.push(header);
+            if headers.len() <= MAX_OWN {
+                headers.push(header);
+            }
         }
         let mut cookies: Vec<Box<str>> = Vec::new();
         for (name, cursor) in self.own_cookies {
-            if self.read_cookies.binary_search(&name).is_ok() {
+            if self.read_cookies.contains(&name) {
                 cursor.problem(taken_twice(&name));
             }
-            if !cookies.contains(&name) {
+            if cookies.contains(&name) {
+                continue;
+            }
+            // Told once; the one beyond the most is kept to know that it was.
+            if cookies.len() == MAX_OWN {
+                cursor.problem(too_many("cookie", &name));
+            }
+            if cookies.len() <= MAX_OWN {
                 cookies.push(name);
             }
         }
+        if headers.is_empty() {
+            headers.push(OwnHeader::of_no_rollout());
+        }
         (headers, cookies)
     }
+}
+
+fn too_many(kind: &str, name: &str) -> String {
+    format!(
+        "{} would be the {kind} of Coalmine number {}; a policy has at most {MAX_OWN}, rollouts may share one",
+        quoted(name),
+        MAX_OWN + 1
+    )
 }
 
 fn taken_twice(name: &str) -> String {

@@ -2,6 +2,7 @@
 //! quotes one.
 
 use crate::document::{Cursor, Known, Value, quoted};
+use crate::draw::Key;
 
 const ENV: Known = Known { fields: &["env"], unsupported: &[] };
 
@@ -44,7 +45,8 @@ impl<'e> SecretReader<'e> {
                 secret.map(Some)
             }
             Value::Map(_) => {
-                let name = cursor.map(&ENV)?.required("env", "the name of an environment variable")?;
+                let name =
+                    cursor.unshown().map(&ENV)?.required("env", "the name of an environment variable")?;
                 let variable = environment_name(&name)?;
                 let Environment::Read(look_up) = self.environment else {
                     self.unread.push(variable.to_owned());
@@ -68,12 +70,17 @@ impl<'e> SecretReader<'e> {
     }
 }
 
+/// The name of a variable, in capitals as the environment's names mostly are: what stands here by mistake may be the
+/// secret itself, and the name is shown.
 fn environment_name<'d>(cursor: &Cursor<'d>) -> Option<&'d str> {
     let text = cursor.string()?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if (1..=256).contains(&text.len()) && text.bytes().all(allowed) {
+    let allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let is_name = (1..=64).contains(&text.len())
+        && text.bytes().all(allowed)
+        && !text.starts_with(|c: char| c.is_ascii_digit());
+    if is_name && Key::from_hex(text).is_none() {
         return Some(text);
     }
-    cursor.problem(format!("{} is no name of a variable: 1 to 256 of A-Z, a-z, 0-9 and _", quoted(text)));
+    cursor.problem("must be the name of a variable: 1 to 64 of A-Z, 0-9 and _ (what stands here may be a secret, so it is not shown)");
     None
 }

@@ -226,14 +226,17 @@ fn read_ranges(
     let step = algorithm.map_or(1, Algorithm::step);
     let mut table: Vec<(u32, Variant)> = Vec::new();
     let mut last = 0;
+    let mut ends_read = true;
     let items = cursor.filled_list("list [end, variant] pairs up to 1000000")?;
     for item in &items {
         let Some(pair) = item.list() else { continue };
         let [end, name] = pair.as_slice() else {
             item.problem("must be a pair [end, variant]");
+            ends_read = false;
             continue;
         };
         let (end_number, name_text) = (end.integer(1..=u64::from(BUCKETS)), name.string());
+        ends_read &= end_number.is_some();
         if let Some(number) = end_number.map(|number| number as u32) {
             if number <= last {
                 end.problem(format!("{number} does not lie above the end before it, {last}: ends ascend"));
@@ -255,7 +258,7 @@ fn read_ranges(
         }
         table.extend(variant.map(|variant| (last, variant)));
     }
-    if last != BUCKETS {
+    if ends_read && last != BUCKETS {
         cursor.problem(format!(
             "ends at {last}; the last end is {BUCKETS}, so that every bucket belongs to somebody"
         ));

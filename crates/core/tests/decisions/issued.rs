@@ -227,3 +227,33 @@ fn different_bytes_are_different_users() {
         .collect();
     assert_eq!(lots.len(), 256);
 }
+
+/// A host may not tell an empty header from none when it joins all values; an empty one alone repeats nothing.
+#[test]
+fn one_empty_identity_header_is_none_and_two_are_a_guess() {
+    let policy = policy(100, r#""identity": [{"header": "x-user-id"}],"#);
+    let once = policy.decide(&get().with_header("x-user-id", ""));
+    assert!(once.set_cookie.is_some());
+    assert_eq!(once.decision.variant_name(), "canary");
+    let twice = policy.decide(&get().with_header("x-user-id", "").with_header("x-user-id", "a"));
+    assert_eq!((twice.set_cookie, twice.decision.reason), (None, Reason::NoIdentity));
+}
+
+#[test]
+fn a_token_to_the_canary_issues_no_cookie_to_who_guesses() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let policy = policy(
+        0,
+        &format!(
+            r#""identity": [{{"header": "x-user-id"}}], "override": {{"header": "x-over", "secret": "{secret}"}},"#
+        ),
+    );
+    let now = std::time::Duration::from_secs(1_800_000_000);
+    let token = coalmine_core::token::Secret::new(secret.as_bytes()).unwrap();
+    let token = token.mint("r", "canary", now + std::time::Duration::from_secs(60));
+    let nobody = get().at(now).with_header("x-over", &token);
+    let outcome = policy.decide(&nobody);
+    assert_eq!((outcome.decision.reason, outcome.set_cookie.is_some()), (Reason::Override, true));
+    let outcome = policy.decide(&nobody.with_header("x-user-id", "").with_header("x-user-id", "a"));
+    assert_eq!((outcome.decision.reason, outcome.set_cookie), (Reason::Override, None));
+}

@@ -1,6 +1,7 @@
 //! What is wrong with a route and its headers.
 
 use super::{assert_problem, problems, rollout_with};
+use coalmine_core::policy::Policy;
 
 #[test]
 fn a_route() {
@@ -249,5 +250,25 @@ fn a_fifth_name_hides_nothing() {
             "rollouts[4].route.bucketHeader.name: \"x-5\" would be the header of Coalmine number 5; a policy has at most 4, rollouts may share one",
             "rollouts[5].route.bucketHeader.name: \"x-user\" is also an identity or a condition of this policy, but what clients send under it is removed",
         ]
+    );
+}
+
+#[test]
+fn a_policy_owns_at_most_four_cookies() {
+    let rollout = |n: u32| {
+        format!(
+            r#"{{"name": "r{n}", "identity": [{{"header": "x-u"}}], "variants": [{{"name": "c", "weight": 1}}],
+                "override": {{"cookie": "c{}", "secret": {{"env": "SECRET"}}}}}}"#,
+            n % 6
+        )
+    };
+    let document =
+        |count| format!("{{\"rollouts\": [{}]}}", (0..count).map(rollout).collect::<Vec<_>>().join(", "));
+    assert!(Policy::from_json(document(4).as_bytes()).is_ok());
+    let problems = Policy::from_json(document(8).as_bytes()).unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "rollouts[4].override.cookie: \"c4\" would be the cookie of Coalmine number 5; a policy has at most 4, rollouts \
+         may share one"
     );
 }
