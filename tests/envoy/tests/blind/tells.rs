@@ -5,12 +5,13 @@ use std::io;
 
 use coalmine_core::policy::Policy;
 use coalmine_envoy_tests::{USER, compile, somebody};
-use coalmine_harness::{Answer, Body, Lab, LabBuilder, PolicyFile, Protocol, Upstream};
+use coalmine_harness::{Answer, Body, Lab, LabBuilder, PolicyFile, Protocol, Upstream, wait};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderMap;
 use hyper::{Method, Request, Response};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use super::wire::exchange;
 
@@ -272,10 +273,14 @@ async fn without_that_the_comparison_finds_them() {
 async fn an_arm_that_is_down_is_not_named() {
     let policy = policy("envoy", None);
     let users = Users::of(&compile(&policy).unwrap());
-    let lab = {
-        let (stable, canary) = (application(None).await, application(None).await);
-        builder("envoy", &stable, &canary).start(&policy).await.unwrap()
-    };
+    let (stable, canary) = (application(None).await, application(None).await);
+    let lab = builder("envoy", &stable, &canary).start(&policy).await.unwrap();
+    for arm in [stable, canary] {
+        let address = arm.address();
+        drop(arm);
+        let gone = || async { TcpStream::connect(address).await.is_err().then_some(()) };
+        wait::until("nobody behind the proxy", gone).await.unwrap();
+    }
     let tells = tells(&lab, &users).await;
     assert!(tells.is_empty(), "{tells:#?}");
     let shapes = over_http2(&lab, &users.canary, "GET", "/").await;

@@ -91,7 +91,7 @@ impl Http2Request {
         let mut socket = TcpStream::connect(address).await.unwrap();
         socket.set_nodelay(true).unwrap();
         let _ = socket.write_all(&bytes).await;
-        timeout(PATIENCE, read_stream(&mut socket)).await.expect("the proxy answers")
+        timeout(PATIENCE, read_stream(&mut socket)).await.unwrap()
     }
 }
 
