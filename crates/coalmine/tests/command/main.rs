@@ -6,6 +6,7 @@ mod assign;
 mod habits;
 mod harness;
 mod import;
+mod manual;
 mod newcomer;
 mod preview;
 mod problems;
