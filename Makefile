@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 ENVOY_VERSION  ?= 1.40.0
-ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
+ENVOY_VERSIONS ?= 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
 
 FILTER       := target/filter/coalmine.wasm
 FILTER_CRASH := target/filter/coalmine-crash.wasm
