@@ -70,6 +70,8 @@ pub(crate) enum Code {
     HeaderDiffers,
     /// A subset without pods.
     EmptySubset,
+    /// A route by a header of Coalmine's that has not what it needs around it.
+    HeaderRoute,
 }
 
 // === impl Finding ===

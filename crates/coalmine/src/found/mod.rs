@@ -213,9 +213,24 @@ fn secrets(policy: &Tree) -> Vec<Span> {
     let places =
         rollouts.iter().flat_map(|rollout| [rollout.get("key"), rollout.path(&["override", "secret"])]);
     let places = places.chain([policy.path(&["source", "token"])]).flatten();
-    places
-        .flat_map(|secret| std::iter::once(secret).chain(secret.items()))
-        .filter(|secret| !secret.is_container())
-        .map(|secret| secret.span.clone())
-        .collect()
+    let mut found = Vec::new();
+    places.for_each(|place| hide(place, &mut found));
+    found
+}
+
+/// Every text in this value, but the names of variables. Somebody may have put the secret where its name belongs.
+fn hide(tree: &Tree, found: &mut Vec<Span>) {
+    let is_name = |text: &str| {
+        let allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        (1..=64).contains(&text.len()) && text.bytes().all(allowed)
+    };
+    if !tree.is_container() {
+        found.push(tree.span.clone());
+    }
+    tree.items().iter().for_each(|item| hide(item, found));
+    for entry in tree.entries() {
+        if entry.key != "env" || !entry.tree.text().is_some_and(is_name) {
+            hide(&entry.tree, found);
+        }
+    }
 }

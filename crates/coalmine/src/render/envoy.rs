@@ -265,14 +265,25 @@ fn host(template: &Template, rollout: &Rollout, plan: &Plan, domains: &[String])
              {blanks}route: {{cluster_header: {name}}}{joint}{to_stable}"
         ),
         Route::BucketHeader { name, total } => {
-            let canary = clusters.get(1).map_or("canary", String::as_str);
-            format!(
-                "match: {{prefix: /}}\n{blanks}# The weights add up to {total}, as the policy says. The canary is the first cluster.\n\
-                 {blanks}route:\n{blanks}  weighted_clusters:\n{blanks}    header_name: {name}\n{blanks}    clusters:\n\
-                 {blanks}    - {{name: {}, weight: 0}}\n{blanks}    - {{name: {}, weight: {total}}}",
-                plain(canary),
-                plain(stable_cluster)
-            )
+            let canary = plain(clusters.get(1).map_or("canary", String::as_str));
+            let stable = plain(stable_cluster);
+            let lines = [
+                "# Only where the filter has set the header: without it, Envoy would draw at random for every request.",
+                "match:",
+                "  prefix: /",
+                "  headers:",
+                &format!("  - {{name: {name}, present_match: true}}"),
+                "route:",
+                "  weighted_clusters:",
+                &format!("    header_name: {name}"),
+                &format!(
+                    "    # The canary is the first, and the weights add up to {total}, the policy's total, always."
+                ),
+                "    clusters:",
+                &format!("    - {{name: {canary}, weight: 0}}"),
+                &format!("    - {{name: {stable}, weight: {total}}}"),
+            ];
+            format!("{}{joint}{to_stable}", lines.join(&format!("\n{blanks}")))
         }
     };
     let parts = [

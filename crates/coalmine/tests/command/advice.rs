@@ -162,3 +162,25 @@ fn what_is_shipped() {
         assert_eq!(run.code, 0, "{run}");
     }
 }
+
+#[test]
+fn a_route_of_envoy_by_a_header() {
+    let lab = Lab::new();
+    for kind in ["cluster-header", "bucket-header"] {
+        let read = |name: &str| std::fs::read_to_string(shipped(&format!("envoy/{kind}/{name}"))).unwrap();
+        let routes = if kind == "bucket-header" { "routes.yaml" } else { "bootstrap.yaml" };
+        let lab = Lab::new().with("coalmine.yaml", read("coalmine.yaml")).with("routes.yaml", read(routes));
+        let run = lab.run("validate --strict coalmine.yaml routes.yaml");
+        assert_eq!(run.code, 0, "{run}");
+        let without = read(routes).replace("present_match: true", "string_match: {exact: x}");
+        let run = lab.with("routes.yaml", without).run("validate coalmine.yaml routes.yaml");
+        assert!(run.code == 1 && run.stdout.contains("present_match: true}]"), "{run}");
+    }
+    let read =
+        |name: &str| std::fs::read_to_string(shipped(&format!("envoy/cluster-header/{name}"))).unwrap();
+    let alone = read("bootstrap.yaml")
+        .replace("              - match: {prefix: /}\n                route: {cluster: stable}\n", "");
+    let alone = alone.replace("- remove: x-coalmine-cluster", "- remove: x-other");
+    let lab = lab.with("coalmine.yaml", read("coalmine.yaml")).with("bootstrap.yaml", alone);
+    assert_snapshot!(lab.run("validate coalmine.yaml bootstrap.yaml"));
+}

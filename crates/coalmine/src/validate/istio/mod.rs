@@ -1,5 +1,6 @@
 //! What can be wrong with the resources around a policy, although each of them is right by itself.
 
+mod envoy;
 mod plugins;
 mod routes;
 
@@ -39,6 +40,12 @@ pub(super) fn findings(scans: &[&Scan], policies: &[Policy]) -> Vec<(usize, Find
     let mut cluster = Cluster { resources, policies, findings: Vec::new() };
     plugins::check(&mut cluster);
     routes::check(&mut cluster);
+    for (file, scan) in scans.iter().enumerate() {
+        for document in &scan.documents {
+            let found = envoy::findings(document, policies);
+            cluster.findings.extend(found.into_iter().map(|finding| (file, finding)));
+        }
+    }
     cluster.findings
 }
 
