@@ -37,11 +37,39 @@ def images(mesh: bool) -> dict[str, str]:
             for tag, module in (("lab", paths.FILTER), ("crash", paths.FILTER_CRASH))}
 
 
+class Shared:
+    """istio/demo, as it stands in the folder: applied once for all the files that want it, one after the other."""
+
+    def __init__(self) -> None:
+        self.scenario: Scenario | None = None
+
+    def take(self) -> Scenario:
+        """The scenario, applied and ready."""
+        if self.scenario is None:
+            self.scenario = Scenario("istio/demo").__enter__()
+        return self.scenario
+
+    def drop(self) -> None:
+        """Delete it, for a file that brings a scenario of its own."""
+        if self.scenario is not None:
+            self.scenario.delete()
+        self.scenario = None
+
+
+@pytest.fixture(scope="session")
+def shared(images: dict[str, str]) -> Iterator[Shared]:
+    """The demo that the files share; deleted at the end."""
+    shared = Shared()
+    try:
+        yield shared
+    finally:
+        shared.drop()
+
+
 @pytest.fixture(scope="module")
-def applied(images: dict[str, str]) -> Iterator[Scenario]:
+def applied(shared: Shared) -> Scenario:
     """istio/demo, as it stands in the folder."""
-    with Scenario("istio/demo") as scenario:
-        yield scenario
+    return shared.take()
 
 
 @pytest.fixture

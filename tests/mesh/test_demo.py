@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conftest import in_force
+from conftest import Shared, in_force
 from lab import network
 from lab.client import Door
 from lab.kube import Object
@@ -22,8 +22,9 @@ ROUTE_HEADER = "x-coalmine-variant"
 
 
 @pytest.fixture(scope="module", params=["istio/demo", "istio/demo-wasmplugin"])
-def demo(request: pytest.FixtureRequest, images: dict[str, str]) -> Iterator[Scenario]:
+def demo(request: pytest.FixtureRequest, shared: Shared) -> Iterator[Scenario]:
     """The demo, with each kind of resource."""
+    shared.drop()
     with Scenario(request.param) as scenario:
         in_force(scenario)
         yield scenario

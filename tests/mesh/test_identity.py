@@ -57,7 +57,7 @@ def with_tokens(door: Door, tokens: dict[str, str]) -> Door:
 
 
 def identified_by(demo: Scenario, *sources: Object) -> Object:
-    """Apply the demo's policy with other sources of identity; it, with the header in their place for the command."""
+    """Apply the demo's policy with other sources of identity; the policy."""
     policy = demo.policy
     policy["revision"] += 1
     policy["rollouts"][0]["identity"] = list(sources)
@@ -153,7 +153,7 @@ def test_two_callers_of_a_gateway_are_known_by_their_certificates(demo: Scenario
     policy["rollouts"][0]["identity"] = [{"peer": True}]
     policy["rollouts"][0]["variants"][0]["weight"] = 50
     seen = set()
-    for salt in ("one", "two", "three", "four"):
+    for salt in ("three", "five", "eight"):
         policy["revision"] += 1
         policy["rollouts"][0]["salt"] = salt
         expected = demo.expected(list(callers.values()), policy)
@@ -165,4 +165,4 @@ def test_two_callers_of_a_gateway_are_known_by_their_certificates(demo: Scenario
                 assert {doors[name].ask(None, headers=sent).version for _ in range(5)} == {expected[identity]}
         seen.add(tuple(expected.values()))
         print(salt, expected)
-    assert any(a != b for a, b in seen) and len(seen) > 1
+    assert len(seen) == 3       # both on canary, one, none

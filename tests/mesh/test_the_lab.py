@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Shared
 from lab import mesh as lab
 from lab import processes
 from lab.scenario import Scenario
@@ -59,10 +60,11 @@ def test_the_interval_is_the_binomial_one() -> None:
     assert interval(5000, 100) == (5000, 5000)
 
 
-def test_after_a_crash_everything_is_taken_away(mesh: bool, images: dict[str, str]) -> None:
+def test_after_a_crash_everything_is_taken_away(mesh: bool, shared: Shared) -> None:
     """The node killed in the middle of its work, a record lost: nothing is left running, mounted or connected."""
     if not mesh:
         pytest.skip("the mesh was up before the tests: it stays")
+    shared.drop()
     demo = Scenario("istio/demo")
     demo.apply()
     processes.wait_until("the first proxy", lambda: any(name.endswith(".proxy") for name in processes.names()))

@@ -14,7 +14,7 @@ import sys
 
 
 class Application(asyncio.Protocol):
-    """One connection: HTTP/1.1 with keep-alive, bodies of known length skipped."""
+    """One connection: HTTP/1.1 with keep-alive, bodies and trailers skipped."""
 
     def __init__(self, version: str, pod: str) -> None:
         self.version, self.pod = version, pod
@@ -34,8 +34,7 @@ class Application(asyncio.Protocol):
             if not end:
                 return
             headers = [tuple(line.decode("latin-1").split(": ", 1)) for line in head.split(b"\r\n")[1:]]
-            length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
-            if len(rest) < length:
+            if (length := body_length({name.lower(): value for name, value in headers}, rest)) is None:
                 return
             self.buffer = rest[length:]
             self.answer(headers)
@@ -46,6 +45,26 @@ class Application(asyncio.Protocol):
         assert self.transport is not None
         self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
                              % (len(body), body))
+
+
+def body_length(headers: dict[str, str], received: bytes) -> int | None:
+    """How much of what was received is the request's body, chunks and trailers included; None: not all of it is here."""
+    if headers.get("transfer-encoding", "").lower() != "chunked":
+        length = int(headers.get("content-length", 0))
+        return length if len(received) >= length else None
+    at, size = 0, -1
+    while size:
+        end = received.find(b"\r\n", at)
+        if end < 0:
+            return None
+        size = int(received[at:end].partition(b";")[0], 16)
+        at = end + 2 + (size + 2 if size else 0)
+    while not received.startswith(b"\r\n", at):     # trailers, one line each, until an empty one
+        end = received.find(b"\r\n", at)
+        if end < 0:
+            return None
+        at = end + 2
+    return at + 2
 
 
 async def main(port: int, version: str, pod: str) -> None:
