@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab import users
+from lab import kube, users
 from lab.client import Door
 from lab.kube import Object
 from lab.processes import wait_until
@@ -117,9 +117,19 @@ def test_a_client_that_sends_the_header_of_the_claim_itself(
         assert answer.version == expected[user]
         assert answer.headers_at_application["x-user-id"] == user
     answer = gateway.ask(None, headers=claimed)
-    print("no token, header sent:", answer.version, answer.headers_at_application.get("x-user-id"))
     assert answer.version == authenticated.version("stable")
     assert "x-user-id" not in answer.headers_at_application
+    # Removed early, as the README advises: before authentication, so that the claim's header is still handed on.
+    removal = authenticated.find("EnvoyFilter", "coalmine-early-removal")["spec"]["configPatches"][0]["patch"]["value"]
+    extension = removal["typed_config"]["early_header_mutation_extensions"][0]["typed_config"]
+    extension["mutations"].append({"remove": "x-user-id"})
+    authenticated.apply("EnvoyFilter")
+    kube.kubectl("delete", "requestauthentication", "users", "-n", "istio-ingress")
+    nobody = dict.fromkeys(USERS[:60], authenticated.version("stable"))
+    Door("gateway", None, gateway.address, gateway.host).await_versions(nobody)     # without authentication, too
+    authenticated.apply("RequestAuthentication")
+    gateway.await_versions(expected)
+    assert gateway.versions(USERS[:60], claimed) == {user: expected[user] for user in USERS[:60]}
 
 
 def test_a_verified_claim_is_the_identity_at_the_gateway_itself(
