@@ -58,6 +58,7 @@ impl Shop {
         let servers = [Server::start("stable", 0).await.unwrap(), Server::start("canary", 0).await.unwrap()];
         let [stable, canary] = &servers;
         let lab = Lab::builder().unwrap().servers(stable.address(), canary.address());
+        let lab = lab.edit(|bootstrap| bootstrap.max_request_headers_kb(96)).unwrap();
         let lab = lab.start(&policy()).await.unwrap();
         Self { lab, policy: compile(&policy()).unwrap(), _servers: servers }
     }
@@ -208,8 +209,11 @@ async fn hostile_cookies() {
     let shop = Shop::start().await;
     let mut connection = shop.connect(Protocol::Http1).await;
     let many = b"coalmine-id=x; ".repeat(2000);
-    let long = [b"coalmine-id=".as_slice(), &b"0".repeat(20_000)].concat();
-    let mut sent = 0;
+    let long = [b"coalmine-id=".as_slice(), &b"0".repeat(64 * 1024)].concat();
+    let user = "0".repeat(64 * 1024);
+    let seen = visit(&mut connection, HOST, &[format!("sid={user}").as_bytes()]).await;
+    assert_eq!(seen.variant, drawn(&shop.policy, "cookies", Some(user.as_bytes())), "a user of 64 KiB");
+    let mut sent = 1;
     for cookies in [&b"\xff\xfe=\x80"[..], b"coalmine-id=\xff", b";;;;", b"=", b"coalmine-id", &many, &long] {
         let seen = visit(&mut connection, HOST, &[cookies]).await;
         let (value, _) = set_cookie(&seen.answer, "coalmine-id").unwrap();

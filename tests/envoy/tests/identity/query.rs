@@ -63,9 +63,11 @@ async fn the_first_parameter_of_the_name_is_the_user() {
     // What no target may hold never gets to a filter.
     for target in [&b"/?user=\0"[..], b"/?user=\xff\xfe", b"/?user=a b"] {
         let answer = RawRequest::get("known.test", target).send(lab.address()).await.unwrap();
-        println!("{:?}: {}", String::from_utf8_lossy(target), answer.status);
         assert_eq!(answer.status, 400, "{target:?}");
     }
+    let huge = format!("/?user={}", "a".repeat(97 * 1024));
+    let answer = RawRequest::get("known.test", huge).send(lab.address()).await.unwrap();
+    assert_eq!(answer.status, 431, "more than the proxy takes");
     let metrics = decided(&lab, 2 * cases.len()).await.unwrap();
     let nobody = cases.iter().filter(|(_, identity)| identity.is_none()).count() as u64;
     assert_eq!(by_reason(&metrics, "known", "noIdentity"), nobody);
