@@ -146,7 +146,10 @@ async fn nobody_can_forge_and_nobody_is_drawn_without_a_name() {
             assert_eq!((answer.status, answer.body.trim_end()), (200, *variant), "{forgery:?} of {user:?}");
         }
     }
-    decided(&lab, users.len() * forgeries.len()).await.unwrap();
+    let metrics = decided(&lab, users.len() * forgeries.len()).await.unwrap();
+    let labels = [("rollout", "checkout"), ("variant", "route"), ("reason", "bucket")];
+    let counted = metrics.sum("coalmine_requests_total", &labels);
+    assert_eq!(counted, Some(2.0 * forgeries.len() as f64), "the filter does not know the weights");
 
     let killed = pinned.replace(r#""name": "checkout","#, r#""name": "checkout", "enabled": false,"#);
     lab.accept_policy(&killed).await.unwrap();

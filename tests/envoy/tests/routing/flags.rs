@@ -32,7 +32,8 @@ impl Application {
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.trim().parse();
-        let port = port.unwrap_or_else(|_| panic!("no port; `make flags` fetches what the application needs"));
+        let port =
+            port.unwrap_or_else(|_| panic!("no port; `make flags` fetches what the application needs"));
         Self { process, port }
     }
 
@@ -56,7 +57,8 @@ async fn the_flag_and_the_route_agree_on_every_user() {
     let lab = Lab::builder().unwrap().servers(stable.address(), canary.address());
     let lab = lab.start(&document).await.unwrap();
     // GrowthBook counts in UTF-16, and so does the algorithm: names that are not ASCII agree too.
-    let named = |index: usize| if index.is_multiple_of(5) { format!("\u{e4}\u{1f426}{index}") } else { user(index) };
+    let named =
+        |index: usize| if index.is_multiple_of(5) { format!("\u{e4}\u{1f426}{index}") } else { user(index) };
     let request = move |index| visit(HOST, &named(index));
     let answers =
         load::send_all(lab.address(), 4, USERS, request, |_, answer| server(&answer)).await.unwrap();
