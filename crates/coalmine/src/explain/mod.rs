@@ -10,7 +10,7 @@ use crate::cli::{AtArgument, Format, PolicyArgument, RolloutArgument};
 use crate::failure::Failure;
 use crate::policy_file::PolicyFile;
 use crate::terminal;
-use request::RequestArguments;
+use request::{RequestArguments, RequestLine};
 use story::Story;
 
 const AFTER: &str = "\
@@ -62,13 +62,12 @@ impl Explain {
                 let first = trace.outcome.decision.rollout.and_then(|rollout| rollout.sources().first());
                 match user.zip(first) {
                     Some((user, source)) => {
+                        let path = request::path_with_user(line.path, source, user);
+                        let line = RequestLine { path: &path, ..line };
+                        let request = self.request.written(line, &file.policy)?.at(self.at.time());
                         let request = request::with_user(request, source, user);
-                        Story::of_request(
-                            &file.policy,
-                            line,
-                            &file.policy.trace(&request),
-                            Some((user, source)),
-                        )
+                        let given = Some((user, source));
+                        Story::of_request(&file.policy, line, &file.policy.trace(&request), given)
                     }
                     None => Story::of_request(&file.policy, line, &trace, None),
                 }

@@ -84,6 +84,14 @@ impl RequestArguments {
     }
 }
 
+/// The path with this user in its query, where this source looks for one there.
+pub(super) fn path_with_user(path: &str, source: &Source, user: &str) -> String {
+    let Source::QueryParameter(name) = source else { return path.to_owned() };
+    let (before, fragment) = path.split_at(path.find('#').unwrap_or(path.len()));
+    let joint = if before.contains('?') { '&' } else { '?' };
+    format!("{before}{joint}{name}={user}{fragment}")
+}
+
 /// The request with this user where this source looks for one.
 pub(super) fn with_user(request: WrittenRequest, source: &Source, user: &str) -> WrittenRequest {
     match source {
@@ -96,7 +104,7 @@ pub(super) fn with_user(request: WrittenRequest, source: &Source, user: &str) ->
             way.extend(path.iter().map(|name| &**name));
             request.with_property(&way, user)
         }
-        // In the path, which has been written already: nothing to add to.
+        // In the path: see `path_with_user`.
         Source::QueryParameter(_) => request,
         Source::Peer => request.with_property(&["connection", "uri_san_peer_certificate"], user),
         Source::SourceIp => {

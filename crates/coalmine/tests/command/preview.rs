@@ -67,6 +67,14 @@ fn a_request() {
 }
 
 #[test]
+fn a_user_in_a_query() {
+    let policy = POLICY.replace("identity: [{header: x-user-id}]\n", "identity: [{queryParameter: user}]\n");
+    let lab = Lab::new().with("policy.yaml", policy);
+    let run = lab.run("explain policy.yaml --request GET shop.example/x?a=b#c --user eve");
+    assert!(run.stdout.contains("queryParameter user: \"eve\""), "{run}");
+}
+
+#[test]
 fn a_request_for_programs() {
     assert_snapshot!(explain(&["--request", "GET", "shop.example/", "--user", "alice", "--format", "json"]));
 }
