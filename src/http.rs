@@ -8,7 +8,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::host::Host;
-use crate::root::InForce;
+use crate::in_force::InForce;
 
 /// One request, under the policy that was in force when it began.
 pub(crate) struct Http {

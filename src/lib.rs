@@ -9,6 +9,7 @@
 
 mod host;
 mod http;
+mod in_force;
 mod metrics;
 mod root;
 

@@ -14,36 +14,16 @@ use proxy_wasm::types::ContextType;
 
 use crate::host::Host;
 use crate::http::Http;
-use crate::metrics::{self, Counters};
+use crate::in_force::InForce;
+use crate::metrics;
 
 /// How long counts may wait in the VM, and how far a ramp may lag behind the clock.
 const TICK: Duration = Duration::from_millis(500);
-
-/// A policy and the counters that it needs.
-pub(crate) struct InForce {
-    pub(crate) policy: Policy,
-    pub(crate) counters: Counters,
-}
 
 /// The root context of one configuration.
 #[derive(Default)]
 pub(crate) struct Root {
     in_force: Rc<InForce>,
-}
-
-// === impl InForce ===
-
-impl From<Policy> for InForce {
-    fn from(policy: Policy) -> Self {
-        Self { counters: Counters::new(&policy), policy }
-    }
-}
-
-/// The empty policy: everybody stable.
-impl Default for InForce {
-    fn default() -> Self {
-        Policy::default().into()
-    }
 }
 
 // === impl Root ===

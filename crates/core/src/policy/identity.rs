@@ -2,9 +2,9 @@
 
 use super::issued;
 use super::names;
+use super::own::HeaderNames;
 use super::parts;
 use super::reading::Reading;
-use super::route::HeaderNames;
 use crate::Request;
 use crate::document::{Cursor, Known, Value};
 

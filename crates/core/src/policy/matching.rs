@@ -1,8 +1,8 @@
 //! Whether a request is one of those that a rollout speaks of, its host aside.
 
 use super::hosts::HostPattern;
+use super::own::HeaderNames;
 use super::reading::Reading;
-use super::route::HeaderNames;
 use crate::Request;
 use crate::document::{Cursor, Known, quoted};
 

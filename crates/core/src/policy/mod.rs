@@ -7,6 +7,7 @@ mod issued;
 mod matching;
 mod names;
 mod overrides;
+mod own;
 mod parts;
 mod pins;
 mod ramp;
@@ -18,6 +19,7 @@ mod secrets;
 mod shadow;
 mod trace;
 mod variants;
+mod weights;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -31,8 +33,8 @@ pub use trace::{Asked, Candidate, Trace};
 
 use crate::document::{Cursor, Known, Node, Problems};
 use hosts::HostIndex;
+use own::OwnHeader;
 use rollout::Shared;
-use route::OwnHeader;
 use secrets::SecretReader;
 
 const POLICY: Known =

@@ -1,8 +1,6 @@
 //! What may be called what.
 
-use super::variants::Variants;
 use crate::document::{Cursor, quoted};
-use crate::ranges::Variant;
 
 /// `[a-z0-9-]{1,63}`: rollouts and variants.
 pub(super) fn label<'d>(cursor: &Cursor<'d>) -> Option<&'d str> {
@@ -13,19 +11,6 @@ pub(super) fn label<'d>(cursor: &Cursor<'d>) -> Option<&'d str> {
     }
     cursor.problem(format!("{} is no name: 1 to 63 of a-z, 0-9 and -", quoted(text)));
     None
-}
-
-/// The variant of this name; `cursor` is where the name stands.
-pub(super) fn variant(cursor: &Cursor<'_>, name: &str, variants: &Variants) -> Option<Variant> {
-    let found = variants.by_name(name);
-    if found.is_none() {
-        cursor.problem(format!(
-            "{} is no variant of this rollout; it has: {}",
-            quoted(name),
-            variants.listing()
-        ));
-    }
-    found
 }
 
 /// What another flag system calls a flag: anything, but not nothing.

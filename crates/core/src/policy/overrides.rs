@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::own::HeaderNames;
 use super::reading::Reading;
-use super::route::HeaderNames;
 use super::secrets::SecretReader;
 use super::variants::Variants;
 use crate::Request;

@@ -2,7 +2,6 @@
 
 use fnv::FnvHashMap;
 
-use super::names;
 use super::variants::Variants;
 use crate::document::{Cursor, quoted};
 use crate::ranges::Variant;
@@ -28,7 +27,7 @@ impl Pins {
     ) -> Option<Self> {
         let mut pins = Self::default();
         for field in cursor.entries()? {
-            let variant = variants.and_then(|variants| names::variant(&field.cursor, field.name, variants));
+            let variant = variants.and_then(|variants| variants.named(&field.cursor, field.name));
             for item in field.cursor.list().unwrap_or_default() {
                 let Some(identity) = item.string() else { continue };
                 if identity.is_empty() {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::variants::{BASELINE, read_weight, two_ended};
+use super::weights::{BASELINE, read_weight, two_ended};
 use crate::document::{Cursor, Known, quoted};
 use crate::draw::Algorithm;
 use crate::ranges::Ranges;

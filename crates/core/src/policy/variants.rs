@@ -2,6 +2,7 @@
 
 use super::names;
 use super::ramp::Ramp;
+use super::weights::{BASELINE, read_weight, two_ended};
 use crate::document::{Cursor, Fields, Known, number, quoted};
 use crate::draw::{Algorithm, BUCKETS};
 use crate::ranges::{Ranges, Variant};
@@ -12,8 +13,6 @@ const VARIANT: Known = Known { fields: &["name", "weight"], unsupported: &[] };
 /// The variant that everybody has before a rollout.
 pub(super) const STABLE: &str = "stable";
 const CANARY: &str = "canary";
-/// The old version on fresh pods: a fair control, which grows from the last bucket down.
-pub(super) const BASELINE: &str = "baseline";
 /// What is said of a bucket whose variant only the route knows.
 const ROUTE: &str = "route";
 /// How many variants weights alone can place.
@@ -97,9 +96,9 @@ impl Variants {
         by_name(self.nameable(), name)
     }
 
-    /// The names that a pin or a token may name, for a sentence.
-    pub(super) fn listing(&self) -> String {
-        self.nameable().join(", ")
+    /// The variant of this name; a problem at `cursor`, where the name stands, when there is none.
+    pub(super) fn named(&self, cursor: &Cursor<'_>, name: &str) -> Option<Variant> {
+        named(cursor, self.nameable(), name)
     }
 
     fn nameable(&self) -> &[Box<str>] {
@@ -177,6 +176,18 @@ impl<'d> Listed<'d> {
     }
 }
 
+fn named(cursor: &Cursor<'_>, names: &[Box<str>], name: &str) -> Option<Variant> {
+    let variant = by_name(names, name);
+    if variant.is_none() {
+        cursor.problem(format!(
+            "{} is no variant of this rollout; it has: {}",
+            quoted(name),
+            names.join(", ")
+        ));
+    }
+    variant
+}
+
 fn by_name(names: &[Box<str>], name: &str) -> Option<Variant> {
     let place = names.iter().position(|known| **known == *name)?;
     Some(place.checked_sub(1).map_or(Variant::STABLE, |place| Variant::listed(place as u16)))
@@ -193,28 +204,6 @@ fn read_name(cursor: &Cursor<'_>, taken: &[Box<str>]) -> Option<Box<str>> {
         return None;
     }
     Some(name.into())
-}
-
-pub(super) fn read_weight(cursor: &Cursor<'_>, algorithm: Option<Algorithm>) -> Option<Weight> {
-    let weight = match Weight::try_from_percent(cursor.number()?) {
-        Ok(weight) => weight,
-        Err(invalid) => {
-            cursor.problem(invalid.to_string());
-            return None;
-        }
-    };
-    let step = algorithm.map_or(1, Algorithm::step);
-    if let Some(algorithm) = algorithm.filter(|_| weight.ppm() % step != 0) {
-        let nearest = (weight.ppm() + step / 2) / step * step;
-        cursor.problem(format!(
-            "{} draws in steps of {} %; the nearest weight is {}",
-            algorithm.name(),
-            number(f64::from(step) / 10_000.0),
-            number(f64::from(nearest) / 10_000.0)
-        ));
-        return None;
-    }
-    Some(weight)
 }
 
 /// Reads the table itself: `[[50000, canary], [1000000, stable]]`. `names` is `None` where they are not complete.
@@ -248,14 +237,7 @@ fn read_ranges(
             last = number;
         }
         let (Some(names), Some(name_text)) = (names, name_text) else { continue };
-        let variant = by_name(names, name_text);
-        if variant.is_none() {
-            name.problem(format!(
-                "{} is no variant of this rollout; it has: {}",
-                quoted(name_text),
-                names.join(", ")
-            ));
-        }
+        let variant = named(name, names, name_text);
         table.extend(variant.map(|variant| (last, variant)));
     }
     if ends_read && last != BUCKETS {
@@ -265,20 +247,4 @@ fn read_ranges(
         return None;
     }
     (table.len() == items.len()).then(|| Ranges::from_table(table))
-}
-
-/// Who grows from which end: a baseline from the top, wherever it is listed; otherwise the first from the bottom and
-/// the second from the top. `names` has stable in front, `weights` has not.
-pub(super) fn two_ended(names: &[Box<str>], weights: &[Weight]) -> Ranges {
-    let mut low = None;
-    let mut high = None;
-    for (place, (name, &weight)) in (0..).zip(names.iter().skip(1).zip(weights)) {
-        let grown = Some((Variant::listed(place), weight));
-        match **name == *BASELINE {
-            true => high = grown,
-            false if low.is_none() => low = grown,
-            false => high = grown,
-        }
-    }
-    Ranges::two_ended(low, high)
 }
