@@ -93,8 +93,11 @@ demo: $(FILTER) $(COMMAND) $(ENVOY) ## A rollout on a real Envoy, measured; KEEP
 ENVOY_TESTS = COALMINE_ENVOY=$(CURDIR)/.tools/envoy/$(1)/envoy/_bin/envoy COALMINE_FILTER=$(CURDIR)/$(FILTER) \
 	COALMINE_FILTER_CRASH=$(CURDIR)/$(FILTER_CRASH)
 
+# What the command renders, through the `--mode validate` of an Envoy.
+RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --package coalmine --test command -- --ignored
+
 .PHONY: test
-test: test-unit test-wasm test-envoy ## Every test that needs no privileges: about 10 minutes on 2 cores
+test: test-unit test-wasm test-envoy ## Every test that needs no privileges: about 25 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh); other versions of Envoy (make test-matrix)"
 
 .PHONY: test-unit
@@ -109,6 +112,7 @@ test-wasm: targets $(BINDGEN_RUNNER) $(if $(filter $(VENV)/%,$(NODE)),$(NODE)) #
 .PHONY: test-envoy
 test-envoy: $(FILTER) $(FILTER_CRASH) $(COMMAND) $(ENVOY) ## The filter on a real Envoy; ENVOY_VERSION=.. for another one
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) cargo test --locked --release --package coalmine-envoy-tests
+	$(call RENDERED,$(ENVOY_VERSION))
 
 .PHONY: test-matrix
 test-matrix: $(ENVOY_VERSIONS:%=test-matrix-%) ## The filter on every version of Envoy that is supported
@@ -117,6 +121,7 @@ test-matrix: $(ENVOY_VERSIONS:%=test-matrix-%) ## The filter on every version of
 $(ENVOY_VERSIONS:%=test-matrix-%): test-matrix-%: $(FILTER) $(FILTER_CRASH) $(COMMAND) .tools/envoy/%
 	@echo "Envoy $*"
 	$(call ENVOY_TESTS,$*) COALMINE_USERS=10000 cargo test --locked --release --package coalmine-envoy-tests
+	$(call RENDERED,$*)
 
 # --- Measurements -------------------------------------------------------------------------------------------------
 
