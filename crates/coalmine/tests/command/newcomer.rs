@@ -203,3 +203,11 @@ fn no_arguments_at_all() {
     assert_eq!(run.code, 2);
     assert!(run.stderr.contains("Usage: coalmine <COMMAND>"), "{run}");
 }
+
+/// Nobody knows where the secrets of such a file stand, so lines that may hold one are not shown.
+#[test]
+fn a_file_that_breaks_off_behind_a_key_does_not_show_it() {
+    let told = tried("  variants:", "  key: 00112233445566778899aabbccddeeff\n   variants:");
+    assert!(told.contains("policy.yaml:"), "{told}");
+    assert!(!told.contains("00112233445566778899aabbccddeeff"), "{told}");
+}
