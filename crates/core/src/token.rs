@@ -95,7 +95,8 @@ impl<'t> Token<'t> {
     }
 }
 
-fn is_label(text: &str) -> bool {
+/// What rollouts and variants may be called: `[a-z0-9-]{1,63}`, so that dots separate the parts of a token.
+pub(crate) fn is_label(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(allowed)
 }

@@ -1,12 +1,12 @@
 //! What may be called what.
 
 use crate::document::{Cursor, quoted};
+use crate::token::is_label;
 
-/// `[a-z0-9-]{1,63}`: rollouts and variants.
+/// The name of a rollout or a variant.
 pub(super) fn label<'d>(cursor: &Cursor<'d>) -> Option<&'d str> {
     let text = cursor.string()?;
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if (1..=63).contains(&text.len()) && text.bytes().all(allowed) {
+    if is_label(text) {
         return Some(text);
     }
     cursor.problem(format!("{} is no name: 1 to 63 of a-z, 0-9 and -", quoted(text)));
