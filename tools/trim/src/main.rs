@@ -49,5 +49,6 @@ fn main() -> Result<()> {
         module.exports.delete(export);
     }
     walrus::passes::gc::run(&mut module);
+    module.customs.remove_raw("target_features");
     module.emit_wasm_file(output).with_context(|| format!("cannot write {}", output.display()))
 }
