@@ -113,6 +113,17 @@ filter: $(FILTER) ## Build the filter: target/filter/coalmine.wasm
 .PHONY: filter-crash
 filter-crash: $(FILTER_CRASH)
 
+# The same with its names, for a report.
+FILTER_NAMED := target/filter/coalmine-named.wasm
+$(FILTER_NAMED): $(RAW) $(WASM_TOOLS)
+	@mkdir -p $(@D)
+	@$(TRIM) --names $< $@.trimmed
+	@$(WASM_OPTIMISE) --debuginfo $@.trimmed --output $@
+
+.PHONY: size
+size: $(FILTER) $(FILTER_NAMED) ## What the filter's bytes are: by section, by crate, the largest functions
+	@cargo run --quiet --locked --package coalmine-size -- $(RAW) $(FILTER).trimmed $(FILTER) $(FILTER_NAMED)
+
 # --- The command --------------------------------------------------------------------------------------------------
 
 COMMAND := target/release/coalmine

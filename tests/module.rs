@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use wasmparser::{ExternalKind, Parser, Payload, Validator, WasmFeatures};
 
-/// The most bytes that the module may have: every proxy compiles every one of them.
+/// The most bytes that the module may have: every proxy compiles every one of them. `make size` says what they are.
 const BUDGET: usize = 218_000;
 
 /// What the module may be linked with: the functions of ABI 0.2.1 that wasm-opt finds a caller for, and of WASI

@@ -1,11 +1,13 @@
-//! `coalmine-trim IN OUT`: takes out of the filter what no host needs to call.
+//! `coalmine-trim [--names] IN OUT`: takes out of the filter what no host needs to call.
 //!
 //! The SDK exports a callback for everything that Proxy-Wasm knows, and a host enters the VM for each one that
 //! exists: for a request's body, its trailers, its log line. The filter looks at the headers of request and response
-//! alone. What is exported no more is dead, and goes too; so do the names, which only a debugger reads.
+//! alone. What is exported no more is dead, and goes too; so do the names, which only a debugger reads, unless they are
+//! asked for.
 
 use std::env;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use walrus::ModuleConfig;
@@ -26,11 +28,16 @@ const KEPT: [&str; 11] = [
 ];
 
 fn main() -> Result<()> {
-    let paths: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
-    let [input, output] = paths.as_slice() else { bail!("usage: coalmine-trim IN OUT") };
+    let mut arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let names = arguments.first().is_some_and(|first| first == "--names");
+    if names {
+        arguments.remove(0);
+    }
+    let [input, output] = arguments.as_slice() else { bail!("usage: coalmine-trim [--names] IN OUT") };
+    let (input, output) = (Path::new(input), Path::new(output));
     let config = {
         let mut config = ModuleConfig::new();
-        config.generate_name_section(false).generate_producers_section(false);
+        config.generate_name_section(names).generate_producers_section(false);
         config
     };
     let mut module = config.parse_file(input).with_context(|| format!("cannot read {}", input.display()))?;
