@@ -61,15 +61,6 @@ $(WASM_OPT): | $(NODE_NEEDS)
 		package/bin/package.json package/bin/wasm-opt
 	@rm -r .tools/binaryen.part && touch $@
 
-# The runner must be exactly the wasm-bindgen that Cargo.lock names. Not --locked: its own lock file need not resolve
-# everywhere, and it runs only tests.
-WASM_BINDGEN := $(shell awk '/^name = "wasm-bindgen"$$/ { getline; gsub(/[^0-9.]/, ""); print }' Cargo.lock)
-BINDGEN_RUNNER := .tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner
-
-$(BINDGEN_RUNNER):
-	@echo "building wasm-bindgen-test-runner $(WASM_BINDGEN) (crate: wasm-bindgen-cli)"
-	cargo install --quiet --root $(abspath $(@D)/..) wasm-bindgen-cli --version $(WASM_BINDGEN)
-
 # --- The filter ---------------------------------------------------------------------------------------------------
 
 # Local paths stay out of the module: it is the same wherever it is built. Those of the standard library are local where
@@ -158,9 +149,9 @@ test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, 
 	COALMINE_FUZZ_SECONDS=20 cargo test --locked --workspace --exclude coalmine-envoy-tests --exclude coalmine-demo
 
 .PHONY: test-wasm
-test-wasm: toolchain $(BINDGEN_RUNNER) $(NODE_NEEDS) ## The vectors again, as WebAssembly
-	PATH="$(abspath $(VENV))/node/bin:$$PATH" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(abspath $(BINDGEN_RUNNER)) \
-		cargo test --locked --package coalmine-vectors --target wasm32-unknown-unknown
+test-wasm: toolchain $(NODE_NEEDS) ## The vectors again, as WebAssembly
+	CARGO_TARGET_WASM32_WASIP1_RUNNER="$(NODE) --no-warnings $(CURDIR)/tests/vectors/run.mjs" \
+		cargo test --locked --package coalmine-vectors --target wasm32-wasip1
 
 .PHONY: test-envoy
 test-envoy: $(FILTER) $(FILTER_CRASH) $(COMMAND) $(ENVOY) ## The filter on a real Envoy; ENVOY_VERSION=.. for another one

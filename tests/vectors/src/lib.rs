@@ -1,2 +1,2 @@
 //! Numbers from outside that Coalmine must reproduce. The tests of this crate run twice: natively, as the command
-//! computes, and under wasm-bindgen-test on wasm32-unknown-unknown, as the proxy computes.
+//! computes, and on wasm32-wasip1, as the proxy computes; there Node is the host, by `run.mjs`.

@@ -5,7 +5,6 @@ use coalmine_core::draw::{Draw, Key};
 use coalmine_core::policy::Policy;
 use coalmine_core::request::WrittenRequest;
 use serde::Deserialize;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 #[derive(Deserialize)]
 struct Assignment {
@@ -31,7 +30,7 @@ fn vectors() -> Assignment {
     serde_json::from_str(include_str!("../assignment.json")).unwrap()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn coalmine_v1_draws_the_bucket_and_the_group() {
     let vectors = vectors().coalmine_v1;
     assert_eq!(vectors.len(), 19);
@@ -43,7 +42,7 @@ fn coalmine_v1_draws_the_bucket_and_the_group() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn siphash_draws_the_bucket_and_the_group() {
     for vector in vectors().coalmine_v1 {
         let lot =
@@ -55,7 +54,7 @@ fn siphash_draws_the_bucket_and_the_group() {
 }
 
 /// The canary's weight ends exactly before, and exactly behind, the bucket of each vector.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_whole_policy_document_comes_to_the_variant() {
     for vector in vectors().coalmine_v1.iter().filter(|vector| !vector.identity.is_empty()) {
         assert_boundary(vector, vector.bucket, serde_json::json!({}));

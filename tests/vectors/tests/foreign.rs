@@ -9,7 +9,6 @@ use coalmine_core::draw::{BUCKETS, Draw};
 use coalmine_core::policy::Policy;
 use coalmine_core::request::WrittenRequest;
 use serde::Deserialize;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 #[derive(Deserialize)]
 struct Vectors {
@@ -95,7 +94,7 @@ fn cuts(input: &str) -> impl Iterator<Item = (&str, &str)> {
     (1..input.len()).filter(|&at| input.is_char_boundary(at)).map(|at| input.split_at(at))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn flagd_on_the_hash() {
     let vectors = vectors().flagd_v2;
     assert_eq!(vectors.len(), 8);
@@ -111,7 +110,7 @@ fn flagd_on_the_hash() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn flagd_through_a_policy() {
     for vector in vectors().flagd_v2 {
         let total: u32 = vector.distribution.iter().map(|(_, weight)| weight).sum();
@@ -161,7 +160,7 @@ fn growthbook() -> Vec<(String, String, u32)> {
     ascii.chain(other).map(|(salt, identity, fraction)| (salt, identity, parts(fraction))).collect()
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn growthbook_on_the_hash() {
     let vectors = growthbook();
     assert_eq!(vectors.len(), 14);
@@ -171,7 +170,7 @@ fn growthbook_on_the_hash() {
 }
 
 /// GrowthBook takes a user in when the fraction lies below the coverage: not at it, but at the next step.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn growthbook_through_a_policy() {
     for (salt, identity, expected) in growthbook() {
         for (ppm, canary) in [(0, false), (expected, false), (expected + 100, true), (BUCKETS, true)] {
@@ -184,7 +183,7 @@ fn growthbook_through_a_policy() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn unleash_on_the_hash() {
     let vectors = vectors().unleash;
     assert_eq!(vectors.len(), 10);
@@ -195,7 +194,7 @@ fn unleash_on_the_hash() {
 }
 
 /// What Unleash's own specification says is enabled, and the two rollouts on either side of each value.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn unleash_through_a_policy() {
     let vectors = vectors().unleash;
     assert_eq!(vectors.iter().filter(|vector| vector.rollout.is_some()).count(), 7);

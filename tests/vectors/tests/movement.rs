@@ -8,7 +8,6 @@ use coalmine_core::ranges::{Ranges, Variant};
 use coalmine_core::weight::Weight;
 use serde::Deserialize;
 use serde_json::Value;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 #[derive(Deserialize)]
 struct Movement {
@@ -54,7 +53,7 @@ fn policy_with_ranges(order: &[String], ranges: &Table) -> Policy {
     Policy::from_json(document.to_string().as_bytes()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn one_or_two_weights_make_the_two_ended_table() {
     let movement = movement();
     assert_eq!(movement.two_ended.len(), 8);
@@ -75,7 +74,7 @@ fn one_or_two_weights_make_the_two_ended_table() {
 }
 
 /// Both ways: the table that the rule makes, and what a document with that table says moved.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn every_move_is_the_expected_one() {
     let moves = movement().moves;
     assert_eq!(moves.len(), 24);
