@@ -146,7 +146,7 @@ test: test-unit test-wasm test-envoy ## Every test that needs no privileges: abo
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module
-	COALMINE_FUZZ_SECONDS=20 cargo test --locked --workspace --exclude coalmine-envoy-tests --exclude coalmine-demo
+	cargo test --locked --workspace --exclude coalmine-envoy-tests --exclude coalmine-demo
 
 .PHONY: test-wasm
 test-wasm: toolchain $(NODE_NEEDS) ## The vectors again, as WebAssembly
@@ -166,6 +166,16 @@ $(ENVOY_VERSIONS:%=test-matrix-%): test-matrix-%: $(FILTER) $(FILTER_CRASH) $(CO
 	@echo "Envoy $*"
 	$(call ENVOY_TESTS,$*) COALMINE_USERS=10000 cargo test --locked --release --package coalmine-envoy-tests
 	$(call RENDERED,$*)
+
+# --- Longer proofs ------------------------------------------------------------------------------------------------
+
+FUZZ_CASES ?= 5000000
+FUZZ_SEED  ?= $$RANDOM
+
+.PHONY: proof-fuzz
+proof-fuzz: ## Fuzz the core for long: FUZZ_CASES=.. for each of six readers, FUZZ_SEED=.. to repeat a run
+	COALMINE_FUZZ_CASES=$(FUZZ_CASES) COALMINE_FUZZ_SEED=$(FUZZ_SEED) \
+		cargo test --locked --release --package coalmine-core --test fuzz -- --nocapture
 
 # --- Measurements -------------------------------------------------------------------------------------------------
 

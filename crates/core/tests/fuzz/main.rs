@@ -1,13 +1,13 @@
-//! Whatever bytes come: for a bounded time, mutations of a kept corpus go through the public interface, and what comes
+//! Whatever bytes come: a bounded number of mutations of a kept corpus go through the public interface, and what comes
 //! out is compared with a second, naive reading, or with what must hold of every answer.
 //!
 //! ```text
 //! cargo test -p coalmine-core --test fuzz
-//! COALMINE_FUZZ_SECONDS=600 COALMINE_FUZZ_SEED=$RANDOM cargo test --release -p coalmine-core --test fuzz -- --nocapture --test-threads 1 cookie
+//! COALMINE_FUZZ_CASES=10000000 COALMINE_FUZZ_SEED=$RANDOM cargo test --release -p coalmine-core --test fuzz -- --nocapture cookie
 //! ```
 //!
-//! Each test runs for `COALMINE_FUZZ_SECONDS`, 1 where it is not set, from `COALMINE_FUZZ_SEED`, 1 where it is not
-//! set: the same seed makes the same inputs in the same order. It begins with every file of `tests/corpus/<test>/` as
+//! Each test makes `COALMINE_FUZZ_CASES` inputs from `COALMINE_FUZZ_SEED`, 1 where it is not set: the same seed makes the
+//! same inputs in the same order. `make proof-fuzz` makes many. It begins with every file of `tests/corpus/<test>/` as
 //! it is. An input whose outcome is of a new kind joins the corpus for the rest of the run. An input that fails is
 //! printed; kept as a file of the corpus, it is tried first from then on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
