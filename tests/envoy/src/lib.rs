@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use coalmine_core::policy::Policy;
 use coalmine_core::request::WrittenRequest;
 use coalmine_harness::get;
+use futures_util::StreamExt as _;
 use http_body_util::Empty;
 use hyper::Request;
 use hyper::body::Bytes;
@@ -33,6 +34,15 @@ pub fn user(index: usize) -> String {
             7
         ),
     }
+}
+
+/// How many exchanges [`together`] has at a time: most of them wait, for a proxy that takes its time to close.
+const TOGETHER: usize = 16;
+
+/// Runs these beside one another, and returns what they come to, in order.
+pub async fn together<F: Future>(all: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    // Boxed: some are too large for so many on one stack.
+    futures_util::stream::iter(all.into_iter().map(Box::pin)).buffered(TOGETHER).collect().await
 }
 
 /// A request of this user at this host.

@@ -1,5 +1,4 @@
 //! Every algorithm gives every user one answer: in Envoy, in core, and from the command.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed expectation is how a test fails")]
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,14 +7,13 @@ use std::process::Command;
 use coalmine_core::draw::Algorithm;
 use coalmine_envoy_tests::alive::decided;
 use coalmine_envoy_tests::{compile, expected, rollout, user, visit};
-use coalmine_harness::{Binomial, Lab, load, tools};
+use coalmine_harness::{Lab, load, tools};
 use serde_json::{Value, json};
 
-/// Every user is one of so many, unless the environment says otherwise.
-const USERS: usize = 100_000;
+/// Every user is one of so many, unless the environment says otherwise: `make proof-agreement` asks for 100,000.
+const USERS: usize = 5_000;
 const CONNECTIONS: usize = 32;
 const WEIGHT: u32 = 25;
-const CONFIDENCE: f64 = 0.999;
 
 fn host(algorithm: &str) -> String {
     format!("{algorithm}.test")
@@ -77,10 +75,8 @@ async fn the_proxy_the_core_and_the_command_agree_on_every_user() {
             let expected = expected(&compiled, &host(name), &user).unwrap();
             assert_eq!((*routed, previewed.as_str()), (Some(expected), expected), "{user} by {name}");
         }
-        let canary = routed.iter().filter(|variant| **variant == Some("canary")).count() as u64;
-        let split = Binomial { users: users as u64, weight: f64::from(WEIGHT) };
-        let (low, high) = split.interval(CONFIDENCE).unwrap();
-        println!("{name}: {canary} of {users} users in the canary, luck allows {low}..={high}");
+        let canary = routed.iter().filter(|variant| **variant == Some("canary")).count();
+        println!("{name}: {canary} of {users} users in the canary");
     }
     decided(&lab, Algorithm::ALL.len() * users).await.unwrap();
 }

@@ -1,10 +1,4 @@
 //! A ramp under constant load: new policies come into force on open connections, and only those move who must.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a failed expectation is how a test fails"
-)]
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -17,13 +11,9 @@ use coalmine_harness::load::{Load, Shape, Visit};
 use serde_json::json;
 
 const HOST: &str = "live.test";
-const USERS: usize = 1000;
+const USERS: usize = 240;
 const RAMP: [f64; 8] = [0.0, 1.0, 5.0, 25.0, 50.0, 100.0, 50.0, 0.0];
-/// How soon after the rename every connection must follow the new policy.
-const SOON: Duration = Duration::from_secs(2);
-/// How long each step lasts: long enough to see whether somebody lags behind.
-const STEP: Duration = Duration::from_millis(2600);
-const LOAD: Shape = Shape { http1: 8, http2: 2, streams: 4, pause: Duration::from_millis(3) };
+const LOAD: Shape = Shape { http1: 8, http2: 2, streams: 4, pause: Duration::from_millis(1) };
 
 /// The policy of a step. Revisions count from 1.
 fn policy(step: usize) -> String {
@@ -40,17 +30,25 @@ struct Seen {
     step: usize,
 }
 
-/// Runs the ramp. Tells about all requests, and when each step's policy was put in place.
-async fn run() -> (Vec<Seen>, Vec<SystemTime>) {
+/// When a step's policy was put in place, and when Envoy had said that every worker has it.
+struct Times {
+    renamed: SystemTime,
+    in_force: SystemTime,
+}
+
+/// Runs the ramp. Tells about all requests, and about the times of every step but the first.
+async fn run() -> (Vec<Seen>, Vec<Times>) {
     let lab = Lab::builder().unwrap().workers(2).start(&policy(0)).await.unwrap();
-    let mut renamed = vec![SystemTime::now()];
+    let mut times = Vec::new();
     let load = Load::start(lab.address(), LOAD, USERS, |index| visit(HOST, &user(index))).await.unwrap();
-    for step in 0..RAMP.len() {
-        if step > 0 {
-            renamed.push(lab.replace_policy(&policy(step)).unwrap());
-        }
-        // Not a wait for something: the step itself.
-        tokio::time::sleep(STEP).await;
+    load.go_round().await.unwrap();
+    for step in 1..RAMP.len() {
+        let reloads = lab.reloads().await.unwrap();
+        let renamed = lab.replace_policy(&policy(step)).unwrap();
+        lab.reloaded(reloads).await.unwrap();
+        times.push(Times { renamed, in_force: SystemTime::now() });
+        // Every connection carries everybody under every policy.
+        load.go_round().await.unwrap();
     }
     let visits = load.stop().await.unwrap();
     let failed: Vec<&Visit> = visits.iter().filter(|visit| visit.failure.is_some()).collect();
@@ -71,34 +69,35 @@ async fn run() -> (Vec<Seen>, Vec<SystemTime>) {
         let revision: usize = entry.revision.as_deref().unwrap().parse().unwrap();
         Seen { visit, entry, step: revision - 1 }
     });
-    (seen.collect(), renamed)
+    (seen.collect(), times)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_live_ramp_moves_only_those_who_must() {
-    let (seen, renamed) = run().await;
-    everybody_follows_soon(&seen, &renamed);
+    let (seen, times) = run().await;
+    everybody_follows(&seen, &times);
     no_connection_goes_back(&seen);
     let steps: Vec<Policy> = (0..RAMP.len()).map(|step| compile(&policy(step)).unwrap()).collect();
     everybody_gets_what_core_says(&seen, &steps);
     nobody_moves_but_those_who_must(&seen, &steps);
 }
 
-fn everybody_follows_soon(seen: &[Seen], renamed: &[SystemTime]) {
-    for (step, renamed) in renamed.iter().enumerate().skip(1) {
-        let first = seen.iter().filter(|seen| seen.step == step).map(|seen| seen.entry.start).min().unwrap();
-        let delay = first.duration_since(*renamed).unwrap_or_default();
+/// What is sent after Envoy has said that a policy is in force is decided by that policy, or by a later one. How long
+/// all this takes is a number of this machine, now: it is printed.
+fn everybody_follows(seen: &[Seen], times: &[Times]) {
+    for (step, Times { renamed, in_force }) in (1..).zip(times) {
+        let late = seen.iter().find(|seen| seen.visit.sent > *in_force && seen.step < step);
+        if let Some(late) = late {
+            panic!("{:?} follows revision {}, not {}", late.entry, late.step + 1, step + 1);
+        }
+        let since = |seen: &Seen| seen.entry.start.duration_since(*renamed).unwrap_or_default().as_millis();
         println!(
-            "revision {} ({} %): first logged {} ms after the rename",
+            "revision {} ({} %): first logged {} ms after the rename, the one before last {} ms after it",
             step + 1,
             RAMP[step],
-            delay.as_millis()
+            seen.iter().filter(|seen| seen.step == step).map(since).min().unwrap(),
+            seen.iter().filter(|seen| seen.step < step).map(since).max().unwrap(),
         );
-        assert!(delay <= SOON, "revision {} came {delay:?} after its rename", step + 1);
-        let late = seen.iter().find(|seen| seen.entry.start > *renamed + SOON && seen.step < step);
-        if let Some(late) = late {
-            panic!("{:?} follows revision {}, long after revision {}", late.entry, late.step + 1, step + 1);
-        }
     }
 }
 

@@ -1,16 +1,15 @@
-//! The split is exact, and everybody has the same variant on every worker, after a restart, and in the preview.
-#![allow(clippy::unwrap_used, reason = "a failed expectation is how a test fails")]
+//! Everybody has the variant that the core says, at every weight, on every worker, and after a restart.
 
 use std::collections::BTreeMap;
 
 use coalmine_envoy_tests::{compile, expected, rollout, user, visit};
-use coalmine_harness::{Binomial, Lab, load, tools};
+use coalmine_harness::{Lab, load, tools};
 use serde_json::json;
 
-/// Every user is one of so many, unless the environment says otherwise.
-const USERS: usize = 100_000;
+/// Every user is one of so many, unless the environment says otherwise. That the shares are right is no matter of the
+/// proxy: `tests/vectors/tests/share.rs` shows it.
+const USERS: usize = 5_000;
 const CONNECTIONS: usize = 32;
-const CONFIDENCE: f64 = 0.999;
 const WEIGHTS: [f64; 7] = [0.0, 0.01, 1.0, 5.0, 50.0, 99.99, 100.0];
 
 fn host(weight: f64) -> String {
@@ -28,7 +27,7 @@ async fn variants(lab: &Lab, weight: f64, users: usize) -> Vec<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn shares_are_exact_and_every_user_keeps_one_variant() {
+async fn every_user_has_and_keeps_the_variant_that_core_says() {
     let users = tools::users(USERS).unwrap();
     let rollouts =
         WEIGHTS.map(|weight| rollout(&format!("split-{weight}").replace('.', "-"), &host(weight), weight));
@@ -39,13 +38,8 @@ async fn shares_are_exact_and_every_user_keeps_one_variant() {
     let mut first = BTreeMap::new();
     for (index, weight) in WEIGHTS.into_iter().enumerate() {
         let variants = variants(&lab, weight, users).await;
-        let canary = variants.iter().filter(|variant| **variant == "canary").count() as u64;
-        let (low, high) = Binomial { users: users as u64, weight }.interval(CONFIDENCE).unwrap();
-        println!("weight {weight} %: {canary} of {users} users, expected {low}..={high}");
-        assert!(
-            (low..=high).contains(&canary),
-            "at {weight} %: {canary} of {users} users, not {low}..={high}"
-        );
+        let canary = variants.iter().filter(|variant| **variant == "canary").count();
+        println!("weight {weight} %: {canary} of {users} users in the canary");
         for (index, variant) in variants.iter().enumerate() {
             let user = user(index);
             assert_eq!(*variant, expected(&preview, &host(weight), &user).unwrap(), "{user} at {weight} %");

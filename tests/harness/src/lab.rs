@@ -218,6 +218,11 @@ impl Lab {
     pub async fn accept_policy(&self, document: &str) -> Result<()> {
         let before = self.reloads().await?;
         self.policy.replace(document)?;
+        self.reloaded(before).await
+    }
+
+    /// Waits until Envoy has put a configuration of the filter in force more often than [`Lab::reloads`] said before.
+    pub async fn reloaded(&self, before: u64) -> Result<()> {
         wait::until("the new policy in every worker", || async {
             (self.reloads().await.ok()? > before).then_some(())
         })

@@ -1,8 +1,8 @@
 //! Many requests on a few connections that stay open.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
@@ -55,9 +55,14 @@ pub async fn send_all<T: Send + 'static>(
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-    lanes: JoinSet<Result<Vec<Visit>>>,
+    users: usize,
+    /// What every lane has seen so far.
+    visits: Arc<[Lane]>,
+    lanes: JoinSet<Result<()>>,
 }
+
+/// The visits of one lane, in order.
+type Lane = Mutex<Vec<Visit>>;
 
 /// How a [`Load`] is spread.
 #[derive(Clone, Copy, Debug)]
@@ -107,49 +112,70 @@ impl Load {
             connections.push(connection);
         }
         let lane_count = connections.len();
-        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let visits: Arc<[Lane]> = std::iter::repeat_with(Lane::default).take(lane_count).collect();
         let request = Arc::new(request);
         let mut lanes = JoinSet::new();
         for (lane, mut connection) in connections.into_iter().enumerate() {
-            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-            let request = Arc::clone(&request);
+            let (stop, visits, request) = (Arc::clone(&stop), Arc::clone(&visits), Arc::clone(&request));
             lanes.spawn(async move {
-                let mut visits = Vec::new();
                 // The lanes begin at different users and go round, so each user is seen by many connections.
                 let mut user = lane * users / lane_count;
                 while !stop.load(Ordering::Relaxed) {
                     let sent = SystemTime::now();
                     let answer = connection.send(request(user)?).await;
-                    visits.push(Visit::of(user, sent, answer));
-                    answered.fetch_add(1, Ordering::Relaxed);
+                    if let Some(visits) = visits.get(lane) {
+                        of(visits, |visits| visits.push(Visit::of(user, sent, answer)));
+                    }
                     user = (user + 1) % users;
                     tokio::time::sleep(shape.pause).await;
                 }
-                Ok(visits)
+                Ok(())
             });
         }
-        Ok(Self { stop, answered, lanes })
+        Ok(Self { stop, users, visits, lanes })
     }
 
     /// Waits until so many more requests were answered, well or not.
     pub async fn go_on(&self, more: usize) -> Result<()> {
-        let enough = self.answered.load(Ordering::Relaxed) + more;
+        let answered = || self.visits.iter().map(|lane| of(lane, |visits| visits.len())).sum::<usize>();
+        let enough = answered() + more;
         let what = format!("{more} more answers");
-        wait::until(&what, || {
-            std::future::ready((self.answered.load(Ordering::Relaxed) >= enough).then_some(()))
-        })
-        .await
+        wait::until(&what, || std::future::ready((answered() >= enough).then_some(()))).await
+    }
+
+    /// Waits until every lane has asked for every user once more.
+    pub async fn go_round(&self) -> Result<()> {
+        let now: Vec<usize> = self.visits.iter().map(|lane| of(lane, |visits| visits.len())).collect();
+        for (lane, now) in self.visits.iter().zip(now) {
+            // A request that is on its way was sent before.
+            let round = || of(lane, |visits| visits.len() > now + self.users);
+            wait::until("another round", || std::future::ready(round().then_some(()))).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until this holds of the visits of every lane, one lane after the other.
+    pub async fn until_every_lane(&self, what: &str, holds: impl Fn(&[Visit]) -> bool) -> Result<()> {
+        for lane in self.visits.iter() {
+            wait::until(what, || std::future::ready(of(lane, |visits| holds(visits)).then_some(()))).await?;
+        }
+        Ok(())
     }
 
     /// Lets the requests in flight end, and tells about all that were sent.
     pub async fn stop(mut self) -> Result<Vec<Visit>> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut all = Vec::new();
         while let Some(lane) = self.lanes.join_next().await {
-            all.extend(lane??);
+            lane??;
         }
-        Ok(all)
+        Ok(self.visits.iter().flat_map(|lane| of(lane, std::mem::take)).collect())
     }
+}
+
+/// Nothing panics while a lane is locked.
+fn of<T>(lane: &Lane, look: impl FnOnce(&mut Vec<Visit>) -> T) -> T {
+    look(&mut lane.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 // === impl Visit ===

@@ -1,7 +1,7 @@
 //! A client that tries to choose its variant over HTTP/1.1. Whatever it sends, an identity gets what it drew; all that
 //! a client can do is to come without one (and be stable), or to be refused.
 
-use coalmine_envoy_tests::{compile, user};
+use coalmine_envoy_tests::{compile, together, user};
 use coalmine_harness::{Lab, PolicyFile};
 
 use super::wire::exchange;
@@ -228,24 +228,27 @@ async fn over_http1_nobody_does() {
         .into_iter()
         .flatten()
         .collect();
+    let users = [(&stable, "stable"), (&canary, "canary")];
+    let both = attempts.iter().flat_map(|attempt| users.map(|(user, drawn)| (attempt, user, drawn)));
+    let exchanges = both.map(|(attempt, user, drawn)| {
+        let text = String::from_utf8(attempt.bytes.clone()).unwrap().replace("{u}", user);
+        let address = lab.address();
+        async move { (attempt, user, drawn, exchange(address, text.as_bytes()).await) }
+    });
     let (mut served, mut refused) = (0, 0);
-    for Attempt { what, bytes, may_lose_identity } in &attempts {
-        for (user, drawn) in [(&stable, "stable"), (&canary, "canary")] {
-            let text = String::from_utf8(bytes.clone()).unwrap().replace("{u}", user);
-            let answer = exchange(lab.address(), text.as_bytes()).await;
-            let variants = variants(&answer);
-            for variant in &variants {
-                let fits = *variant == drawn || (*may_lose_identity && *variant == "stable");
-                assert!(fits, "{what}: {user}, who drew {drawn}, got `{variant}`\n{text}\n{answer}");
-            }
-            if variants.is_empty() {
-                // Refused by Envoy, with a reason, or cut off: not by an upstream server, and not by a crash.
-                let status = answer.split(' ').nth(1).unwrap_or("closed");
-                assert!(!["500", "502", "503"].contains(&status), "{what}: {answer}");
-                refused += 1;
-            } else {
-                served += 1;
-            }
+    for (Attempt { what, may_lose_identity, .. }, user, drawn, answer) in together(exchanges).await {
+        let variants = variants(&answer);
+        for variant in &variants {
+            let fits = *variant == drawn || (*may_lose_identity && *variant == "stable");
+            assert!(fits, "{what}: {user}, who drew {drawn}, got `{variant}`\n{answer}");
+        }
+        if variants.is_empty() {
+            // Refused by Envoy, with a reason, or cut off: not by an upstream server, and not by a crash.
+            let status = answer.split(' ').nth(1).unwrap_or("closed");
+            assert!(!["500", "502", "503"].contains(&status), "{what}: {answer}");
+            refused += 1;
+        } else {
+            served += 1;
         }
     }
     println!("{} attempts by two users: {served} served by their draw, {refused} refused", attempts.len());

@@ -1,5 +1,6 @@
 //! A client that tries to choose its variant over HTTP/2, with fields that no library would send.
 
+use coalmine_envoy_tests::together;
 use coalmine_harness::{Lab, PolicyFile};
 
 use super::choose::{ROUTE, people};
@@ -80,21 +81,28 @@ fn attempts(user: &str) -> Vec<Attempt> {
 async fn over_http2_nobody_does() {
     let (stable, canary) = people();
     let lab = Lab::builder().unwrap().start(&PolicyFile::shipped_policy().unwrap()).await.unwrap();
+    let users = [(&stable, "stable"), (&canary, "canary")];
+    let both = users.into_iter().flat_map(|(user, drawn)| {
+        attempts(user)
+            .into_iter()
+            .map(move |(what, request, may_lose)| (what, request, may_lose, user, drawn))
+    });
+    let exchanges = both.map(|(what, request, may_lose, user, drawn)| {
+        let address = lab.address();
+        async move { (what, may_lose, user, drawn, request.send(address).await) }
+    });
     let (mut served, mut refused) = (0, 0);
-    for (user, drawn) in [(&stable, "stable"), (&canary, "canary")] {
-        for (what, request, may_lose_identity) in attempts(user) {
-            let answer = request.send(lab.address()).await;
-            let body = answer.body.as_str();
-            if !body.starts_with("stable") && !body.starts_with("canary") {
-                assert!(!body.contains("upstream connect error"), "{what}: {answer:?}");
-                println!("{what}: {answer:?}");
-                refused += 1;
-                continue;
-            }
-            let fits = body == format!("{drawn}\n") || (may_lose_identity && body == "stable\n");
-            assert!(fits, "{what}: {user}, who drew {drawn}, got {answer:?}");
-            served += 1;
+    for (what, may_lose_identity, user, drawn, answer) in together(exchanges).await {
+        let body = answer.body.as_str();
+        if !body.starts_with("stable") && !body.starts_with("canary") {
+            assert!(!body.contains("upstream connect error"), "{what}: {answer:?}");
+            println!("{what}: {answer:?}");
+            refused += 1;
+            continue;
         }
+        let fits = body == format!("{drawn}\n") || (may_lose_identity && body == "stable\n");
+        assert!(fits, "{what}: {user}, who drew {drawn}, got {answer:?}");
+        served += 1;
     }
     println!("{served} served by their draw, {refused} refused");
     assert!(served >= 20, "{served} of the attempts get through, so that something is shown");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use coalmine_core::policy::Policy;
-use coalmine_envoy_tests::{USER, compile, somebody};
+use coalmine_envoy_tests::{USER, compile, somebody, together};
 use coalmine_harness::{Answer, Body, Lab, LabBuilder, PolicyFile, Protocol, Upstream, wait};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::{Bytes, Incoming};
@@ -161,24 +161,31 @@ async fn over_http2(lab: &Lab, user: &str, method: &str, path: &str) -> Vec<Stri
 
 /// The cases where the answers of the two arms differ, each with one answer of both.
 async fn tells(lab: &Lab, users: &Users) -> BTreeMap<String, [String; 2]> {
-    let mut tells = BTreeMap::new();
-    for (method, path) in CASES {
+    let asked = together(CASES.into_iter().map(|(method, path)| async move {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {HOST}\r\nx-user-id: {{u}}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         );
-        let stable = over_http1(lab, &users.stable, &request).await;
-        let canary = over_http1(lab, &users.canary, &request).await;
-        if stable != canary {
-            tells.insert(format!("HTTP/1.1 {method} {path}"), [stable[0].clone(), canary[0].clone()]);
+        let mut arms = Vec::new();
+        for user in [&users.stable, &users.canary] {
+            arms.push((
+                over_http1(lab, user, &request).await,
+                over_http2(lab, user, method, path).await,
+            ));
         }
-        let stable = over_http2(lab, &users.stable, method, path).await;
-        let canary = over_http2(lab, &users.canary, method, path).await;
+        (format!("{method} {path}"), arms)
+    }));
+    let mut tells = BTreeMap::new();
+    let mut compare = |what: String, stable: &[String], canary: &[String]| {
         if stable != canary {
-            tells.insert(format!("HTTP/2 {method} {path}"), [stable[0].clone(), canary[0].clone()]);
+            tells.insert(what, [stable[0].clone(), canary[0].clone()]);
         }
+    };
+    for (what, arms) in asked.await {
+        compare(format!("HTTP/1.1 {what}"), &arms[0].0, &arms[1].0);
+        compare(format!("HTTP/2 {what}"), &arms[0].1, &arms[1].1);
     }
     // What the proxy answers by itself.
-    for (what, request) in [
+    let by_itself = [
         (
             "a header too large",
             format!(
@@ -198,13 +205,14 @@ async fn tells(lab: &Lab, users: &Users) -> BTreeMap<String, [String; 2]> {
         ),
         ("HTTP/1.0", "GET / HTTP/1.0\r\nx-user-id: {u}\r\n\r\n".to_owned()),
         ("a bad request", "GET / HTTP/1.1\r\nx-user-id: {u}\r\n\r\n".to_owned()),
-    ] {
+    ];
+    let asked = together(by_itself.into_iter().map(|(what, request)| async move {
         let stable = over_http1(lab, &users.stable, &request).await;
-        let canary = over_http1(lab, &users.canary, &request).await;
+        (what, stable, over_http1(lab, &users.canary, &request).await)
+    }));
+    for (what, stable, canary) in asked.await {
         println!("{what}: {}", stable[0].lines().next().unwrap_or_default());
-        if stable != canary {
-            tells.insert(what.to_owned(), [stable[0].clone(), canary[0].clone()]);
-        }
+        compare(what.to_owned(), &stable, &canary);
     }
     tells
 }

@@ -10,7 +10,7 @@ use http_body_util::Empty;
 use serde_json::json;
 use tokio::net::TcpSocket;
 
-use crate::{document, drawn, only, rollout};
+use super::{document, drawn, only, rollout};
 
 /// Who it is by the address alone.
 fn by_address(weight: u32) -> String {

@@ -10,7 +10,7 @@ use coalmine_harness::{Answer, Connection, Lab, Protocol, Server};
 use http_body_util::Empty;
 use serde_json::json;
 
-use crate::{document, drawn};
+use super::{document, drawn};
 
 const HOST: &str = "cookies.test";
 

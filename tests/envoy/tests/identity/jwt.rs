@@ -7,7 +7,7 @@ use coalmine_harness::raw::RawRequest;
 use coalmine_harness::{Lab, LabBuilder, PolicyFile, Server, get};
 use serde_json::{Value, json};
 
-use crate::{document, drawn, only, rollout};
+use super::{document, drawn, only, rollout};
 
 const EXAMPLE: &str = "envoy/jwt";
 const HOST: &str = "shop.example";

@@ -8,7 +8,7 @@ use http_body_util::Empty;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{document, drawn, only};
+use super::{document, drawn, only};
 
 const EXAMPLE: &str = "envoy/mtls";
 const HOST: &str = "shop.example";

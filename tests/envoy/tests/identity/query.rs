@@ -6,7 +6,7 @@ use coalmine_harness::Lab;
 use coalmine_harness::raw::RawRequest;
 use serde_json::json;
 
-use crate::{document, drawn, rollout};
+use super::{document, drawn, rollout};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_parameter_of_the_name_is_the_user() {

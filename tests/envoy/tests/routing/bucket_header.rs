@@ -12,7 +12,7 @@ use coalmine_harness::raw::RawRequest;
 use coalmine_harness::{Lab, LabBuilder, PolicyFile, get, load, tools, wait};
 use tempfile::TempDir;
 
-use crate::HOST;
+use super::HOST;
 
 const EXAMPLE: &str = "envoy/bucket-header";
 const USERS: usize = 2000;

@@ -5,7 +5,7 @@ use coalmine_envoy_tests::{USER, compile, user};
 use coalmine_harness::raw::RawRequest;
 use coalmine_harness::{Lab, LabBuilder, PolicyFile, Server, get};
 
-use crate::{HOST, drawn, server, those_of};
+use super::{HOST, drawn, server, those_of};
 
 pub(crate) const EXAMPLE: &str = "envoy/cluster-header";
 

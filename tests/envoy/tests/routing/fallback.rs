@@ -5,7 +5,7 @@ use coalmine_harness::{Connection, Lab, PolicyFile, Protocol, Server, get, wait}
 use http_body_util::Empty;
 use serde_json::Value;
 
-use crate::{HOST, server, those_of};
+use super::{HOST, server, those_of};
 
 const EXAMPLE: &str = "envoy/fallback";
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use coalmine_envoy_tests::{compile, user, visit};
 use coalmine_harness::{Lab, PolicyFile, end_with_us, get, load, tools};
 
-use crate::{HOST, drawn, server};
+use super::{HOST, drawn, server};
 
 const EXAMPLE: &str = "envoy/flags";
 const USERS: usize = 500;

@@ -7,8 +7,8 @@ use coalmine_envoy_tests::{USER, compile, user, visit};
 use coalmine_harness::{get, load};
 use serde_json::json;
 
-use crate::cluster_header::example;
-use crate::{HOST, drawn, server};
+use super::cluster_header::example;
+use super::{HOST, drawn, server};
 
 const USERS: usize = 3000;
 

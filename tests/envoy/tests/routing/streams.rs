@@ -4,7 +4,7 @@ use coalmine_envoy_tests::{USER, compile, user};
 use coalmine_harness::grpc::GrpcClient;
 use coalmine_harness::{Lab, PolicyFile, Server, WebSocket};
 
-use crate::{HOST, drawn, those_of};
+use super::{HOST, drawn, those_of};
 
 const EXAMPLE: &str = "envoy/streams";
 const WEIGHT: &str = "\"weight\": 25";

@@ -1,10 +1,4 @@
 //! How the answer reaches the router, on a real Envoy: by a cluster, by a bucket, with a way back to stable, for streams.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a failed expectation is how a test fails"
-)]
 
 mod bucket_header;
 mod cluster_header;

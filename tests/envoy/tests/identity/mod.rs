@@ -1,10 +1,4 @@
 //! Every way to know a user, on a real Envoy: tokens, certificates, addresses, queries, issued cookies.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a failed expectation is how a test fails"
-)]
 
 mod address;
 mod issued_cookie;
