@@ -23,7 +23,7 @@ KUBECONFIG = STATE / "pki" / "kubeconfig"
 LOGS = STATE / "logs"
 PODS = STATE / "pods"
 
-GO_MODULES = Path(__file__).resolve().parents[1] / "tools"
+GO_TOOLS = Path(__file__).resolve().parents[1] / "tools"
 
 # The bridge that the lab makes; MESH_SUBNET moves it when the machine already uses 10.77.0.0/24.
 SUBNET = os.environ.get("MESH_SUBNET", "10.77.0")
@@ -37,16 +37,16 @@ def tool(name: str) -> str:
 
 
 @cache
-def go_module(module: str, path: str) -> Path:
-    """The directory of a dependency of one of the tool modules, e.g. where Istio's own templates are."""
+def go_module(path: str) -> Path:
+    """The directory of a Go module that the tools are made of, e.g. where Istio's own templates are."""
     found = subprocess.run(
         ["go", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", path],
-        cwd=GO_MODULES / module, check=True, capture_output=True, text=True,
+        cwd=GO_TOOLS, check=True, capture_output=True, text=True,
     ).stdout.strip()
     if not found:
-        subprocess.run(["go", "mod", "download", path], cwd=GO_MODULES / module, check=True)
+        subprocess.run(["go", "mod", "download", path], cwd=GO_TOOLS, check=True)
         go_module.cache_clear()
-        return go_module(module, path)
+        return go_module(path)
     return Path(found)
 
 

@@ -115,7 +115,7 @@ class Pod:
                 "audiences": ["istio-ca"], "expirationSeconds": 86400,
                 "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": self.name,
                                    "uid": self.resource["metadata"]["uid"]}}})["status"]["token"]
-        template = go_module("istio", "istio.io/istio") / "tools/packaging/common/envoy_bootstrap.json"
+        template = go_module("istio.io/istio") / "tools/packaging/common/envoy_bootstrap.json"
         files = {
             "var/run/secrets/istio/root-cert.pem": control_plane.root_certificate(self.namespace),
             "var/run/secrets/tokens/istio-token": token,
