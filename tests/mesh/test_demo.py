@@ -1,4 +1,4 @@
-"""The manifests as they stand in the folder, with 5,000 users by each of the two doors, and both kinds of resource."""
+"""The manifests as they stand in the folder, with 2,000 users by each of the two doors, and both kinds of resource."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lab.processes import wait_until
 from lab.scenario import Scenario, metrics
 from lab.users import crowd, interval
 
-USERS = crowd(5000)
+USERS = crowd(2000)
 ROUTE_HEADER = "x-coalmine-variant"
 
 
@@ -36,7 +36,7 @@ def doors(demo: Scenario) -> list[Door]:
     return [demo.gateway(), demo.sidecar()]
 
 
-def test_5000_users_get_their_share_and_the_same_version_at_gateway_and_sidecar(
+def test_2000_users_get_their_share_and_the_same_version_at_gateway_and_sidecar(
         demo: Scenario, doors: list[Door]) -> None:
     """The draw is fair, it is the command's, and nobody sees both versions: not by another door, not the second time."""
     expected = demo.expected(USERS)

@@ -12,7 +12,7 @@ from lab.processes import LabError, wait_until
 from lab.scenario import Scenario, sample
 from lab.users import crowd
 
-USERS = crowd(1200)
+USERS = crowd(400)
 RAMP = (1, 5, 25, 50, 100, 0)
 
 
