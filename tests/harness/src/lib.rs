@@ -37,3 +37,10 @@ pub use server::Server;
 pub use share::Binomial;
 pub use upstream::{Body, Upstream};
 pub use web_socket::WebSocket;
+
+/// Says that a test is left out on this machine, and why. Past the capture of a test's output: who reads that all is
+/// well has to read this too.
+pub fn left_out(test: &str, why: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "LEFT OUT: {test}: {why}");
+}

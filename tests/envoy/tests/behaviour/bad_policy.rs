@@ -116,10 +116,11 @@ async fn at_an_update_the_last_good_one_stays() {
     assert_eq!(ask(&lab, &user).await.variant(), Some("stable"), "a good one is taken after many bad ones");
 }
 
+/// An Envoy for each of some: what is different at the start is Envoy, not what the filter says of a document.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_the_start_everybody_is_stable() {
     let user = canary_user();
-    for (document, places) in bad_documents() {
+    for (document, places) in bad_documents().into_iter().step_by(6) {
         let lab = Lab::builder().unwrap().start(&document).await.unwrap();
         assert_eq!(ask(&lab, &user).await.variant(), Some("stable"), "with {document:.200}");
         let forged = get(HOST).header(USER, &user).header("x-coalmine-variant", "canary");
