@@ -10,7 +10,7 @@ const MAX_INPUT: usize = 70_000;
 const MAX_KEPT: usize = 4_096;
 
 /// How many inputs a test makes: few enough for a debug build.
-const CASES: u64 = 20_000;
+const CASES: u64 = 100_000;
 
 /// Gives `property` every file of the corpus, then as many mutations of them as `COALMINE_FUZZ_CASES` says. What it
 /// returns is the kind of the outcome: an input with a new one is worth being mutated further.
