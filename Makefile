@@ -211,6 +211,7 @@ proof-fuzz: ## Fuzz the core for long: FUZZ_CASES=.. for each of six readers, FU
 .PHONY: bench
 bench: ## What a draw, a decision and a large policy cost; compare ratios of one run, machines are noisy
 	cargo bench --locked --package coalmine-core --package coalmine
+	cargo bench --locked --package coalmine-document --features yaml
 
 # --- Care ---------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@
 //! hands the refusal back, it is logged here. The getters are those that return bytes: the others end the VM on a value
 //! that is not UTF-8.
 
+use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
 use coalmine_core::{Edit, Request};
@@ -32,11 +33,6 @@ impl Request for Host {
         hostcalls::get_property(path.to_vec()).ok().flatten()
     }
 
-    fn now(&self) -> Duration {
-        let now = hostcalls::get_current_time().ok();
-        now.and_then(|now| now.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
-    }
-
     fn random(&self) -> Option<[u8; 16]> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).ok()?;
@@ -47,6 +43,12 @@ impl Request for Host {
 // === impl Host ===
 
 impl Host {
+    /// The time of the host's clock, since 1970.
+    pub(crate) fn now(&self) -> Duration {
+        let now = hostcalls::get_current_time().ok();
+        now.and_then(|now| now.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
+    }
+
     /// Changes the request's headers. The host matches the route again after each change.
     pub(crate) fn edit(&self, edit: &Edit<'_>) {
         let headers = MapType::HttpRequestHeaders;
@@ -101,9 +103,29 @@ impl Host {
     }
 }
 
-/// Says so when the host refused something; the request goes on. One function, so that one message is compiled.
-fn warn(what: &str, done: Result<(), Status>) {
-    if let Err(status) = done {
-        log::warn!("the host refused to {what}: {status:?}");
+thread_local! {
+    /// The lines that are written once per VM and were written already.
+    static WRITTEN: RefCell<Vec<&'static str>> = RefCell::default();
+}
+
+/// Whether this is the first time in this VM that `line` comes here. A fault that every request meets would fill the
+/// log.
+pub(crate) fn is_first(line: &'static str) -> bool {
+    WRITTEN.with_borrow_mut(|written| {
+        let is_first = !written.contains(&line);
+        if is_first {
+            written.push(line);
+        }
+        is_first
+    })
+}
+
+/// Tells that the host refused something, once per VM and kind; the request goes on. One function, so that one message
+/// is compiled.
+fn warn(what: &'static str, done: Result<(), Status>) {
+    if let Err(status) = done
+        && is_first(what)
+    {
+        log::warn!("the host refused to {what}: {status:?}; further refusals of this kind are not logged");
     }
 }

@@ -7,12 +7,12 @@ use coalmine_core::policy::Rollout;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use crate::active_policy::ActivePolicy;
 use crate::host::Host;
-use crate::in_force::InForce;
 
 /// One request, under the policy that was in force when it began.
 pub(crate) struct Http {
-    in_force: Rc<InForce>,
+    active: Rc<ActivePolicy>,
     /// The place of the rollout that matched.
     rollout: Option<usize>,
     /// What the response is to say to the user: the identity that the request was issued.
@@ -22,17 +22,17 @@ pub(crate) struct Http {
 // === impl Http ===
 
 impl Http {
-    pub(crate) fn new(in_force: Rc<InForce>) -> Self {
-        Self { in_force, rollout: None, set_cookie: None }
+    pub(crate) fn new(active: Rc<ActivePolicy>) -> Self {
+        Self { active, rollout: None, set_cookie: None }
     }
 
-    /// Shows the decision to the proxy's access log.
+    /// Shows the assignment to the proxy's access log.
     fn show(&self, outcome: &Outcome<'_>) {
-        let decision = &outcome.decision;
-        let revision = self.in_force.policy.revision().map(|revision| revision.to_string());
-        Host.set_filter_state("coalmine_rollout", decision.rollout.map_or("-", |rollout| rollout.name()));
-        Host.set_filter_state("coalmine_variant", decision.variant_name());
-        Host.set_filter_state("coalmine_reason", decision.reason.as_str());
+        let assignment = &outcome.assignment;
+        let revision = self.active.policy.revision().map(|revision| revision.to_string());
+        Host.set_filter_state("coalmine_rollout", assignment.rollout.map_or("-", |rollout| rollout.name()));
+        Host.set_filter_state("coalmine_variant", assignment.variant_name());
+        Host.set_filter_state("coalmine_reason", assignment.reason.as_str());
         Host.set_filter_state("coalmine_revision", revision.as_deref().unwrap_or("-"));
     }
 }
@@ -45,21 +45,21 @@ impl HttpContext for Http {
         if coalmine_core::Request::header(&Host, "x-coalmine-test-crash").is_some() {
             std::process::abort();
         }
-        let outcome = self.in_force.policy.decide(&Host);
+        let outcome = self.active.policy.decide(&Host, self.active.now());
         for edit in &outcome.edits {
             Host.edit(edit);
         }
-        self.in_force.counters.count(&outcome);
-        if self.in_force.policy.access_log() {
+        self.active.counters.count(&outcome);
+        if self.active.policy.access_log() {
             self.show(&outcome);
         }
-        self.rollout = outcome.decision.rollout.map(Rollout::index);
+        self.rollout = outcome.assignment.rollout.map(Rollout::index);
         self.set_cookie = outcome.set_cookie;
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        let rollout = self.rollout.and_then(|index| self.in_force.policy.rollouts().get(index));
+        let rollout = self.rollout.and_then(|index| self.active.policy.rollouts().get(index));
         for name in rollout.map(Rollout::removed_from_response).unwrap_or_default() {
             Host.remove_from_response(name);
         }

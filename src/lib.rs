@@ -7,9 +7,9 @@
 //! The filter keeps nothing about a user and never answers a request itself.
 #![expect(missing_docs, reason = "the one public item is the entry point that the macro below makes")]
 
+mod active_policy;
 mod host;
 mod http;
-mod in_force;
 mod metrics;
 mod root;
 

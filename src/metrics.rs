@@ -1,14 +1,16 @@
 //! The counters, defined once.
 //!
 //! A request adds to a sum in the VM; the sums go to the host on a tick. Every definition makes a new metric in the
-//! VM, so ids and sums are kept by name for as long as the VM lives, across policies: the one permitted static.
+//! VM, so ids and sums are kept by name for as long as the VM lives, across policies. This static and the one of [`crate::host`] are the only ones.
 //!
 //! Labels are part of the name, in Istio's own encoding: `tag=.=value;.;`.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use coalmine_core::policy::Policy;
-use coalmine_core::{Decision, Outcome, OverrideResult, Reason};
+use coalmine_core::{Assignment, Outcome, OverrideResult, Reason};
+use fnv::FnvHashMap;
 
 use crate::host::{Host, MetricId};
 
@@ -20,10 +22,12 @@ thread_local! {
 #[derive(Default)]
 struct Registry {
     counters: Vec<Counter>,
+    /// Their places by name: a policy with a thousand rollouts looks up a thousand of them.
+    slots: FnvHashMap<Rc<str>, Slot>,
 }
 
 struct Counter {
-    name: String,
+    name: Rc<str>,
     /// The host's number for it, once it was defined.
     id: Option<MetricId>,
     /// What the host has not been told yet.
@@ -59,7 +63,7 @@ pub(crate) fn flush() {
 /// Counts a refused policy, at once: the VM that refuses may not live until the next tick.
 pub(crate) fn policy_rejected() {
     REGISTRY.with_borrow_mut(|registry| {
-        let slot = registry.slot("coalmine_policy_rejected_total".to_owned());
+        let slot = registry.slot("coalmine_policy_rejected_total");
         registry.add(slot);
         if let Some(counter) = registry.counters.get_mut(slot.0) {
             counter.flush();
@@ -70,13 +74,16 @@ pub(crate) fn policy_rejected() {
 // === impl Registry ===
 
 impl Registry {
-    /// The counter of this name. Asked once per counter and policy, so that a search will do.
-    fn slot(&mut self, name: String) -> Slot {
-        let known = self.counters.iter().position(|counter| counter.name == name);
-        Slot(known.unwrap_or_else(|| {
-            self.counters.push(Counter { name, id: None, pending: 0 });
-            self.counters.len() - 1
-        }))
+    /// The counter of this name. Asked once per counter and policy.
+    fn slot(&mut self, name: &str) -> Slot {
+        if let Some(&slot) = self.slots.get(name) {
+            return slot;
+        }
+        let slot = Slot(self.counters.len());
+        let name: Rc<str> = name.into();
+        self.counters.push(Counter { name: Rc::clone(&name), id: None, pending: 0 });
+        self.slots.insert(name, slot);
+        slot
     }
 
     fn add(&mut self, slot: Slot) {
@@ -113,13 +120,13 @@ impl Counters {
 
     /// Counts a request.
     pub(crate) fn count(&self, outcome: &Outcome<'_>) {
-        let decision = &outcome.decision;
-        let rollout = decision.rollout.map_or(0, |rollout| rollout.index() + 1);
+        let assignment = &outcome.assignment;
+        let rollout = assignment.rollout.map_or(0, |rollout| rollout.index() + 1);
         let Some(counters) = self.rollouts.get(rollout) else { return };
-        if let Some(requests) = counters.requests.get(requests_index(decision)) {
-            requests.add(|| requests_name(decision));
+        if let Some(requests) = counters.requests.get(requests_index(assignment)) {
+            requests.add(|| requests_name(assignment));
         }
-        let rollout = decision.rollout_name();
+        let rollout = assignment.rollout_name();
         if outcome.forged {
             counters.forged.add(|| format!("rollout=.={rollout};.;coalmine_forged_total"));
         }
@@ -142,12 +149,13 @@ impl RolloutCounters {
     }
 }
 
-fn requests_index(decision: &Decision<'_>) -> usize {
-    decision.variant.index() * Reason::ALL.len() + decision.reason.index()
+fn requests_index(assignment: &Assignment<'_>) -> usize {
+    assignment.variant.index() * Reason::ALL.len() + assignment.reason.index()
 }
 
-fn requests_name(decision: &Decision<'_>) -> String {
-    let (rollout, variant, reason) = (decision.rollout_name(), decision.variant_name(), decision.reason);
+fn requests_name(assignment: &Assignment<'_>) -> String {
+    let (rollout, variant, reason) =
+        (assignment.rollout_name(), assignment.variant_name(), assignment.reason);
     format!("rollout=.={rollout};.;variant=.={variant};.;reason=.={reason};.;coalmine_requests_total")
 }
 
@@ -156,7 +164,7 @@ fn requests_name(decision: &Decision<'_>) -> String {
 impl Lazy {
     fn add(&self, name: impl FnOnce() -> String) {
         REGISTRY.with_borrow_mut(|registry| {
-            let slot = self.0.get().unwrap_or_else(|| registry.slot(name()));
+            let slot = self.0.get().unwrap_or_else(|| registry.slot(&name()));
             self.0.set(Some(slot));
             registry.add(slot);
         });

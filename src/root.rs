@@ -6,24 +6,25 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use coalmine_core::Request;
-use coalmine_core::document::{Node, Problems};
+use coalmine_core::document::{Problems, json};
 use coalmine_core::policy::{Environment, Policy};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use crate::host::Host;
+use crate::active_policy::ActivePolicy;
+use crate::host::{Host, is_first};
 use crate::http::Http;
-use crate::in_force::InForce;
 use crate::metrics;
 
-/// How long counts may wait in the VM, and how far a ramp may lag behind the clock.
+/// The version of the filter, logged once per VM: which build runs is the first question when something is wrong.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How long counts may wait in the VM, and how far the time of a decision may lag behind the clock.
 const TICK: Duration = Duration::from_millis(500);
 
 /// The root context of one configuration.
 #[derive(Default)]
 pub(crate) struct Root {
-    in_force: Rc<InForce>,
+    active: Rc<ActivePolicy>,
 }
 
 // === impl Root ===
@@ -37,10 +38,12 @@ impl RootContext for Root {
             metrics::policy_rejected();
             return false;
         };
+        if is_first(VERSION) {
+            log::info!("coalmine filter {VERSION}");
+        }
         match compile(&configuration) {
             Ok(policy) => {
-                policy.follow_clock(Host.now());
-                self.in_force = Rc::new(policy.into());
+                self.active = Rc::new(ActivePolicy::new(policy, Host.now()));
                 Host.tick_every(TICK);
                 true
             }
@@ -52,12 +55,12 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        self.in_force.policy.follow_clock(Host.now());
+        self.active.tick(Host.now());
         metrics::flush();
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Http::new(Rc::clone(&self.in_force))))
+        Some(Box::new(Http::new(Rc::clone(&self.active))))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -70,7 +73,7 @@ fn compile(configuration: &[u8]) -> Result<Policy, Problems> {
     if configuration.is_empty() {
         return Ok(Policy::default());
     }
-    Policy::from_document(&Node::from_json(configuration)?, Environment::Read(&|name| Host.variable(name)))
+    Policy::from_document(&json::read(configuration)?, Environment::Read(&|name| Host.variable(name)))
 }
 
 fn refuse(problems: &Problems) {

@@ -1,5 +1,5 @@
 //! How fast `coalmine assign` is, with everything that belongs to it: `cargo bench -p coalmine --bench assign`, about
-//! half a minute. What a bare draw costs: `cargo bench -p coalmine-core --bench decide -- draw`.
+//! half a minute. What a bare draw costs: `cargo bench -p coalmine-core --bench decide -- bucket`.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
 use std::fmt::Write as _;

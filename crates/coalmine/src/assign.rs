@@ -2,16 +2,17 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use coalmine_core::decision::Decision;
+use coalmine_core::policy::Assignment;
 use coalmine_core::policy::Rollout;
 use serde::Serialize;
 
-use crate::cli::{AtArgument, PolicyArgument, RolloutArgument};
+use crate::args::{AtArgument, PolicyArgument, RolloutArgument};
 use crate::failure::Failure;
+use crate::output;
 use crate::policy_file::PolicyFile;
-use crate::terminal;
 use crate::users::Users;
 
 const AFTER: &str = "\
@@ -25,7 +26,7 @@ Any number of users, in constant memory. The lines come in the order of the list
 /// Print the variant of every user in a list
 ///
 /// Every line of the list is an identity, its bytes as they are: not trimmed, not case-folded. An empty line is
-/// somebody without an identity.
+/// a user without an identity.
 #[derive(Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Assign {
@@ -57,7 +58,7 @@ enum Format {
 /// One line of output.
 trait Line {
     fn header(&mut self) -> io::Result<()>;
-    fn write(&mut self, user: &[u8], decision: &Decision<'_>) -> io::Result<()>;
+    fn write(&mut self, user: &[u8], assignment: &Assignment<'_>) -> io::Result<()>;
     fn finish(&mut self) -> io::Result<()>;
 }
 
@@ -86,20 +87,21 @@ struct JsonLine<'a> {
 
 impl Assign {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let file = PolicyFile::load_to_draw(&self.policy.path, self.at.time())?;
+        let file = PolicyFile::load_with_secrets(&self.policy.path)?;
         let rollout = file.rollout(self.rollout.name.as_deref())?;
+        let at = self.at.time();
         let users = Users::open(&self.users)?;
-        let output = terminal::lines();
+        let output = output::lines();
         match self.format {
-            Format::Table => Self::lines(rollout, users, Table::new(output, rollout)),
-            Format::Csv => Self::lines(rollout, users, Csv(csv::Writer::from_writer(output))),
-            Format::Json => Self::lines(rollout, users, Json(output)),
+            Format::Table => Self::lines(rollout, at, users, Table::new(output, rollout)),
+            Format::Csv => Self::lines(rollout, at, users, Csv(csv::Writer::from_writer(output))),
+            Format::Json => Self::lines(rollout, at, users, Json(output)),
         }
     }
 
-    fn lines(rollout: &Rollout, users: Users, mut line: impl Line) -> Result<(), Failure> {
+    fn lines(rollout: &Rollout, at: Duration, users: Users, mut line: impl Line) -> Result<(), Failure> {
         line.header()?;
-        users.each(|user| Ok(line.write(user, &rollout.assign(Some(user)))?))?;
+        users.each(|user| Ok(line.write(user, &rollout.assign(Some(user), at))?))?;
         Ok(line.finish()?)
     }
 }
@@ -124,11 +126,12 @@ impl<W: Write> Line for Table<W> {
         )
     }
 
-    fn write(&mut self, user: &[u8], decision: &Decision<'_>) -> io::Result<()> {
+    fn write(&mut self, user: &[u8], assignment: &Assignment<'_>) -> io::Result<()> {
         let user = String::from_utf8_lossy(user);
-        let shown = terminal::visible(&user);
-        let bucket = decision.lot.map_or_else(|| "-".to_owned(), |lot| lot.bucket.to_string());
-        let (variant, reason) = (decision.variant_name(), decision.reason.as_str());
+        let shown = output::visible(&user);
+        let bucket =
+            assignment.bucketed.map_or_else(|| "-".to_owned(), |bucketed| bucketed.bucket.to_string());
+        let (variant, reason) = (assignment.variant_name(), assignment.reason.as_str());
         writeln!(
             self.output,
             "{shown:<24}  {variant:<width$}  {bucket:>6}  {reason}",
@@ -148,13 +151,13 @@ impl<W: Write> Line for Csv<W> {
         Ok(self.0.write_record(["user", "variant", "bucket", "reason"])?)
     }
 
-    fn write(&mut self, user: &[u8], decision: &Decision<'_>) -> io::Result<()> {
-        let bucket = decision.lot.map(|lot| lot.bucket.to_string()).unwrap_or_default();
+    fn write(&mut self, user: &[u8], assignment: &Assignment<'_>) -> io::Result<()> {
+        let bucket = assignment.bucketed.map(|bucketed| bucketed.bucket.to_string()).unwrap_or_default();
         let record: [&[u8]; 4] = [
             user,
-            decision.variant_name().as_bytes(),
+            assignment.variant_name().as_bytes(),
             bucket.as_bytes(),
-            decision.reason.as_str().as_bytes(),
+            assignment.reason.as_str().as_bytes(),
         ];
         Ok(self.0.write_record(record)?)
     }
@@ -171,16 +174,16 @@ impl<W: Write> Line for Json<W> {
         Ok(())
     }
 
-    fn write(&mut self, user: &[u8], decision: &Decision<'_>) -> io::Result<()> {
+    fn write(&mut self, user: &[u8], assignment: &Assignment<'_>) -> io::Result<()> {
         let text = String::from_utf8_lossy(user);
         let is_text = matches!(text, std::borrow::Cow::Borrowed(_));
         let hex = || user.iter().map(|byte| format!("{byte:02x}")).collect();
         let line = JsonLine {
             user: &text,
             user_hex: (!is_text).then(hex),
-            variant: decision.variant_name(),
-            bucket: decision.lot.map(|lot| lot.bucket.number()),
-            reason: decision.reason.as_str(),
+            variant: assignment.variant_name(),
+            bucket: assignment.bucketed.map(|bucketed| bucketed.bucket.number()),
+            reason: assignment.reason.as_str(),
         };
         serde_json::to_writer(&mut self.0, &line)?;
         self.0.write_all(b"\n")

@@ -1,13 +1,11 @@
-//! The command line.
+//! The command line: which subcommand runs, and what becomes of its failure.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    assign, diff, explain, import, render, schema, shell, simulate, terminal, token, validate, weights,
+    assign, completions, diff, explain, import, output, render, schema, simulate, token, validate, weights,
 };
 
 const AFTER: &str = "\
@@ -18,7 +16,7 @@ Colours are for terminals only, and never where NO_COLOR is set.";
 /// Blind, sticky canaries: see who gets the canary before it is live.
 #[derive(Parser)]
 #[command(name = "coalmine", version, arg_required_else_help = true, max_term_width = 110, after_long_help = AFTER)]
-pub(crate) struct Arguments {
+struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
@@ -35,63 +33,8 @@ enum Command {
     Render(render::Render),
     Import(import::Import),
     Schema(schema::Schema),
-    Completions(shell::Completions),
-    Man(shell::Man),
-}
-
-/// The policy of a command that works on one.
-#[derive(Args)]
-pub(crate) struct PolicyArgument {
-    /// The policy, as JSON or YAML, or what holds it; - for standard input
-    ///
-    /// On its own, or inside a WasmPlugin, a TrafficExtension, a ConfigMap or a configuration of Envoy.
-    #[arg(value_name = "POLICY")]
-    pub(crate) path: PathBuf,
-}
-
-/// The rollout of a command that works on one.
-#[derive(Args)]
-pub(crate) struct RolloutArgument {
-    /// The rollout; needed where the policy has several
-    #[arg(long = "rollout", value_name = "NAME")]
-    pub(crate) name: Option<String>,
-}
-
-/// The time of a command whose answer a ramp changes.
-#[derive(Args)]
-pub(crate) struct AtArgument {
-    /// The time that ramps have come to, as 2026-11-21T09:00:00Z; now, unless given
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    at: Option<Duration>,
-}
-
-/// For people, or for programs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// For programs: one JSON value, described in docs/command.md
-    Json,
-}
-
-fn parse_time(text: &str) -> Result<Duration, &'static str> {
-    coalmine_core::time::parse_rfc3339(text)
-        .ok_or("RFC 3339 with an offset is expected, as 2026-11-21T09:00:00Z")
-}
-
-// === impl AtArgument ===
-
-impl AtArgument {
-    /// That time, since 1970.
-    pub(crate) fn time(&self) -> Duration {
-        self.at.unwrap_or_else(now)
-    }
-}
-
-/// The time, since 1970.
-pub(crate) fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    Completions(completions::Completions),
+    Man(completions::Man),
 }
 
 /// Runs the command on the arguments of this process.
@@ -107,8 +50,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Render(render) => render.run(),
         Command::Import(import) => import.run(),
         Command::Schema(schema) => schema.run(),
-        Command::Completions(completions) => completions.run(),
-        Command::Man(man) => man.run(),
+        Command::Completions(completions) => completions.run(Arguments::command()),
+        Command::Man(man) => man.run(Arguments::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -116,7 +59,7 @@ pub(crate) fn main() -> ExitCode {
         Err(failure) => {
             let message = failure.to_string();
             if !message.is_empty() {
-                terminal::note(&format!("coalmine: {message}"));
+                output::note(&format!("coalmine: {message}"));
             }
             failure.exit_code()
         }
@@ -125,8 +68,6 @@ pub(crate) fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

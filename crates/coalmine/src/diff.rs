@@ -1,21 +1,22 @@
-//! `coalmine diff`: who moves between two policies.
+//! `coalmine diff`: the users who change variant between two policies.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use coalmine_core::Reason;
 use coalmine_core::policy::Rollout;
-use coalmine_core::weight::Weight;
+use coalmine_core::split::Weight;
 use serde::Serialize;
 
-use crate::cli::{AtArgument, RolloutArgument};
-use crate::crowd::CrowdArguments;
+use crate::args::{AtArgument, RolloutArgument};
 use crate::failure::Failure;
-use crate::movement::Movement;
+use crate::output::{self, visible};
 use crate::policy_file::PolicyFile;
-use crate::terminal::{self, visible};
+use crate::users::UsersArguments;
+use coalmine_core::split::Movement;
 
 const AFTER: &str = "\
 Examples:
@@ -23,30 +24,31 @@ Examples:
   git show HEAD:policy.yaml | coalmine diff - policy.yaml --count 100000
   coalmine diff old.yaml new.yaml --users users.txt --format csv > moved.csv
 
-Exit codes: 0 nobody leaves a variant but stable without need; 1 somebody does; 2 used wrongly.
-A need is: the variant's weight shrinks by as much, the user's pin changed, the rollout was switched off.";
+Exit codes: 0 every move is needed; 1 users leave a variant although nothing requires it; 2 used wrongly.
+A move is needed where the user leaves stable, the variant's weight shrinks by as much, the user's pin changed, or the
+rollout was switched off.";
 
 /// How many users are named in the summary.
 const NAMED: usize = 5;
 
-/// Tell who moves from where to where, and whether fewer could have
+/// Show which users change variant between two policies, and whether fewer could have
 ///
 /// For one rollout of both policies, found by its name. The least number that has to move follows from the weights
 /// alone: half the sum of their differences.
 #[derive(Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Diff {
-    /// The policy that is; - for standard input
+    /// The current policy; - for standard input
     old: PathBuf,
-    /// The policy that is to be; - for standard input
+    /// The new policy; - for standard input
     new: PathBuf,
     #[command(flatten)]
     rollout: RolloutArgument,
     #[command(flatten)]
     at: AtArgument,
     #[command(flatten)]
-    crowd: CrowdArguments,
-    /// How the answer looks
+    users: UsersArguments,
+    /// How the summary looks
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -56,7 +58,7 @@ enum Format {
     /// A summary, for people
     #[default]
     Text,
-    /// Everybody who moves: user,from,to
+    /// A line per user who moves: user,from,to
     Csv,
     /// A summary, for programs
     Json,
@@ -65,14 +67,14 @@ enum Format {
 /// What came out.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct DiffOutput {
     rollout: String,
     users: u64,
     moved: u64,
     moves: Vec<Move>,
-    /// Users who leave a variant but stable, although nothing makes them.
+    /// Users who leave a variant other than stable, although nothing requires it.
     without_need: u64,
-    /// Whether both policies draw alike: the same salt, algorithm and key.
+    /// Whether both policies give the same buckets: the same salt, algorithm and key.
     same_draw: bool,
     /// Parts per million of all possible users that move by the ranges, and that have to.
     moved_ppm: u32,
@@ -101,17 +103,18 @@ struct Pair<'p> {
 impl Diff {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let at = self.at.time();
-        let (old, new) = (PolicyFile::load_to_draw(&self.old, at)?, PolicyFile::load_to_draw(&self.new, at)?);
+        let (old, new) =
+            (PolicyFile::load_with_secrets(&self.old)?, PolicyFile::load_with_secrets(&self.new)?);
         let old = old.rollout(self.rollout.name.as_deref())?;
-        let pair = Pair::new(old, new.rollout(Some(old.name()))?);
-        let mut csv = csv::Writer::from_writer(terminal::lines());
+        let pair = Pair::new(old, new.rollout(Some(old.name()))?, at);
+        let mut csv = csv::Writer::from_writer(output::lines());
         if self.format == Format::Csv {
             csv.write_record(["user", "from", "to"]).map_err(std::io::Error::from)?;
         }
         let mut moves: BTreeMap<(&str, &str), Move> = BTreeMap::new();
         let mut without_need = 0;
-        let users = self.crowd.each(|user| {
-            let (before, after) = (pair.old.assign(Some(user)), pair.new.assign(Some(user)));
+        let users = self.users.each(|user| {
+            let (before, after) = (pair.old.assign(Some(user), at), pair.new.assign(Some(user), at));
             let (from, to) = (before.variant_name(), after.variant_name());
             if from == to {
                 return Ok(());
@@ -137,7 +140,7 @@ impl Diff {
             Ok(())
         })?;
         let moves: Vec<Move> = moves.into_values().collect();
-        let answer = Answer {
+        let summary = DiffOutput {
             rollout: pair.old.name().to_owned(),
             users,
             moved: moves.iter().map(|each| each.users).sum(),
@@ -148,29 +151,30 @@ impl Diff {
             least_ppm: pair.movement.least(),
         };
         match self.format {
-            Format::Text => terminal::print(&answer.text())?,
+            Format::Text => output::print(&summary.text())?,
             Format::Csv => csv.flush()?,
-            Format::Json => terminal::json(&answer)?,
+            Format::Json => output::json(&summary)?,
         }
-        if without_need > 0 { Err(Failure::Told) } else { Ok(()) }
+        if without_need > 0 { Err(Failure::Reported) } else { Ok(()) }
     }
 }
 
 // === impl Pair ===
 
 impl<'p> Pair<'p> {
-    fn new(old: &'p Rollout, new: &'p Rollout) -> Self {
-        // A key is nobody's to compare: two that give the same buckets to a few are the same.
+    fn new(old: &'p Rollout, new: &'p Rollout, at: Duration) -> Self {
+        // Keys are not compared: two that give a few probes the same buckets are the same.
         let buckets = |rollout: &Rollout| {
-            let draw = rollout.draw()?;
-            Some([0_u8, 1, 2, 3].map(|probe| draw.lot(&[b'p', probe]).bucket))
+            let bucketer = rollout.bucketer()?;
+            Some([0_u8, 1, 2, 3].map(|probe| bucketer.bucket(&[b'p', probe]).bucket))
         };
         let same_text = old.salt() == new.salt() && old.algorithm() == new.algorithm();
         let same_draw = same_text && buckets(old) == buckets(new);
-        Self { old, new, movement: Movement::between(old, new), same_draw }
+        let movement = Movement::between(&old.named_ranges(at), &new.named_ranges(at));
+        Self { old, new, movement, same_draw }
     }
 
-    /// Whether everybody who leaves this variant has to, for its weight to become what it is to be.
+    /// Whether every user who leaves this variant has to, for its weight to become the new one.
     fn has_to_lose(&self, variant: &str) -> bool {
         if !self.new.is_enabled() {
             return true;
@@ -180,9 +184,9 @@ impl<'p> Pair<'p> {
     }
 }
 
-// === impl Answer ===
+// === impl DiffOutput ===
 
-impl Answer {
+impl DiffOutput {
     fn text(&self) -> String {
         let percent = |ppm: u32| Weight::from_ppm(ppm).unwrap_or(Weight::ALL);
         let mut text = String::new();
@@ -197,7 +201,7 @@ impl Answer {
         let _ = match (self.same_draw, self.moved_ppm.cmp(&self.least_ppm).is_gt()) {
             (false, _) => writeln!(
                 text,
-                "the salt, the algorithm or the key changes: everybody is drawn for anew; the weights alone would move {least} %"
+                "the salt, the algorithm or the key changes: every user gets a new bucket; the weights alone would move {least} %"
             ),
             (true, true) => writeln!(text, "by the ranges {moved} % of all users move; {least} % would do"),
             (true, false) => {
@@ -208,7 +212,8 @@ impl Answer {
             }
         };
         if self.without_need > 0 {
-            let _ = writeln!(text, "{} users leave a variant without need", self.without_need);
+            let _ =
+                writeln!(text, "{} users change variant although no weight requires it", self.without_need);
         }
         text
     }

@@ -1,18 +1,18 @@
-//! Why the command could not do its work, in the words and the exit code that its user sees.
+//! The reason why the command could not do its work, in the words and the exit code that its user sees.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::text::Refused;
+use crate::input::Refused;
 
-/// Why the command could not do its work.
+/// The reason why the command could not do its work.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// There are problems, and they have been told: nothing is left to say.
-    Told,
-    /// A file could not be read, and that has been told.
+    /// There are problems, and they have been reported: nothing is left to say.
+    Reported,
+    /// A file could not be read, and that has been reported.
     Unread,
     /// There are problems, shown in their lines.
     Problems(String),
@@ -53,7 +53,7 @@ impl Failure {
     /// 1 where what was asked about has problems, 2 where the asking has.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Told | Self::Problems(_) | Self::Unfit(..) => 1,
+            Self::Reported | Self::Problems(_) | Self::Unfit(..) => 1,
             Self::Unread | Self::Usage(..) | Self::Read(..) | Self::Save(..) | Self::Write(_) => 2,
         })
     }
@@ -68,7 +68,7 @@ impl From<io::Error> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Told | Self::Unread => Ok(()),
+            Self::Reported | Self::Unread => Ok(()),
             Self::Problems(text) => f.write_str(text.trim_end()),
             Self::Unfit(path, why) => write!(f, "{}: {why}", path.display()),
             Self::Usage(wrong, hint) if hint.is_empty() => f.write_str(wrong),

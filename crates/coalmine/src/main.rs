@@ -1,32 +1,34 @@
 //! `coalmine`: see before you act. Built on the same core as the filter, so what it shows is what users get.
 //!
-//! What it does not do: it talks to no cluster and no proxy, and it changes no file but the one that it is told to
-//! change. What is right and who gets what is the core's to say; here is reading, showing and writing.
+//! What it does not do: it talks to no cluster and no proxy, and it changes no file but the one that you name. What is right and who gets what is the core's to say; here is reading, showing and writing.
+//!
+//! | modules | what is in them |
+//! |---|---|
+//! | `cli`, `args`, `completions` | the command line, and the arguments that subcommands share |
+//! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `schema` | one subcommand each |
+//! | `input`, `scan`, `policy_file`, `users` | files, the policies in them, and lists of users |
+//! | `diagnostic`, `failure`, `output` | what is wrong, why the command could not go on, and where it writes |
 //!
 //! Exit codes: 0 done; 1 what was asked about has problems; 2 the command was used wrongly, or a file could not be read
 //! or written.
 #![forbid(unsafe_code)]
 
+mod args;
 mod assign;
 mod cli;
-mod crowd;
+mod completions;
+mod diagnostic;
 mod diff;
-mod edit;
 mod explain;
 mod failure;
-mod finding;
-mod found;
 mod import;
-mod movement;
+mod input;
+mod output;
 mod policy_file;
 mod render;
-mod report;
+mod scan;
 mod schema;
-mod shares;
-mod shell;
 mod simulate;
-mod terminal;
-mod text;
 mod token;
 mod users;
 mod validate;

@@ -1,14 +1,13 @@
 //! The one policy of a command that works on one.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use coalmine_core::policy::{Environment, Policy, Rollout};
 
+use crate::diagnostic::{Diagnostic, count, excerpts};
 use crate::failure::Failure;
-use crate::found::{Found, Scan};
-use crate::report;
-use crate::text::Source;
+use crate::input;
+use crate::scan::{EmbeddedPolicy, Scan};
 
 /// A policy, and the file that it came from.
 #[derive(Debug)]
@@ -16,8 +15,8 @@ pub(crate) struct PolicyFile {
     pub(crate) path: PathBuf,
     pub(crate) policy: Policy,
     pub(crate) scan: Scan,
-    /// The place in `scan` of the policy.
-    pub(crate) found: Found,
+    /// The policy as it stands in the file.
+    pub(crate) embedded: EmbeddedPolicy,
 }
 
 // === impl PolicyFile ===
@@ -25,19 +24,19 @@ pub(crate) struct PolicyFile {
 impl PolicyFile {
     /// Reads a policy for checking and changing: secrets that stand in the environment stay there.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
-        let scan = Scan::of(Source::read(path).map_err(Failure::refused(path))?);
-        let found = Self::only(path, &scan)?.clone();
-        Self::of_scan(path, scan, found)
+        let scan = Scan::of(input::read(path).map_err(Failure::refused(path))?);
+        let embedded = Self::only(path, &scan)?.clone();
+        Self::of_scan(path, scan, embedded)
     }
 
-    /// The policy at this place of a file that has been scanned.
-    pub(crate) fn of_scan(path: &Path, scan: Scan, found: Found) -> Result<Self, Failure> {
-        let policy = Self::policy(path, &scan, &found, Environment::Unread)?;
-        Ok(Self { path: path.to_owned(), policy, scan, found })
+    /// This policy of a file that has been scanned.
+    pub(crate) fn of_scan(path: &Path, scan: Scan, embedded: EmbeddedPolicy) -> Result<Self, Failure> {
+        let policy = Self::policy(path, &scan, &embedded, Environment::Unread)?;
+        Ok(Self { path: path.to_owned(), policy, scan, embedded })
     }
 
-    /// Reads a policy for drawing by it at this time: with the secrets that it names.
-    pub(crate) fn load_to_draw(path: &Path, at: Duration) -> Result<Self, Failure> {
+    /// Reads a policy for assigning users by it: with the secrets that it names.
+    pub(crate) fn load_with_secrets(path: &Path) -> Result<Self, Failure> {
         let mut file = Self::load(path)?;
         let look_up = |name: &str| std::env::var(name).ok();
         if let Some(missing) = file.policy.unread().iter().find(|name| look_up(name).is_none()) {
@@ -47,45 +46,40 @@ impl PolicyFile {
             ));
         }
         if !file.policy.unread().is_empty() {
-            file.policy = Self::policy(path, &file.scan, &file.found, Environment::Read(&look_up))?;
+            file.policy = Self::policy(path, &file.scan, &file.embedded, Environment::Read(&look_up))?;
         }
-        file.policy.follow_clock(at);
         Ok(file)
     }
 
     fn policy(
         path: &Path,
         scan: &Scan,
-        found: &Found,
+        embedded: &EmbeddedPolicy,
         environment: Environment<'_>,
     ) -> Result<Policy, Failure> {
-        found.policy(&scan.source, environment).map_err(|findings| {
-            let (summary, excerpts) = (report::count(&findings), report::excerpts(&scan.source, &findings));
-            Failure::Problems(format!("{}: {summary}\n\n{excerpts}", path.display()))
-        })
+        embedded.policy(environment).map_err(|diagnostics| Self::problems(path, scan, &diagnostics))
+    }
+
+    fn problems(path: &Path, scan: &Scan, diagnostics: &[Diagnostic]) -> Failure {
+        let (summary, excerpts) = (count(diagnostics), excerpts(&scan.source, diagnostics));
+        Failure::Problems(format!("{}: {summary}\n\n{excerpts}", path.display()))
     }
 
     /// The policy of a file: the only one, or one of several that say the same, as a gateway's and its sidecars' do.
-    fn only<'s>(path: &Path, scan: &'s Scan) -> Result<&'s Found, Failure> {
-        if !scan.findings.is_empty() {
-            let summary = report::count(&scan.findings);
-            let excerpts = report::excerpts(&scan.source, &scan.findings);
-            return Err(Failure::Problems(format!("{}: {summary}\n\n{excerpts}", path.display())));
+    fn only<'s>(path: &Path, scan: &'s Scan) -> Result<&'s EmbeddedPolicy, Failure> {
+        if !scan.diagnostics.is_empty() {
+            return Err(Self::problems(path, scan, &scan.diagnostics));
         }
         let Some((first, others)) = scan.policies.split_first() else {
             return Err(Failure::Problems(format!("{}: no policy in it", path.display())));
         };
-        let node = |found: &Found| found.tree.clone().without_places();
-        if others.iter().any(|other| node(other) != node(first)) {
+        let values = |policy: &EmbeddedPolicy| policy.node.clone().without_places();
+        if others.iter().any(|other| values(other) != values(first)) {
             let titles: Vec<String> =
-                scan.policies.iter().map(|found| found.where_in(&scan.source)).collect();
+                scan.policies.iter().map(|policy| policy.where_in(&scan.source)).collect();
+            let (path, count) = (path.display(), titles.len());
             return Err(Failure::usage(
-                format!(
-                    "{} has {} policies that differ: {}",
-                    path.display(),
-                    titles.len(),
-                    titles.join(", ")
-                ),
+                format!("{path} has {count} policies that differ: {}", titles.join(", ")),
                 "give a file with one of them",
             ));
         }

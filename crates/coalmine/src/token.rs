@@ -1,4 +1,4 @@
-//! `coalmine token`: a token that forces a variant for whoever carries it.
+//! `coalmine token`: a token that forces a variant for its bearer.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use clap::Args;
 use coalmine_core::token::MAX_LIFETIME;
 use serde::Serialize;
 
-use crate::cli::{Format, PolicyArgument, RolloutArgument, now};
+use crate::args::{Format, PolicyArgument, RolloutArgument, now};
 use crate::failure::Failure;
+use crate::output;
 use crate::policy_file::PolicyFile;
-use crate::terminal;
 
 const AFTER: &str = "\
 Examples:
@@ -18,9 +18,9 @@ Examples:
   coalmine token policy.yaml --rollout checkout --variant stable --for 8h --format json
 
 The secret is the first that the rollout's override names; {env: NAME} is read from this command's environment.
-Whoever has the token gets the variant until it expires: hand it over as a password.";
+Its bearer gets the variant until it expires: hand it over as you would a password.";
 
-/// Mint an override token: a variant for whoever carries it, for a while
+/// Mint an override token: a variant for its bearer, for a while
 #[derive(Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Token {
@@ -41,7 +41,7 @@ pub(crate) struct Token {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct TokenOutput<'a> {
     token: &'a str,
     rollout: &'a str,
     variant: &'a str,
@@ -57,7 +57,7 @@ struct Answer<'a> {
 impl Token {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let now = now();
-        let file = PolicyFile::load_to_draw(&self.policy.path, now)?;
+        let file = PolicyFile::load_with_secrets(&self.policy.path)?;
         let rollout = file.rollout(self.rollout.name.as_deref())?;
         let name = rollout.name();
         let Some(secret) = rollout.override_secrets().first() else {
@@ -81,23 +81,20 @@ impl Token {
         let expiry = Duration::from_secs((now + self.lifetime).as_secs());
         let token = secret.mint(name, &self.variant, expiry);
         if !rollout.is_enabled() {
-            terminal::note(&format!(
+            output::note(&format!(
                 "note: {name} is switched off (enabled: false), and ignores tokens until it is on"
             ));
         }
-        let written =
-            file.found.tree.get("rollouts").and_then(|rollouts| rollouts.items().get(rollout.index()));
-        let way = |field| written.and_then(|rollout| rollout.text_at(&["override", field]));
         match self.format {
-            Format::Text => terminal::print_plain(&format!("{token}\n")),
-            Format::Json => terminal::json(&Answer {
+            Format::Text => output::print_plain(&format!("{token}\n")),
+            Format::Json => output::json(&TokenOutput {
                 token: &token,
                 rollout: name,
                 variant: &self.variant,
                 expires: humantime::format_rfc3339_seconds(std::time::SystemTime::UNIX_EPOCH + expiry)
                     .to_string(),
-                header: way("header"),
-                cookie: way("cookie"),
+                header: rollout.override_header(),
+                cookie: rollout.override_cookie(),
             }),
         }
     }

@@ -1,13 +1,14 @@
-//! Lists of users, one identity per line: read as bytes, never held as a whole.
+//! Users to try a policy on. A list has one identity per line: it is read as bytes, and never held as a whole.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use indicatif::ProgressBar;
 
 use crate::failure::Failure;
-use crate::terminal;
+use crate::output;
 
 /// How many users pass between two looks at the progress bar.
 const TICK: u64 = 1 << 14;
@@ -20,6 +21,18 @@ pub(crate) struct Users {
     seen: u64,
     bar: ProgressBar,
     carriage_return: bool,
+}
+
+/// Users to try a policy on: those of a list, or any number of made-up ones.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct UsersArguments {
+    /// One identity per line, raw bytes; - for standard input
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+    /// As many users, called user-1, user-2 and so on
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
 }
 
 // === impl Users ===
@@ -39,7 +52,7 @@ impl Users {
             }
             Box::new(BufReader::with_capacity(1 << 16, file))
         };
-        let bar = terminal::progress(None, "users");
+        let bar = output::progress(None, "users");
         Ok(Self { path: path.to_owned(), input, line: Vec::new(), seen: 0, bar, carriage_return: false })
     }
 
@@ -50,7 +63,7 @@ impl Users {
             if self.input.read_until(b'\n', &mut self.line).map_err(Failure::read(&self.path))? == 0 {
                 self.bar.finish_and_clear();
                 if self.carriage_return {
-                    terminal::note(
+                    output::note(
                         "note: lines end with CR LF; the CR is a part of the identity. If it is not: tr -d '\\r'",
                     );
                 }
@@ -64,5 +77,26 @@ impl Users {
                 self.bar.set_position(self.seen);
             }
         }
+    }
+}
+
+// === impl UsersArguments ===
+
+impl UsersArguments {
+    /// Shows each user in turn; returns their number.
+    pub(crate) fn each(&self, mut show: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<u64, Failure> {
+        if let Some(path) = &self.users {
+            return Users::open(path)?.each(show);
+        }
+        let count = self.count.unwrap_or_default();
+        let bar = output::progress(Some(count), "users");
+        for number in 1..=count {
+            show(format!("user-{number}").as_bytes())?;
+            if number.is_multiple_of(TICK) {
+                bar.set_position(number);
+            }
+        }
+        bar.finish_and_clear();
+        Ok(count)
     }
 }

@@ -8,20 +8,21 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// How far ahead a token may expire.
+/// The longest lifetime of a token.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// The least bytes of a secret.
 pub const MIN_SECRET: usize = 32;
 
 const VERSION: &str = "v1";
-/// Two labels of 63, twenty digits of a u64, 43 of the MAC, the version and the dots.
-const MAX_TOKEN: usize = 2 + 63 + 63 + 20 + 43 + 4;
+/// Three labels of 63 (namespace, rollout, variant) and a slash, twenty digits of a u64, 43 of the MAC, the version and
+/// the dots.
+const MAX_TOKEN: usize = 2 + 63 + 1 + 63 + 63 + 20 + 43 + 4;
 
-/// A secret that tokens are signed with. It is never printed.
+/// A secret that signs tokens. It is never printed.
 #[derive(Clone)]
 pub struct Secret(Hmac<Sha256>);
 
-/// What a token says, before anybody has believed it.
+/// What a token says. Nothing of it is verified yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token<'t> {
     /// The rollout that it is for.
@@ -78,7 +79,11 @@ impl<'t> Token<'t> {
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let canonical = expiry == "0" || !expiry.starts_with('0');
         let digits = canonical && !expiry.is_empty() && expiry.bytes().all(|byte| byte.is_ascii_digit());
-        if parts.next().is_some() || version != VERSION || !is_label(rollout) || !is_label(variant) || !digits
+        if parts.next().is_some()
+            || version != VERSION
+            || !is_rollout_name(rollout)
+            || !is_label(variant)
+            || !digits
         {
             return None;
         }
@@ -95,7 +100,13 @@ impl<'t> Token<'t> {
     }
 }
 
-/// What rollouts and variants may be called: `[a-z0-9-]{1,63}`, so that dots separate the parts of a token.
+/// Whether a text can be the name of a rollout: `NAME` or `NAMESPACE/NAME`, labels both.
+pub(crate) fn is_rollout_name(text: &str) -> bool {
+    let (namespace, name) = text.split_once('/').unwrap_or(("-", text));
+    is_label(namespace) && is_label(name)
+}
+
+/// Whether a text is a label: `[a-z0-9-]{1,63}`, so that dots separate the parts of a token.
 pub(crate) fn is_label(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(allowed)
@@ -130,6 +141,10 @@ mod tests {
             "v1",
             "v1.a.b.1",
             "v2.a.b.1.x",
+            "v1./a.b.1.x",
+            "v1.a/.b.1.x",
+            "v1.a/b/c.b.1.x",
+            "v1.a.b/c.1.x",
             "v1.A.b.1.x",
             "v1.a..1.x",
             "v1.a.b.01.x",

@@ -4,19 +4,22 @@
 
 #[path = "common/large.rs"]
 mod large;
+#[path = "common/memory.rs"]
+mod memory;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
 use coalmine_core::document::MAX_BYTES;
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 use coalmine_core::{Reason, Request};
+
+const NOW: Duration = Duration::ZERO;
 
 /// How many candidates a request to this host has.
 fn candidates(policy: &Policy, host: &str) -> usize {
-    policy.candidates(host.as_bytes()).count()
+    policy.explain(&StaticRequest::new("GET", host, "/"), NOW).candidates.len()
 }
 
 #[test]
@@ -53,7 +56,7 @@ fn wildcards_are_looked_up_too() {
 }
 
 /// A request that counts how often the host is asked.
-struct Counted(WrittenRequest, Cell<usize>);
+struct Counted(StaticRequest, Cell<usize>);
 
 impl Request for Counted {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
@@ -71,10 +74,6 @@ impl Request for Counted {
         self.0.property(path)
     }
 
-    fn now(&self) -> Duration {
-        self.0.now()
-    }
-
     fn random(&self) -> Option<[u8; 16]> {
         self.0.random()
     }
@@ -86,55 +85,17 @@ fn the_host_is_asked_as_often_whatever_the_size() {
     for rollouts in [1, 10, 1_000] {
         let policy = Policy::from_json(large::document(rollouts, 0).as_bytes()).unwrap();
         let request =
-            WrittenRequest::new("GET", &large::host(rollouts - 1), "/api/").with_header("x-user-id", "bob");
+            StaticRequest::new("GET", &large::host(rollouts - 1), "/api/").with_header("x-user-id", "bob");
         let counted = Counted(request, Cell::new(0));
-        assert_eq!(policy.decide(&counted).decision.reason, Reason::Bucket);
+        assert_eq!(policy.decide(&counted, NOW).assignment.reason, Reason::Bucket);
         // The authority, the path, the identity and the route's header. A user who leaves stable costs one more.
         assert_eq!(counted.1.get(), 4, "{rollouts}");
     }
 }
 
-/// Counts what is held and the most that ever was, on this thread: the other tests run beside.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(change: isize) {
-    let held = HELD.get() + change;
-    HELD.set(held);
-    MOST.set(MOST.get().max(held));
-}
-
-// SAFETY: every call is handed on to the system's allocator as it came; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promises are handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: the caller's promises are handed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// What a policy holds, and the most that it took while it was read, in bytes.
 fn footprint(document: &str) -> (isize, isize) {
-    let before = HELD.get();
-    MOST.set(before);
-    let policy = Policy::from_json(document.as_bytes()).unwrap();
-    let footprint = (HELD.get() - before, MOST.get() - before);
-    drop(policy);
-    assert_eq!(HELD.get(), before, "nothing stays behind");
-    footprint
+    memory::footprint(|| Policy::from_json(document.as_bytes()).unwrap())
 }
 
 /// Every proxy of a mesh holds the policy, once per worker.

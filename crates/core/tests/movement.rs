@@ -2,12 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use coalmine_core::draw::{BUCKETS, Bucket};
-use coalmine_core::movement::TooHeavy;
+use coalmine_core::bucketing::{BUCKETS, Bucket};
 use coalmine_core::policy::Policy;
-use coalmine_core::ranges::{Ranges, Variant};
-use coalmine_core::weight::Weight;
+use coalmine_core::split::{Ranges, Variant, Weight, WeightsExceed100, rebalance};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
@@ -33,7 +32,7 @@ fn ranges(table: &[(u32, u16)]) -> Ranges {
         table.join(", ")
     );
     Policy::from_json(document.as_bytes()).unwrap_or_else(|problems| panic!("{problems}")).rollouts()[0]
-        .ranges()
+        .ranges(Duration::ZERO)
         .clone()
 }
 
@@ -118,7 +117,7 @@ proptest! {
     #[test]
     fn the_sizes_are_exact_and_the_fewest_move(table in any_table(), weights in any_weights()) {
         let before = ranges(&table);
-        let after = before.moved_to(&weights).unwrap();
+        let after = rebalance(&before, &weights).unwrap();
         let (had, wanted) = (sizes(&before), wanted(&weights));
         for number in 0..=VARIANTS {
             prop_assert_eq!(size(&sizes(&after), variant(number)), size(&wanted, variant(number)), "{}", number);
@@ -130,11 +129,12 @@ proptest! {
         prop_assert_eq!(before.moved(&after), counted, "counted from scratch");
     }
 
-    /// Who shrinks keeps its lowest buckets; who does not shrink loses nobody; who does not grow gains nobody.
+    /// A variant that shrinks keeps its lowest buckets; one that does not shrink loses nobody; one that does not grow
+    /// gains nobody.
     #[test]
-    fn only_they_move_who_must(table in any_table(), weights in any_weights()) {
+    fn only_users_who_must_move_do(table in any_table(), weights in any_weights()) {
         let before = ranges(&table);
-        let after = before.moved_to(&weights).unwrap();
+        let after = rebalance(&before, &weights).unwrap();
         let (had, has) = (sizes(&before), sizes(&after));
         let mut freed: BTreeMap<usize, u32> = BTreeMap::new();
         for (start, _, from, to) in segments(&before, &after) {
@@ -152,7 +152,7 @@ proptest! {
     #[test]
     fn the_freed_are_given_out_in_order(table in any_table(), weights in any_weights()) {
         let before = ranges(&table);
-        let after = before.moved_to(&weights).unwrap();
+        let after = rebalance(&before, &weights).unwrap();
         let place = |wanted: Variant| weights.iter().position(|&(variant, _)| variant == wanted).unwrap_or(usize::MAX);
         let takers: Vec<usize> = segments(&before, &after).iter().filter(|it| it.2 != it.3).map(|it| place(it.3)).collect();
         prop_assert!(takers.is_sorted(), "{:?}", takers);
@@ -160,12 +160,12 @@ proptest! {
 
     #[test]
     fn a_table_is_as_short_as_it_can_be(table in any_table(), weights in any_weights()) {
-        let after = ranges(&table).moved_to(&weights).unwrap();
+        let after = rebalance(&ranges(&table), &weights).unwrap();
         prop_assert_eq!(after.table().last().map(|&(end, _)| end), Some(BUCKETS));
         for pair in after.table().windows(2) {
             prop_assert!(pair[0].0 < pair[1].0 && pair[0].1 != pair[1].1, "{:?}", after);
         }
-        prop_assert_eq!(&after.moved_to(&weights).unwrap(), &after, "the same weights again move nobody");
+        prop_assert_eq!(&rebalance(&after, &weights).unwrap(), &after, "the same weights again move nobody");
     }
 
     /// A rollout of many steps: whatever was before, each step moves the minimum.
@@ -173,7 +173,7 @@ proptest! {
     fn many_steps(table in any_table(), steps in proptest::collection::vec(any_weights(), 1..12)) {
         let mut ranges = ranges(&table);
         for weights in steps {
-            let next = ranges.moved_to(&weights).unwrap();
+            let next = rebalance(&ranges, &weights).unwrap();
             let (had, has) = (sizes(&ranges), sizes(&next));
             let differences: u32 = (0..=VARIANTS).map(variant).map(|it| size(&had, it).abs_diff(size(&has, it))).sum();
             prop_assert_eq!(ranges.moved(&next), differences / 2);
@@ -185,8 +185,8 @@ proptest! {
     fn more_than_everybody_is_refused(table in any_table(), parts in proptest::collection::vec(0..=BUCKETS, 2..=VARIANTS as usize)) {
         let sum: u64 = parts.iter().copied().map(u64::from).sum();
         let weights: Vec<(Variant, Weight)> = (1..).map(variant).zip(parts).map(|(it, ppm)| (it, Weight::from_ppm(ppm).unwrap())).collect();
-        let moved = ranges(&table).moved_to(&weights);
-        prop_assert_eq!(moved.err(), (sum > u64::from(BUCKETS)).then_some(TooHeavy(sum)));
+        let moved = rebalance(&ranges(&table), &weights);
+        prop_assert_eq!(moved.err(), (sum > u64::from(BUCKETS)).then_some(WeightsExceed100(sum)));
     }
 
     /// One or two weights: raising one takes users from stable only, lowering it gives the newest back.

@@ -1,11 +1,11 @@
-//! Overrides: in which order the decision goes, which token is believed, and what is cut out of a request.
+//! Overrides: in which order the decision goes, which token is accepted, and what is cut out of a request.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 use coalmine_core::token::{MAX_LIFETIME, Secret};
 use coalmine_core::{Edit, OverrideResult, Reason};
 
@@ -35,18 +35,18 @@ fn good() -> String {
     token(NEW, "checkout", "canary", SOON)
 }
 
-fn to(host: &str) -> WrittenRequest {
-    WrittenRequest::new("GET", host, "/").at(NOW)
+fn to(host: &str) -> StaticRequest {
+    StaticRequest::new("GET", host, "/")
 }
 
 /// The result, the variant and the reason.
-fn decided(policy: &Policy, request: &WrittenRequest) -> (Option<OverrideResult>, String, Reason) {
-    let outcome = policy.decide(request);
-    (outcome.override_result, outcome.decision.variant_name().to_owned(), outcome.decision.reason)
+fn decided(policy: &Policy, request: &StaticRequest) -> (Option<OverrideResult>, String, Reason) {
+    let outcome = policy.decide(request, NOW);
+    (outcome.override_result, outcome.assignment.variant_name().to_owned(), outcome.assignment.reason)
 }
 
 #[test]
-fn a_token_comes_before_identity_pins_and_draw() {
+fn a_token_comes_before_identity_pins_and_bucket() {
     let policy = policy("");
     let accepted = (Some(OverrideResult::Accepted), "canary".to_owned(), Reason::Override);
     for user in [None, Some(""), Some("alice"), Some("pinned")] {
@@ -77,14 +77,14 @@ fn a_token_may_force_stable_upon_a_pinned_canary() {
 fn a_killed_rollout_ignores_it_and_counts_nothing() {
     let policy = policy(r#", "enabled": false"#);
     for token in [good(), "nonsense".to_owned()] {
-        let outcome = policy.decide(&to("checkout").with_header("x-over", &token));
-        assert_eq!((outcome.override_result, outcome.decision.reason), (None, Reason::Disabled));
+        let outcome = policy.decide(&to("checkout").with_header("x-over", &token), NOW);
+        assert_eq!((outcome.override_result, outcome.assignment.reason), (None, Reason::Disabled));
         assert_eq!(outcome.edits, [Edit::Remove("x-over")], "and still takes it away");
     }
 }
 
 #[test]
-fn every_token_that_is_not_believed_leaves_the_request_to_its_draw() {
+fn every_token_that_is_not_accepted_leaves_the_request_to_its_bucket() {
     let policy = policy("");
     let second = Duration::from_secs(1);
     for (token, result) in [
@@ -106,9 +106,12 @@ fn every_token_that_is_not_believed_leaves_the_request_to_its_draw() {
         (token(OLD, "checkout", "blue", Duration::ZERO), OverrideResult::Variant),
         (token("another-secret-of-at-least-32-bytes", "cart", "blue", NOW), OverrideResult::Signature),
     ] {
-        let drawn = ("stable".to_owned(), Reason::Bucket);
-        let expected =
-            if result == OverrideResult::Accepted { ("canary".to_owned(), Reason::Override) } else { drawn };
+        let by_bucket = ("stable".to_owned(), Reason::Bucket);
+        let expected = if result == OverrideResult::Accepted {
+            ("canary".to_owned(), Reason::Override)
+        } else {
+            by_bucket
+        };
         let request = to("checkout").with_header("x-user-id", "alice");
         let (found, variant, reason) = decided(&policy, &request.clone().with_header("x-over", &token));
         assert_eq!((found, (variant, reason)), (Some(result), expected.clone()), "header {token}");
@@ -127,15 +130,15 @@ fn a_header_that_is_there_keeps_the_cookie_from_being_tried() {
     let cookie = format!("over={}", good());
     for header in ["", "nonsense", &token(NEW, "cart", "canary", SOON)] {
         let request = to("checkout").with_header("x-over", header).with_header("cookie", &cookie);
-        let outcome = policy.decide(&request);
+        let outcome = policy.decide(&request, NOW);
         assert_ne!(outcome.override_result, Some(OverrideResult::Accepted), "{header}");
-        assert_eq!(outcome.decision.variant_name(), "stable");
+        assert_eq!(outcome.assignment.variant_name(), "stable");
         assert_eq!(outcome.edits, [Edit::Remove("x-over"), Edit::Remove("cookie")], "both are cut out");
     }
     let twice = to("checkout").with_header("x-over", good()).with_header("X-Over", good());
-    let outcome = policy.decide(&twice.with_header("cookie", cookie));
+    let outcome = policy.decide(&twice.with_header("cookie", cookie), NOW);
     assert_eq!(outcome.override_result, Some(OverrideResult::Malformed), "twice is no token");
-    assert_eq!(outcome.decision.variant_name(), "stable");
+    assert_eq!(outcome.assignment.variant_name(), "stable");
 }
 
 #[test]
@@ -148,7 +151,7 @@ fn tokens_are_cut_out_matched_or_not_and_the_other_cookies_stay_byte_for_byte() 
             ("over=x; over=y; a=0", Some("a=0")),
             ("overx=1; xover=2; OVER=3; over", None),
         ] {
-            let outcome = policy.decide(&to(host).with_header("cookie", cookies));
+            let outcome = policy.decide(&to(host).with_header("cookie", cookies), NOW);
             let untouched = !cookies.split(';').any(|pair| pair.trim().starts_with("over="));
             let expected = match rest {
                 _ if untouched => vec![],
@@ -157,7 +160,7 @@ fn tokens_are_cut_out_matched_or_not_and_the_other_cookies_stay_byte_for_byte() 
             };
             assert_eq!(outcome.edits, expected, "{cookies} at {host}");
         }
-        let outcome = policy.decide(&to(host).with_header("x-over", good()));
+        let outcome = policy.decide(&to(host).with_header("x-over", good()), NOW);
         assert!(outcome.edits.contains(&Edit::Remove("x-over")), "at {host}");
         assert!(!outcome.forged, "a token is the client's to send");
     }
@@ -167,7 +170,7 @@ fn tokens_are_cut_out_matched_or_not_and_the_other_cookies_stay_byte_for_byte() 
 fn the_first_cookie_of_the_name_is_the_token() {
     let policy = policy("");
     let good_first = to("checkout").with_header("cookie", format!("over={}; over=x", good()));
-    assert_eq!(policy.decide(&good_first).override_result, Some(OverrideResult::Accepted));
+    assert_eq!(policy.decide(&good_first, NOW).override_result, Some(OverrideResult::Accepted));
     let good_second = to("checkout").with_header("cookie", format!("over=x; over={}", good()));
-    assert_eq!(policy.decide(&good_second).override_result, Some(OverrideResult::Malformed));
+    assert_eq!(policy.decide(&good_second, NOW).override_result, Some(OverrideResult::Malformed));
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 use coalmine_core::time::parse_rfc3339;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -43,10 +43,9 @@ fn start() -> Duration {
 
 /// The weights of canary and baseline at this point in time, in parts per million, from the table itself.
 fn weights(policy: &Policy, now: Duration) -> (u32, u32) {
-    policy.follow_clock(now);
     let rollout = &policy.rollouts()[0];
     let (mut begin, mut canary, mut baseline) = (0, 0, 0);
-    for &(end, variant) in rollout.ranges().table() {
+    for &(end, variant) in rollout.ranges(now).table() {
         match rollout.variant_name(variant) {
             "canary" => canary += end - begin,
             "baseline" => baseline += end - begin,
@@ -54,7 +53,7 @@ fn weights(policy: &Policy, now: Duration) -> (u32, u32) {
         }
         begin = end;
     }
-    assert_eq!(rollout.ramp_weight().unwrap().ppm(), canary);
+    assert_eq!(rollout.ramp_weight(now).unwrap().ppm(), canary);
     (canary, baseline)
 }
 
@@ -78,10 +77,13 @@ fn the_instant_of_a_step_belongs_to_it_and_before_the_start_there_is_none() {
 }
 
 #[test]
-fn before_it_is_told_the_time_there_is_no_canary() {
+fn a_decision_takes_the_step_of_its_own_time() {
     let policy = policy(&usual());
-    let request = WrittenRequest::new("GET", "a", "/").with_header("x-user-id", "alice").at(Duration::MAX);
-    assert_eq!(policy.decide(&request).decision.variant_name(), "stable");
+    let request = StaticRequest::new("GET", "a", "/").with_header("x-user-id", "alice");
+    for (now, variant) in [(Duration::ZERO, "stable"), (Duration::MAX, "canary"), (Duration::ZERO, "stable")]
+    {
+        assert_eq!(policy.decide(&request, now).assignment.variant_name(), variant, "{now:?}");
+    }
 }
 
 #[test]
@@ -132,8 +134,8 @@ fn held_it_stays_at_its_weight_at_every_instant() {
 fn steps_go_down_only_when_that_is_meant() {
     let mut ramp =
         json!({"start": START, "steps": [{"at": "0s", "weight": 5}, {"at": "1m", "weight": 4.9999}]});
-    let told = refused(&ramp);
-    assert!(told.starts_with("rollouts[0].ramp.steps[1].weight: goes down from 5"), "{told}");
+    let problems = refused(&ramp);
+    assert!(problems.starts_with("rollouts[0].ramp.steps[1].weight: goes down from 5"), "{problems}");
     ramp["allowDown"] = json!(true);
     let policy = policy(&ramp);
     assert_eq!(weights(&policy, start() + Duration::from_secs(60)).0, 49_999);
@@ -161,8 +163,8 @@ fn what_is_no_ramp_is_refused_with_its_place() {
         assert!(refused(&ramp).lines().any(|line| line.starts_with(place)), "{place}\n{}", refused(&ramp));
     }
     let variants = json!([{"name": "canary", "weight": 5}]);
-    let told = Policy::from_json(document(&variants, &usual()).as_bytes()).unwrap_err().to_string();
-    assert!(told.contains("rollouts[0].variants"), "a weight beside a ramp: {told}");
+    let problems = Policy::from_json(document(&variants, &usual()).as_bytes()).unwrap_err().to_string();
+    assert!(problems.contains("rollouts[0].variants"), "a weight beside a ramp: {problems}");
 }
 
 proptest! {
@@ -173,19 +175,17 @@ proptest! {
         jumps in prop::collection::vec(0_u64..300_000, 1..8),
         user in "[a-z]{1,8}",
     ) {
-        let (memory, fresh) = (policy(&usual()), policy(&usual()));
+        let memory = policy(&usual());
         let variant = |policy: &Policy, now: Duration| {
-            policy.follow_clock(now);
-            policy.rollouts()[0].assign(Some(user.as_bytes())).variant_name().to_owned()
+            policy.rollouts()[0].assign(Some(user.as_bytes()), now).variant_name().to_owned()
         };
         let day_before = start() - Duration::from_secs(86_400);
         let mut seen: Vec<(u64, String)> = Vec::new();
         for jump in jumps {
             let now = day_before + Duration::from_secs(jump);
             let found = variant(&memory, now);
-            prop_assert_eq!(&found, &variant(&fresh, now));
+            prop_assert_eq!(&found, &variant(&policy(&usual()), now));
             seen.push((jump, found));
-            fresh.follow_clock(Duration::ZERO);
         }
         seen.sort();
         let canary = seen.iter().position(|(_, variant)| variant == "canary").unwrap_or(seen.len());

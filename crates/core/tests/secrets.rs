@@ -1,10 +1,12 @@
 //! Keys and secrets: where they come from, what will not do, and that no problem shows one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::time::Duration;
+
 use coalmine_core::Reason;
-use coalmine_core::document::{Node, Problems};
+use coalmine_core::document::{Problems, json as json_document};
 use coalmine_core::policy::{Environment, Policy};
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 use serde_json::{Value, json};
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f";
@@ -34,7 +36,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn read(key: Value, secret: Value) -> Result<Policy, Problems> {
-    let node = Node::from_json(document(key, secret).as_bytes()).unwrap();
+    let node = json_document::read(document(key, secret).as_bytes()).unwrap();
     Policy::from_document(&node, Environment::Read(&variable))
 }
 
@@ -43,14 +45,14 @@ fn refused(key: Value, secret: Value) -> String {
 }
 
 #[test]
-fn they_stand_in_the_document_or_in_the_environment() {
+fn secrets_are_in_the_document_or_in_the_environment() {
     for key in [json!(KEY), json!(KEY.to_uppercase()), json!({"env": "KEY"})] {
         for secret in
             [json!(SECRET), json!([SECRET]), json!({"env": "SECRET"}), json!([{"env": "SECRET"}, SECRET])]
         {
             let policy = read(key.clone(), secret.clone()).unwrap();
             assert_eq!(policy.rollouts()[0].override_secrets().len(), secret.as_array().map_or(1, Vec::len));
-            assert!(policy.rollouts()[0].draw().is_some());
+            assert!(policy.rollouts()[0].bucketer().is_some());
             assert_eq!(policy.unread(), [""; 0]);
             let shown = format!("{policy:?}").to_lowercase();
             assert!(!shown.contains(KEY) && !shown.contains(SECRET), "{shown}");
@@ -59,13 +61,13 @@ fn they_stand_in_the_document_or_in_the_environment() {
 }
 
 #[test]
-fn unread_they_are_named_and_nothing_is_believed() {
+fn unread_secrets_are_named_and_nobody_leaves_stable() {
     let document = document(json!({"env": "KEY"}), json!([{"env": "SECRET"}, {"env": "OTHER"}]));
     let policy = Policy::from_json(document.as_bytes()).unwrap();
     assert_eq!(policy.unread(), ["KEY", "SECRET", "OTHER"]);
-    let request = WrittenRequest::new("GET", "a", "/").with_header("x-user-id", "alice");
-    let decision = policy.decide(&request).decision;
-    assert_eq!((decision.variant_name(), decision.reason), ("stable", Reason::NoPolicy));
+    let request = StaticRequest::new("GET", "a", "/").with_header("x-user-id", "alice");
+    let assignment = policy.decide(&request, Duration::ZERO).assignment;
+    assert_eq!((assignment.variant_name(), assignment.reason), ("stable", Reason::NoKey));
 }
 
 #[test]
@@ -79,9 +81,9 @@ fn a_variable_that_is_missing_is_named() {
     );
     // One that is empty, too short or has a line end is there, and is no good.
     for name in ["EMPTY", "SHORT", "LINE"] {
-        let told = refused(json!({"env": name}), json!(SECRET));
+        let problems = refused(json!({"env": name}), json!(SECRET));
         assert_eq!(
-            told,
+            problems,
             format!("rollouts[0].key.env: the variable \"{name}\" must be 32 hexadecimal digits")
         );
     }
@@ -101,24 +103,24 @@ fn what_will_not_do_is_never_shown() {
             json!([[bad]]),
             json!([{"value": bad}]),
         ] {
-            for told in [refused(value.clone(), json!(SECRET)), refused(json!(KEY), value.clone())] {
-                assert!(!told.contains("zq7f"), "{told}");
-                assert!(!told.contains(KEY) && !told.contains(SECRET), "{told}");
+            for problems in [refused(value.clone(), json!(SECRET)), refused(json!(KEY), value.clone())] {
+                assert!(!problems.contains("zq7f"), "{problems}");
+                assert!(!problems.contains(KEY) && !problems.contains(SECRET), "{problems}");
             }
         }
     }
     // A key in the place of the name of a variable.
     for key in [KEY, "deadbeefdeadbeefdeadbeefdeadbeef"] {
-        let told = refused(json!({"env": key}), json!({"env": key}));
-        assert!(!told.contains(key), "{told}");
+        let problems = refused(json!({"env": key}), json!({"env": key}));
+        assert!(!problems.contains(key), "{problems}");
     }
 }
 
 #[test]
-fn a_key_belongs_to_the_keyed_draw_alone_and_is_not_shown_elsewhere_either() {
+fn a_key_belongs_to_the_keyed_algorithm_alone_and_is_not_shown_elsewhere_either() {
     let keyed = document(json!("zq7f"), json!(SECRET)).replace("siphash-2-4", "coalmine-v1");
-    let told = Policy::from_json(keyed.as_bytes()).unwrap_err().to_string();
-    assert_eq!(told, "rollouts[0].key: coalmine-v1 has no key; only siphash-2-4 has");
+    let problems = Policy::from_json(keyed.as_bytes()).unwrap_err().to_string();
+    assert_eq!(problems, "rollouts[0].key: coalmine-v1 has no key; only siphash-2-4 has");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! A million tokens that are almost good, through a whole policy: none is believed, and each request is served by its
-//! draw. `cargo test -p coalmine-core --test token_fuzz -- --nocapture` prints what became of them.
+//! A million tokens that are almost good, through a whole policy: none is accepted, and each request is served by its
+//! bucket. `cargo test -p coalmine-core --test token_fuzz -- --nocapture` prints what became of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "common/mutate.rs"]
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 use coalmine_core::token::Secret;
 use coalmine_core::{OverrideResult, Reason};
 use mutate::Mutator;
@@ -53,17 +53,17 @@ fn fuzz(seed: u64, tokens: usize) -> BTreeMap<&'static str, usize> {
     let mut results = BTreeMap::new();
     for number in 0..tokens {
         let token = mutator.next_token();
-        let request = WrittenRequest::new("GET", "checkout", "/").with_header("x-user-id", "alice").at(NOW);
+        let request = StaticRequest::new("GET", "checkout", "/").with_header("x-user-id", "alice");
         let request = if number % 2 == 0 {
             request.with_header("x-over", &token)
         } else {
             request.with_header("cookie", [b"a=0; over=", token.as_slice(), b"; b=1"].concat())
         };
-        let outcome = policy.decide(&request);
+        let outcome = policy.decide(&request, NOW);
         let shown = String::from_utf8_lossy(&token);
         assert_ne!(outcome.override_result, Some(OverrideResult::Accepted), "seed {seed}: {shown}");
-        assert_eq!(outcome.decision.reason, Reason::Bucket, "seed {seed}: {shown}");
-        assert_eq!(outcome.decision.variant_name(), "stable", "seed {seed}: {shown}");
+        assert_eq!(outcome.assignment.reason, Reason::Bucket, "seed {seed}: {shown}");
+        assert_eq!(outcome.assignment.variant_name(), "stable", "seed {seed}: {shown}");
         let result = outcome.override_result.map_or("none", OverrideResult::as_str);
         *results.entry(result).or_default() += 1;
     }
@@ -92,8 +92,8 @@ fn of_a_million_mutated_tokens_none_is_accepted() {
 fn the_tokens_that_are_mutated_are_signed() {
     let policy = policy();
     let results = signed().into_iter().map(|token| {
-        let request = WrittenRequest::new("GET", "checkout", "/").with_header("x-over", token).at(NOW);
-        policy.decide(&request).override_result.unwrap().as_str()
+        let request = StaticRequest::new("GET", "checkout", "/").with_header("x-over", token);
+        policy.decide(&request, NOW).override_result.unwrap().as_str()
     });
     let expected = ["accepted", "accepted", "variant", "rollout", "expired", "tooFar", "signature"];
     assert_eq!(results.collect::<Vec<_>>(), expected);
@@ -108,8 +108,8 @@ fn a_mac_has_one_spelling() {
     let mut accepted = String::new();
     for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/=".chars() {
         let token = format!("{head}{letter}");
-        let request = WrittenRequest::new("GET", "checkout", "/").with_header("x-over", token).at(NOW);
-        if policy.decide(&request).override_result == Some(OverrideResult::Accepted) {
+        let request = StaticRequest::new("GET", "checkout", "/").with_header("x-over", token);
+        if policy.decide(&request, NOW).override_result == Some(OverrideResult::Accepted) {
             accepted.push(letter);
         }
     }

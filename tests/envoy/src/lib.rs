@@ -4,9 +4,11 @@
 
 pub mod alive;
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, anyhow};
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 use coalmine_harness::get;
 use futures_util::StreamExt as _;
 use http_body_util::Empty;
@@ -68,9 +70,9 @@ pub fn compile(document: &str) -> Result<Policy> {
 
 /// The variant that this user must get at this host.
 pub fn expected(policy: &Policy, host: &str, user: &str) -> Result<&'static str> {
-    let request = WrittenRequest::new("GET", host, "/").with_header(USER, user);
-    let outcome = policy.decide(&request);
-    known(outcome.decision.variant_name())
+    let request = StaticRequest::new("GET", host, "/").with_header(USER, user);
+    let outcome = policy.decide(&request, Duration::ZERO);
+    known(outcome.assignment.variant_name())
 }
 
 /// One of the two names that an upstream server answers with.
@@ -79,7 +81,7 @@ fn known(variant: &str) -> Result<&'static str> {
 }
 
 /// The first user of the list who gets this variant at this host.
-pub fn somebody(policy: &Policy, host: &str, variant: &str) -> Result<String> {
+pub fn user_with(policy: &Policy, host: &str, variant: &str) -> Result<String> {
     let user =
         (0..100_000).map(user).find(|user| expected(policy, host, user).is_ok_and(|found| found == variant));
     user.with_context(|| format!("nobody at {host} gets {variant}"))

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use coalmine_core::draw::Algorithm;
+use coalmine_core::bucketing::Algorithm;
 use coalmine_envoy_tests::alive::decided;
 use coalmine_envoy_tests::{compile, expected, rollout, user, visit};
 use coalmine_harness::{Lab, load, tools};

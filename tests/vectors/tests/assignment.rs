@@ -1,9 +1,11 @@
 //! From salt and identity to hash, bucket and variant.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use coalmine_core::draw::{Draw, Key};
+use std::time::Duration;
+
+use coalmine_core::bucketing::{Bucketer, Key};
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -31,25 +33,25 @@ fn vectors() -> Assignment {
 }
 
 #[test]
-fn coalmine_v1_draws_the_bucket_and_the_group() {
+fn coalmine_v1_gives_the_bucket_and_the_group() {
     let vectors = vectors().coalmine_v1;
     assert_eq!(vectors.len(), 19);
     for vector in vectors {
-        let lot = Draw::coalmine_v1(&vector.salt).lot(vector.identity.as_bytes());
-        assert_eq!(lot.bucket.number(), vector.bucket, "{}:{}", vector.salt, vector.identity);
+        let bucketed = Bucketer::coalmine_v1(&vector.salt).bucket(vector.identity.as_bytes());
+        assert_eq!(bucketed.bucket.number(), vector.bucket, "{}:{}", vector.salt, vector.identity);
         let m = u64::from_str_radix(&vector.fmix64, 16).unwrap();
-        assert_eq!(u64::from(lot.group.number()), m & 15, "{}:{}", vector.salt, vector.identity);
+        assert_eq!(u64::from(bucketed.group.number()), m & 15, "{}:{}", vector.salt, vector.identity);
     }
 }
 
 #[test]
-fn siphash_draws_the_bucket_and_the_group() {
+fn siphash_gives_the_bucket_and_the_group() {
     for vector in vectors().coalmine_v1 {
-        let lot =
-            Draw::siphash_2_4(&vector.salt, Key::from_hex(KEY).unwrap()).lot(vector.identity.as_bytes());
-        assert_eq!(lot.bucket.number(), vector.siphash24_bucket, "{}:{}", vector.salt, vector.identity);
+        let bucketed = Bucketer::siphash_2_4(&vector.salt, Key::from_hex(KEY).unwrap())
+            .bucket(vector.identity.as_bytes());
+        assert_eq!(bucketed.bucket.number(), vector.siphash24_bucket, "{}:{}", vector.salt, vector.identity);
         let m = u64::from_str_radix(&vector.siphash24, 16).unwrap();
-        assert_eq!(u64::from(lot.group.number()), m & 15, "{}:{}", vector.salt, vector.identity);
+        assert_eq!(u64::from(bucketed.group.number()), m & 15, "{}:{}", vector.salt, vector.identity);
     }
 }
 
@@ -75,8 +77,14 @@ fn assert_boundary(vector: &CoalmineV1, bucket: u32, fields: serde_json::Value) 
         rollout.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let document = serde_json::json!({"rollouts": [rollout]}).to_string();
         let policy = Policy::from_json(document.as_bytes()).unwrap();
-        let request = WrittenRequest::new("GET", "checkout", "/").with_header("x-user-id", &vector.identity);
-        let outcome = policy.decide(&request);
-        assert_eq!(outcome.decision.variant_name(), variant, "{}:{} at {ppm}", vector.salt, vector.identity);
+        let request = StaticRequest::new("GET", "checkout", "/").with_header("x-user-id", &vector.identity);
+        let outcome = policy.decide(&request, Duration::ZERO);
+        assert_eq!(
+            outcome.assignment.variant_name(),
+            variant,
+            "{}:{} at {ppm}",
+            vector.salt,
+            vector.identity
+        );
     }
 }

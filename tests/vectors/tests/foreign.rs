@@ -1,13 +1,15 @@
-//! Agreement with the flag systems whose draws Coalmine repeats: flagd, GrowthBook and Unleash.
+//! Agreement with the flag systems whose buckets Coalmine repeats: flagd, GrowthBook and Unleash.
 //!
 //! Each vector is run on the hash function and through a whole policy document, to a variant. Agreement with the flag
 //! system holds for two arms with the canary first, so a vector with more arms is run once for every boundary between
-//! them: whoever lies before it is canary.
+//! them: a user who lies before it is canary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use coalmine_core::draw::{BUCKETS, Draw};
+use std::time::Duration;
+
+use coalmine_core::bucketing::{BUCKETS, Bucketer};
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -61,16 +63,16 @@ fn vectors() -> Vectors {
     serde_json::from_str(include_str!("../assignment.json")).unwrap()
 }
 
-fn bucket(draw: &Draw, identity: &str) -> u32 {
-    draw.lot(identity.as_bytes()).bucket.number()
+fn bucket(bucketer: &Bucketer, identity: &str) -> u32 {
+    bucketer.bucket(identity.as_bytes()).bucket.number()
 }
 
 /// The variant that a policy gives to this identity, by the header that it is to come in.
 fn variant(document: &serde_json::Value, identity: &str) -> String {
     let policy =
         Policy::from_json(document.to_string().as_bytes()).unwrap_or_else(|problems| panic!("{problems}"));
-    let request = WrittenRequest::new("GET", "checkout", "/").with_header("x-user-id", identity);
-    policy.decide(&request).decision.variant_name().to_owned()
+    let request = StaticRequest::new("GET", "checkout", "/").with_header("x-user-id", identity);
+    policy.decide(&request, Duration::ZERO).assignment.variant_name().to_owned()
 }
 
 /// Whether a canary of so many parts per million gets this identity.
@@ -104,7 +106,7 @@ fn flagd_on_the_hash() {
         assert_eq!((hash * u64::from(total)) >> 32, vector.bucket, "{}", vector.hash_input);
         let expected = (hash * u64::from(BUCKETS)) >> 32;
         for (salt, identity) in cuts(&vector.hash_input) {
-            let bucket = bucket(&Draw::flagd_v2(salt), identity);
+            let bucket = bucket(&Bucketer::flagd_v2(salt), identity);
             assert_eq!(u64::from(bucket), expected, "{salt} {identity}");
         }
     }
@@ -165,7 +167,7 @@ fn growthbook_on_the_hash() {
     let vectors = growthbook();
     assert_eq!(vectors.len(), 14);
     for (salt, identity, expected) in vectors {
-        assert_eq!(bucket(&Draw::growthbook_v2(&salt), &identity), expected, "{salt} {identity}");
+        assert_eq!(bucket(&Bucketer::growthbook_v2(&salt), &identity), expected, "{salt} {identity}");
     }
 }
 
@@ -188,7 +190,7 @@ fn unleash_on_the_hash() {
     let vectors = vectors().unleash;
     assert_eq!(vectors.len(), 10);
     for vector in vectors {
-        let bucket = bucket(&Draw::unleash(&vector.group), &vector.identifier);
+        let bucket = bucket(&Bucketer::unleash(&vector.group), &vector.identifier);
         assert_eq!(bucket, (vector.value - 1) * 10_000, "{}:{}", vector.group, vector.identifier);
     }
 }

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use coalmine_core::policy::{Policy, Rollout};
-use coalmine_core::ranges::{Ranges, Variant};
-use coalmine_core::weight::Weight;
+use coalmine_core::split::{Ranges, Variant, Weight, rebalance};
 use serde::Deserialize;
 use serde_json::Value;
+
+const NOW: Duration = Duration::ZERO;
 
 #[derive(Deserialize)]
 struct Movement {
@@ -69,11 +71,11 @@ fn one_or_two_weights_make_the_two_ended_table() {
         ]});
         let policy = Policy::from_json(document.to_string().as_bytes()).unwrap();
         let rollout = &policy.rollouts()[0];
-        assert_eq!(table(rollout.ranges(), rollout), vector.table, "{:?}", vector.weights_ppm);
+        assert_eq!(table(rollout.ranges(NOW), rollout), vector.table, "{:?}", vector.weights_ppm);
     }
 }
 
-/// Both ways: the table that the rule makes, and what a document with that table says moved.
+/// Forwards and back: the table that the rule makes, and what a document with that table says moved.
 #[test]
 fn every_move_is_the_expected_one() {
     let moves = movement().moves;
@@ -90,16 +92,16 @@ fn every_move_is_the_expected_one() {
             .iter()
             .map(|name| (variant(name), Weight::from_ppm(step.weights_ppm[name]).unwrap()))
             .collect();
-        let moved = rollout.ranges().moved_to(&weights).unwrap();
+        let moved = rebalance(rollout.ranges(NOW), &weights).unwrap();
         assert_eq!(table(&moved, rollout), step.to, "{:?} from {:?}", step.weights_ppm, step.from);
         assert_eq!(
-            rollout.ranges().moved(&moved),
+            rollout.ranges(NOW).moved(&moved),
             step.moved_ppm,
             "{:?} from {:?}",
             step.weights_ppm,
             step.from
         );
         let next = policy_with_ranges(&step.order, &step.to);
-        assert_eq!(*next.rollouts()[0].ranges(), moved, "a document keeps the table as it stands");
+        assert_eq!(*next.rollouts()[0].ranges(NOW), moved, "a document keeps the table as it stands");
     }
 }

@@ -1,17 +1,19 @@
-//! `coalmine explain`: the whole decision about one user, as a story.
+//! `coalmine explain`: the whole decision about one user, step by step.
 
+mod explanation;
 mod request;
-mod story;
+
+use std::time::Duration;
 
 use clap::Args;
-use coalmine_core::policy::Source;
+use coalmine_core::policy::{IdentitySource, Policy};
 
-use crate::cli::{AtArgument, Format, PolicyArgument, RolloutArgument};
+use crate::args::{AtArgument, Format, PolicyArgument, RolloutArgument};
 use crate::failure::Failure;
+use crate::output;
 use crate::policy_file::PolicyFile;
-use crate::terminal;
+use explanation::Explanation;
 use request::{RequestArguments, RequestLine};
-use story::Story;
 
 const AFTER: &str = "\
 Examples:
@@ -23,7 +25,7 @@ Examples:
 With --request the rollout is found as the filter finds it. --user then stands where the rollout's first identity
 source looks for it.";
 
-/// Tell how a user comes to a variant: rollout, identity, bucket, ranges, reason
+/// Show how a user comes to a variant: rollout, identity, bucket, ranges, reason
 #[derive(Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Explain {
@@ -47,53 +49,61 @@ pub(crate) struct Explain {
 
 impl Explain {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let file = PolicyFile::load_to_draw(&self.policy.path, self.at.time())?;
-        let user = self.user.as_deref();
-        let story = match self.request.line() {
+        let file = PolicyFile::load_with_secrets(&self.policy.path)?;
+        let at = self.at.time();
+        let explanation = match self.request.line() {
+            Some(_) if self.rollout.name.is_some() => {
+                return Err(Failure::usage(
+                    "--rollout and --request exclude each other",
+                    "the request finds its rollout itself",
+                ));
+            }
             Some(line) => {
-                if self.rollout.name.is_some() {
-                    return Err(Failure::usage(
-                        "--rollout and --request exclude each other",
-                        "the request finds its rollout itself",
-                    ));
-                }
-                let request = self.request.written(line, &file.policy)?.at(self.at.time());
-                let trace = file.policy.trace(&request);
-                let first = trace.outcome.decision.rollout.and_then(|rollout| rollout.sources().first());
-                match user.zip(first) {
-                    Some((user, source)) => {
-                        let path = request::path_with_user(line.path, source, user);
-                        let line = RequestLine { path: &path, ..line };
-                        let request = self.request.written(line, &file.policy)?.at(self.at.time());
-                        let request = request::with_user(request, source, user);
-                        let given = Some((user, source));
-                        Story::of_request(&file.policy, line, &file.policy.trace(&request), given)
-                    }
-                    None => Story::of_request(&file.policy, line, &trace, None),
-                }
+                let mut explanation = self.of_request(&file.policy, line, at)?;
+                explanation.is_random = !self.request.names_issued();
+                explanation
             }
             None => {
                 let rollout = file.rollout(self.rollout.name.as_deref())?;
-                let user = user.unwrap_or_default();
-                Story::of_user(rollout, user)
+                Explanation::of_user(rollout, self.user.as_deref().unwrap_or_default(), at)
             }
         };
         match self.format {
-            Format::Text => terminal::print(&story.to_string()),
-            Format::Json => terminal::json(&story),
+            Format::Text => output::print(&explanation.to_string()),
+            Format::Json => output::json(&explanation),
         }
+    }
+
+    /// The explanation of a request. A user is put where the first source of the rollout that matches looks for one.
+    fn of_request(
+        &self,
+        policy: &Policy,
+        line: RequestLine<'_>,
+        at: Duration,
+    ) -> Result<Explanation, Failure> {
+        let request = self.request.request(line, policy)?;
+        let explained = policy.explain(&request, at);
+        let first = explained.outcome.assignment.rollout.and_then(|rollout| rollout.sources().first());
+        let Some((user, source)) = self.user.as_deref().zip(first) else {
+            return Ok(Explanation::of_request(policy, line, &explained, None, at));
+        };
+        let path = request::path_with_user(line.path, source, user);
+        let line = RequestLine { path: &path, ..line };
+        let request = request::with_user(self.request.request(line, policy)?, source, user);
+        let given = Some((user, source));
+        Ok(Explanation::of_request(policy, line, &policy.explain(&request, at), given, at))
     }
 }
 
 /// A source of identity in a few words.
-fn source_name(source: &Source) -> String {
+fn source_name(source: &IdentitySource) -> String {
     match source {
-        Source::Header(name) => format!("header {name}"),
-        Source::Cookie(name) => format!("cookie {name}"),
-        Source::JwtClaim { path, .. } => format!("jwtClaim {}", path.join(".")),
-        Source::QueryParameter(name) => format!("queryParameter {name}"),
-        Source::Peer => "peer".to_owned(),
-        Source::SourceIp => "sourceIp".to_owned(),
-        Source::IssuedCookie(name) => format!("issued cookie {name}"),
+        IdentitySource::Header(name) => format!("header {name}"),
+        IdentitySource::Cookie(name) => format!("cookie {name}"),
+        IdentitySource::JwtClaim { path, .. } => format!("jwtClaim {}", path.join(".")),
+        IdentitySource::QueryParameter(name) => format!("queryParameter {name}"),
+        IdentitySource::Peer => "peer".to_owned(),
+        IdentitySource::SourceIp => "sourceIp".to_owned(),
+        IdentitySource::IssuedCookie(name) => format!("issued cookie {name}"),
     }
 }

@@ -1,24 +1,23 @@
 //! From the canary annotations of ingress-nginx.
 
-use coalmine_core::draw::BUCKETS;
+use coalmine_core::bucketing::BUCKETS;
 
 use super::{Arguments, Imported, identity, label, variant};
 use crate::failure::Failure;
-use crate::found::{Object, Place};
-use crate::report;
-use crate::text::{Source, Tree};
+use crate::scan::Object;
+use coalmine_document::{Node, OwnedPath, SourceText};
 
 const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 
-pub(super) fn import(source: &Source, arguments: &Arguments) -> Result<Imported, Failure> {
-    let scan = crate::found::Scan::of(Source::new(source.name(), source.text().to_owned()));
-    if let Some(finding) = scan.findings.first() {
-        let excerpt = report::excerpts(&scan.source, std::slice::from_ref(finding));
+pub(super) fn import(source: &SourceText, arguments: &Arguments) -> Result<Imported, Failure> {
+    let scan = crate::scan::Scan::of(SourceText::new(source.name(), source.text().to_owned()));
+    if let Some(diagnostic) = scan.diagnostics.first() {
+        let excerpt = crate::diagnostic::excerpts(&scan.source, std::slice::from_ref(diagnostic));
         return Err(Failure::Problems(format!("{}: 1 problem\n\n{excerpt}", source.name())));
     }
     let mut imported = Imported::default();
     for object in scan.documents.iter().filter_map(Object::of) {
-        let items = object.items(&Place::default()).into_iter().map(|(item, _)| item);
+        let items = object.items(&OwnedPath::default()).into_iter().map(|(item, _)| item);
         for object in items.chain([object]).filter(|object| object.kind == "Ingress") {
             canary(&object, arguments, &mut imported);
         }
@@ -28,7 +27,7 @@ pub(super) fn import(source: &Source, arguments: &Arguments) -> Result<Imported,
 
 fn canary(object: &Object<'_>, arguments: &Arguments, imported: &mut Imported) {
     let annotation =
-        |name: &str| object.tree.path(&["metadata", "annotations", &format!("{PREFIX}{name}")])?.text();
+        |name: &str| object.node.descend(&["metadata", "annotations", &format!("{PREFIX}{name}")])?.text();
     if annotation("canary") != Some("true") {
         return;
     }
@@ -48,7 +47,7 @@ fn canary(object: &Object<'_>, arguments: &Arguments, imported: &mut Imported) {
     };
     if let Some(header) = annotation("canary-by-header") {
         imported.note(format!(
-            "{name}: the header {header}, by which anybody chooses a side, is not carried over: a forced variant needs a \
+            "{name}: the header {header}, by which any client chooses a side, is not carried over: a forced variant needs a \
              signed token (\"override\", `coalmine token`)."
         ));
     }
@@ -59,7 +58,7 @@ fn canary(object: &Object<'_>, arguments: &Arguments, imported: &mut Imported) {
     }
     if let Some(cookie) = annotation("canary-by-cookie") {
         imported.note(format!(
-            "{name}: the cookie {cookie}, by which anybody chooses a side, is not carried over: \"pins\" fix users by name."
+            "{name}: the cookie {cookie}, by which any client chooses a side, is not carried over: \"pins\" fix users by name."
         ));
     }
     if annotation("affinity").is_some() || annotation("affinity-canary-behavior").is_some() {
@@ -71,41 +70,43 @@ fn canary(object: &Object<'_>, arguments: &Arguments, imported: &mut Imported) {
 }
 
 fn rollout(object: &Object<'_>, name: &str, ppm: u32, arguments: &Arguments, imported: &mut Imported) {
-    let rules = object.tree.path(&["spec", "rules"]).map_or(&[][..], Tree::items);
+    let rules = object.node.descend(&["spec", "rules"]).map_or(&[][..], Node::items);
     let mut hosts: Vec<String> = Vec::new();
-    let mut paths: Vec<Tree> = Vec::new();
+    let mut paths: Vec<Node> = Vec::new();
     let mut whole = false;
     let mut backends: Vec<&str> = Vec::new();
     for rule in rules {
         hosts.extend(rule.text_at(&["host"]).map(str::to_ascii_lowercase));
-        for path in rule.path(&["http", "paths"]).map_or(&[][..], Tree::items) {
+        for path in rule.descend(&["http", "paths"]).map_or(&[][..], Node::items) {
             backends.extend(path.text_at(&["backend", "service", "name"]));
             let text = path.text_at(&["path"]).unwrap_or("/");
             let kind = if path.text_at(&["pathType"]) == Some("Exact") { "exact" } else { "prefix" };
             whole |= text == "/" && kind == "prefix";
-            paths.push(Tree::of_fields([(kind, Tree::of_text(text))]));
+            paths.push(Node::of_fields([(kind, Node::of_text(text))]));
         }
     }
     let mut matching = Vec::new();
     if !hosts.is_empty() {
         hosts.dedup();
-        matching.push(("hosts", Tree::of_items(hosts.into_iter().map(Tree::of_text))));
+        matching.push(("hosts", Node::of_items(hosts.into_iter().map(Node::of_text))));
     }
     if !whole && !paths.is_empty() {
         imported.note(format!("{name}: a prefix is a plain text here: /shop also matches /shopping; ingress-nginx matches by elements."));
-        matching.push(("paths", Tree::of_items(paths)));
+        matching.push(("paths", Node::of_items(paths)));
     }
     if let Some(backend) = backends.first() {
-        imported.note(format!("{name}: send x-coalmine-variant: canary to the service {backend}, everybody else to the one before."));
+        imported.note(format!("{name}: send x-coalmine-variant: canary to the service {backend}, all other requests to the one before."));
     }
     let (kind, source) = &arguments.identity;
-    imported.note(format!("{name}: ingress-nginx draws each request at random; here {kind} {source} names the user (--identity)."));
-    let mut fields = vec![("name", Tree::of_text(name))];
+    imported.note(format!(
+        "{name}: ingress-nginx splits requests at random; here {kind} {source} names the user (--identity)."
+    ));
+    let mut fields = vec![("name", Node::of_text(name))];
     if !matching.is_empty() {
-        fields.push(("match", Tree::of_fields(matching)));
+        fields.push(("match", Node::of_fields(matching)));
     }
     fields.push(("identity", identity(kind, source)));
-    fields.push(("salt", Tree::of_text(format!("{}-1", name.get(..60).unwrap_or(name)))));
-    fields.push(("variants", Tree::of_items([variant("canary", ppm)])));
-    imported.rollouts.push(Tree::of_fields(fields));
+    fields.push(("salt", Node::of_text(format!("{}-1", name.get(..60).unwrap_or(name)))));
+    fields.push(("variants", Node::of_items([variant("canary", ppm)])));
+    imported.rollouts.push(Node::of_fields(fields));
 }

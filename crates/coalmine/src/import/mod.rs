@@ -1,4 +1,4 @@
-//! `coalmine import`: a policy from what another system has.
+//! `coalmine import`: a policy from the canaries of another system.
 
 mod ingress;
 mod split;
@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use coalmine_core::policy::{Environment, Policy};
+use coalmine_document::{Node, SourceText, Value, write};
 use serde::Serialize;
 
-use crate::cli::Format;
+use crate::args::Format;
 use crate::failure::Failure;
-use crate::terminal;
-use crate::text::{Source, Tree, Value, written};
+use crate::input;
+use crate::output;
 
 /// Make a policy from the canaries of another system, and say what cannot be carried over
 #[derive(Args)]
@@ -60,17 +61,17 @@ fn parse_identity(text: &str) -> Result<(String, String), &'static str> {
 }
 
 /// Reads another system's file.
-type Reader = fn(&Source, &Arguments) -> Result<Imported, Failure>;
+type Reader = fn(&SourceText, &Arguments) -> Result<Imported, Failure>;
 
 /// What was found.
 #[derive(Default)]
 struct Imported {
-    rollouts: Vec<Tree>,
+    rollouts: Vec<Node>,
     notes: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct ImportOutput<'a> {
     policy: serde_json::Value,
     notes: &'a [String],
 }
@@ -84,13 +85,13 @@ impl Import {
             From::SplitClients(arguments) => (arguments, split::import),
         };
         let path: &Path = &arguments.file;
-        let source = Source::read(path).map_err(Failure::refused(path))?;
+        let source = input::read(path).map_err(Failure::refused(path))?;
         let mut imported = read(&source, arguments)?;
         if imported.rollouts.is_empty() {
             return Err(Failure::Unfit(path.to_owned(), "nothing to import in it".to_owned()));
         }
-        let everybody = "Nobody keeps their side: Coalmine draws anew, once, and then for good. Start with a small weight.";
-        imported.notes.insert(0, everybody.to_owned());
+        let first = "Users change sides once: Coalmine assigns them anew, and then for good. Start with a small weight.";
+        imported.notes.insert(0, first.to_owned());
         imported.print(arguments.format)
     }
 }
@@ -103,29 +104,28 @@ impl Imported {
     }
 
     fn print(self, format: Format) -> Result<(), Failure> {
-        let policy = Tree::of_fields([
-            ("version", Tree::new(Value::Number(1.0))),
-            ("rollouts", Tree::of_items(self.rollouts)),
+        let policy = Node::of_fields([
+            ("version", Node::from(Value::Number(1.0))),
+            ("rollouts", Node::of_items(self.rollouts)),
         ]);
-        let text = format!("{}\n", written::block(&policy, 0));
-        let node = policy.to_node(&Source::new("policy", String::new()));
-        if let Err(problems) = Policy::from_document(&node, Environment::Unread) {
+        let text = format!("{}\n", write::block(&policy, 0));
+        if let Err(problems) = Policy::from_document(&policy, Environment::Unread) {
             return Err(Failure::Problems(format!(
                 "what was found makes no policy; mend it there first\n{problems}\n\n{text}"
             )));
         }
         if format == Format::Json {
-            return terminal::json(&Answer { policy: json(&policy), notes: &self.notes });
+            return output::json(&ImportOutput { policy: json(&policy), notes: &self.notes });
         }
         let mut commented = String::new();
         for note in &self.notes {
             let _ = writeln!(commented, "# - {note}");
         }
-        terminal::print_plain(&format!("{commented}{text}"))
+        output::print_plain(&format!("{commented}{text}"))
     }
 }
 
-fn json(tree: &Tree) -> serde_json::Value {
+fn json(tree: &Node) -> serde_json::Value {
     match &tree.value {
         Value::Null => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),
@@ -133,7 +133,7 @@ fn json(tree: &Tree) -> serde_json::Value {
         Value::Number(number) => (*number).into(),
         Value::String(text) => text.as_str().into(),
         Value::List(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), json(&entry.tree))).collect(),
+        Value::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), json(&entry.node))).collect(),
     }
 }
 
@@ -149,13 +149,13 @@ fn label(text: &str, otherwise: &str) -> String {
 }
 
 /// A source of identity: `[{header: x-user-id}]`.
-fn identity(kind: &str, name: &str) -> Tree {
-    let value = if kind == "sourceIp" { Tree::new(Value::Bool(true)) } else { Tree::of_text(name) };
-    Tree::of_items([Tree::of_fields([(kind, value)])])
+fn identity(kind: &str, name: &str) -> Node {
+    let value = if kind == "sourceIp" { Node::from(Value::Bool(true)) } else { Node::of_text(name) };
+    Node::of_items([Node::of_fields([(kind, value)])])
 }
 
 /// A variant with its weight in parts per million.
-fn variant(name: &str, ppm: u32) -> Tree {
+fn variant(name: &str, ppm: u32) -> Node {
     let percent = Value::Number(f64::from(ppm) / 10_000.0);
-    Tree::of_fields([("name", Tree::of_text(name)), ("weight", Tree::new(percent))])
+    Node::of_fields([("name", Node::of_text(name)), ("weight", percent.into())])
 }

@@ -1,10 +1,10 @@
 //! From the `split_clients` blocks of an nginx configuration.
 
-use coalmine_core::draw::BUCKETS;
+use coalmine_core::bucketing::BUCKETS;
 
 use super::{Arguments, Imported, identity, label, variant};
 use crate::failure::Failure;
-use crate::text::{Source, Tree, Value};
+use coalmine_document::{Node, SourceText, Value};
 
 /// A `split_clients` block.
 struct Block {
@@ -14,7 +14,7 @@ struct Block {
     parts: Vec<(String, String)>,
 }
 
-pub(super) fn import(source: &Source, arguments: &Arguments) -> Result<Imported, Failure> {
+pub(super) fn import(source: &SourceText, arguments: &Arguments) -> Result<Imported, Failure> {
     let mut imported = Imported::default();
     for block in blocks(&words(source.text())) {
         rollout(&block, arguments, &mut imported);
@@ -29,7 +29,7 @@ fn rollout(block: &Block, arguments: &Arguments, imported: &mut Imported) {
     let (kind, from) = source.unwrap_or_else(|| {
         let (kind, from) = arguments.identity.clone();
         imported.note(format!(
-            "{name}: {} names nobody for long; here {kind} {from} names the user (--identity).",
+            "{name}: {} does not name a user for long; here {kind} {from} names the user (--identity).",
             block.key
         ));
         (kind, from)
@@ -38,7 +38,7 @@ fn rollout(block: &Block, arguments: &Arguments, imported: &mut Imported) {
         imported.note(format!("{name}: of {} only {kind} {from} is carried over.", variables.join(" and ")));
     }
     imported.note(format!(
-        "{name}: whoever has no {kind} is stable here; nginx draws for an empty text as for any other."
+        "{name}: a request without a {kind} is stable here; nginx hashes an empty text as any other."
     ));
     let mut listed: Vec<(String, u32)> = Vec::new();
     let mut has_rest = false;
@@ -69,16 +69,16 @@ fn rollout(block: &Block, arguments: &Arguments, imported: &mut Imported) {
         .collect();
     let salt = if salt.is_empty() { format!("{name}-1") } else { salt };
     let mut fields = vec![
-        ("name", Tree::of_text(&name)),
+        ("name", Node::of_text(&name)),
         ("identity", identity(&kind, &from)),
-        ("salt", Tree::of_text(salt)),
+        ("salt", Node::of_text(salt)),
     ];
     // Weights alone place two; more get a table, in the order of nginx.
     if listed.len() <= 2 {
-        fields.push(("variants", Tree::of_items(listed.iter().map(|(name, ppm)| variant(name, *ppm)))));
+        fields.push(("variants", Node::of_items(listed.iter().map(|(name, ppm)| variant(name, *ppm)))));
     } else {
-        let names = listed.iter().map(|(name, _)| Tree::of_fields([("name", Tree::of_text(name))]));
-        fields.push(("variants", Tree::of_items(names)));
+        let names = listed.iter().map(|(name, _)| Node::of_fields([("name", Node::of_text(name))]));
+        fields.push(("variants", Node::of_items(names)));
         let mut end = 0;
         let mut table: Vec<(u32, &str)> = Vec::new();
         for (name, ppm) in listed.iter().filter(|(_, ppm)| *ppm > 0) {
@@ -89,11 +89,11 @@ fn rollout(block: &Block, arguments: &Arguments, imported: &mut Imported) {
             table.push((BUCKETS, "stable"));
         }
         let pair = |(end, name): (u32, &str)| {
-            Tree::of_items([Tree::new(Value::Number(f64::from(end))), Tree::of_text(name)])
+            Node::of_items([Node::from(Value::Number(f64::from(end))), Node::of_text(name)])
         };
-        fields.push(("ranges", Tree::of_items(table.into_iter().map(pair))));
+        fields.push(("ranges", Node::of_items(table.into_iter().map(pair))));
     }
-    imported.rollouts.push(Tree::of_fields(fields));
+    imported.rollouts.push(Node::of_fields(fields));
 }
 
 /// The source of identity that is this variable of nginx.

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use coalmine_core::policy::{Rollout, Route};
+use coalmine_core::policy::{Rollout, RouteValue};
+use coalmine_document::json::pretty;
+use coalmine_document::{Node, Span};
 
-use super::json::pretty;
 use super::template::Template;
 use crate::failure::Failure;
+use crate::output;
 use crate::policy_file::PolicyFile;
-use crate::terminal;
-use crate::text::Tree;
 
 const BOOTSTRAP: &str = include_str!("../../../../envoy/bootstrap.yaml");
 const COALMINE: &str = include_str!("../../../../envoy/coalmine.yaml");
@@ -82,7 +82,7 @@ impl Envoy {
                 ));
             }
             std::fs::write(&path, text).map_err(|error| Failure::Save(path.clone(), error))?;
-            terminal::note(&format!("{}: written", path.display()));
+            output::note(&format!("{}: written", path.display()));
         }
         Ok(())
     }
@@ -93,28 +93,28 @@ impl Envoy {
             template.set(&format!("{PLUGIN}/vm_config/code/local/filename"), plain(filter))?;
         }
         if let Some(file) = file {
-            let way = format!("{PLUGIN}/configuration/value");
-            let column = template.column(template.at(&way)?.span.start);
-            let json = pretty(&file.found.tree, 0).replace('\n', &format!("\n{}", " ".repeat(column)));
-            template.set(&way, format!("{json}\n"))?;
+            let place = format!("{PLUGIN}/configuration/value");
+            let column = template.column(template.at(&place)?.span.start);
+            let json = pretty(&file.embedded.node, 0).replace('\n', &format!("\n{}", " ".repeat(column)));
+            template.set(&place, format!("{json}\n"))?;
         }
         Ok(template.written())
     }
 
     fn bootstrap(&self, file: Option<&PolicyFile>) -> Result<String, Failure> {
         let mut template = Template::new("bootstrap.yaml", BOOTSTRAP)?;
-        for (way, address) in [(LISTENER, self.listen), (ADMIN, self.admin)] {
+        for (place, address) in [(LISTENER, self.listen), (ADMIN, self.admin)] {
             if let Some(address) = address {
-                template.set(&format!("{way}/address"), plain(&address.ip().to_string()))?;
-                template.set(&format!("{way}/port_value"), address.port().to_string())?;
+                template.set(&format!("{place}/address"), plain(&address.ip().to_string()))?;
+                template.set(&format!("{place}/port_value"), address.port().to_string())?;
             }
         }
         if let Some(path) = &self.config_path {
-            let way =
+            let place =
                 format!("{MANAGER}/http_filters/0/config_discovery/config_source/path_config_source/path");
             // Envoy refuses to watch a file without a folder.
             let path = if path.contains('/') { path.clone() } else { format!("./{path}") };
-            template.set(&way, plain(&path))?;
+            template.set(&place, plain(&path))?;
         }
         let Some(file) = file else {
             let shipped = PolicyOfTemplate::default();
@@ -156,9 +156,7 @@ impl Plan {
         let several = rollouts.len() > 1;
         let mut plan = Self { headers: Vec::new(), clusters: Vec::new(), several };
         for rollout in rollouts {
-            let (Route::Header(name) | Route::ClusterHeader { name, .. } | Route::BucketHeader { name, .. }) =
-                rollout.route();
-            push(&mut plan.headers, name);
+            push(&mut plan.headers, rollout.route().header());
             for cluster in plan.clusters_of(rollout) {
                 push(&mut plan.clusters, &cluster);
             }
@@ -168,11 +166,11 @@ impl Plan {
 
     /// The clusters of a rollout's variants, stable first.
     fn clusters_of(&self, rollout: &Rollout) -> Vec<String> {
-        if let Route::ClusterHeader { clusters, .. } = rollout.route() {
+        if let RouteValue::Cluster(clusters) = rollout.route().value() {
             return clusters.iter().map(|cluster| cluster.to_string()).collect();
         }
         let prefix = if self.several { format!("{}-", rollout.name()) } else { String::new() };
-        let by_route = matches!(rollout.route(), Route::BucketHeader { .. });
+        let by_route = matches!(rollout.route().value(), RouteValue::Bucket(_));
         let variants = rollout.variants().filter(|(variant, _)| !by_route || variant.index() < 2);
         variants.map(|(_, variant)| format!("{prefix}{variant}")).collect()
     }
@@ -208,12 +206,13 @@ fn headers(template: &mut Template, names: &[String]) -> Result<(), Failure> {
 
 /// A virtual host for each rollout, after the shipped one.
 fn hosts(template: &mut Template, file: &PolicyFile, plan: &Plan) -> Result<(), Failure> {
-    let way = format!("{MANAGER}/route_config/virtual_hosts");
+    let place = format!("{MANAGER}/route_config/virtual_hosts");
     let mut items = Vec::new();
     let mut taken: Vec<String> = Vec::new();
-    let written = file.found.tree.get("rollouts").map_or(&[][..], Tree::items);
+    let written = file.embedded.node.get("rollouts").map_or(&[][..], Node::items);
     for (rollout, tree) in file.policy.rollouts().iter().zip(written) {
-        let given = tree.path(&["match", "hosts"]).map_or(&[][..], Tree::items).iter().filter_map(Tree::text);
+        let given =
+            tree.descend(&["match", "hosts"]).map_or(&[][..], Node::items).iter().filter_map(Node::text);
         let mut domains: Vec<String> = given.map(|host| format!("\"{host}\"")).collect();
         if domains.is_empty() {
             domains.push("\"*\"".to_owned());
@@ -227,27 +226,27 @@ fn hosts(template: &mut Template, file: &PolicyFile, plan: &Plan) -> Result<(), 
         taken.extend(domains.iter().cloned());
         items.push(host(template, rollout, plan, &domains)?);
     }
-    template.set_items(&way, &items)
+    template.set_items(&place, &items)
 }
 
 /// A virtual host: the shipped one with other names.
 fn host(template: &Template, rollout: &Rollout, plan: &Plan, domains: &[String]) -> Result<String, Failure> {
-    let way = format!("{MANAGER}/route_config/virtual_hosts/0");
-    let shipped = template.at(&way)?;
-    let (name, listed) = (template.at(&format!("{way}/name"))?, template.at(&format!("{way}/domains"))?);
+    let place = format!("{MANAGER}/route_config/virtual_hosts/0");
+    let shipped = template.at(&place)?;
+    let (name, listed) = (template.at(&format!("{place}/name"))?, template.at(&format!("{place}/domains"))?);
     let (variant, stable) =
-        (template.at(&format!("{way}/routes/0"))?, template.at(&format!("{way}/routes/1"))?);
+        (template.at(&format!("{place}/routes/0"))?, template.at(&format!("{place}/routes/1"))?);
     let joint = format!("\n{}- ", " ".repeat(template.column(variant.span.start).saturating_sub(2)));
     let blanks = " ".repeat(template.column(variant.span.start));
     let clusters = plan.clusters_of(rollout);
     let stable_cluster = clusters.first().map_or("stable", String::as_str);
-    let to_stable = template
-        .text(stable.span.clone())
-        .replace("cluster: stable", &format!("cluster: {}", plain(stable_cluster)));
-    let before_stable = template.text(variant.span.end..stable.span.start).to_owned();
-    let routes = match rollout.route() {
-        Route::Header(header) => {
-            let shipped = template.text(variant.span.clone());
+    let to_stable =
+        template.text(stable.span).replace("cluster: stable", &format!("cluster: {}", plain(stable_cluster)));
+    let before_stable = template.text(Span::new(variant.span.end, stable.span.start)).to_owned();
+    let header = rollout.route().header();
+    let routes = match rollout.route().value() {
+        RouteValue::Variant => {
+            let shipped = template.text(variant.span);
             let names = rollout.variants().skip(1).map(|(_, name)| name);
             let routes: Vec<String> = names
                 .zip(clusters.iter().skip(1))
@@ -260,22 +259,22 @@ fn host(template: &Template, rollout: &Rollout, plan: &Plan, domains: &[String])
                 .collect();
             format!("{}{before_stable}{to_stable}", routes.join(&joint))
         }
-        Route::ClusterHeader { name, .. } => format!(
-            "match:\n{blanks}  prefix: /\n{blanks}  headers:\n{blanks}  - {{name: {name}, present_match: true}}\n\
-             {blanks}route: {{cluster_header: {name}}}{joint}{to_stable}"
+        RouteValue::Cluster(_) => format!(
+            "match:\n{blanks}  prefix: /\n{blanks}  headers:\n{blanks}  - {{name: {header}, present_match: true}}\n\
+             {blanks}route: {{cluster_header: {header}}}{joint}{to_stable}"
         ),
-        Route::BucketHeader { name, total } => {
+        RouteValue::Bucket(total) => {
             let canary = plain(clusters.get(1).map_or("canary", String::as_str));
             let stable = plain(stable_cluster);
             let lines = [
-                "# Only where the filter has set the header: without it, Envoy would draw at random for every request.",
+                "# Only where the filter has set the header: without it, Envoy would choose at random for every request.",
                 "match:",
                 "  prefix: /",
                 "  headers:",
-                &format!("  - {{name: {name}, present_match: true}}"),
+                &format!("  - {{name: {header}, present_match: true}}"),
                 "route:",
                 "  weighted_clusters:",
-                &format!("    header_name: {name}"),
+                &format!("    header_name: {header}"),
                 &format!(
                     "    # The canary is the first, and the weights add up to {total}, the policy's total, always."
                 ),
@@ -287,11 +286,11 @@ fn host(template: &Template, rollout: &Rollout, plan: &Plan, domains: &[String])
         }
     };
     let parts = [
-        template.text(shipped.span.start..name.span.start),
+        template.text(Span::new(shipped.span.start, name.span.start)),
         rollout.name(),
-        template.text(name.span.end..listed.span.start),
+        template.text(Span::new(name.span.end, listed.span.start)),
         &format!("[{}]", domains.join(", ")),
-        template.text(listed.span.end..variant.span.start),
+        template.text(Span::new(listed.span.end, variant.span.start)),
         &routes,
     ];
     Ok(parts.concat())
@@ -310,7 +309,7 @@ fn clusters(
         ));
     }
     let shipped = template.at("static_resources/clusters/0")?;
-    let text = template.text(shipped.span.clone()).to_owned();
+    let text = template.text(shipped.span).to_owned();
     let items: Vec<String> = (0_u16..)
         .zip(names)
         .map(|(place, name)| {

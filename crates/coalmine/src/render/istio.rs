@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use coalmine_core::policy::{Rollout, Route};
+use coalmine_core::policy::{Rollout, RouteValue};
 
 use super::template::Template;
 use crate::failure::Failure;
+use crate::output;
 use crate::policy_file::PolicyFile;
-use crate::terminal;
-use crate::text::written as yaml;
+use coalmine_document::write as yaml;
 
 macro_rules! shipped {
     ($($path:literal),* $(,)?) => { [$(($path, include_str!(concat!("../../../../istio/", $path)))),*] };
@@ -39,7 +39,7 @@ Examples:
   coalmine validate $(find manifests -name '*.yaml')
 
 Writes the files of istio/plugin, istio/routes and istio/gateway that a rollout needs, under the same names. Without a
-policy the plugins get an empty one: everybody is stable. Routes and early removal name no namespace: apply routes/
+policy the plugins get an empty one: all users are stable. Routes and early removal name no namespace: apply routes/
 with -n NAMESPACE, gateway/ with -n GATEWAY_NAMESPACE.";
 
 /// Write the plugins, routes and filters for Istio
@@ -108,7 +108,7 @@ impl Istio {
             let failed = |error| Failure::Save(path.clone(), error);
             path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
             std::fs::write(&path, text).map_err(failed)?;
-            terminal::note(&format!("{}: written", path.display()));
+            output::note(&format!("{}: written", path.display()));
         }
         Ok(())
     }
@@ -122,21 +122,24 @@ impl Istio {
     ) -> Result<String, Failure> {
         let mut template = Template::new(name, text)?.with_texts(|text| self.renamed(text))?;
         if let Some(rollout) = rollout {
-            let Route::Header(header) = rollout.route() else {
+            let RouteValue::Variant = rollout.route().value() else {
                 return Err(Failure::usage(
                     format!("{} does not route by a header of variants", rollout.name()),
                     "in Istio the other routes need EnvoyFilters, which are not rendered",
                 ));
             };
+            let header = rollout.route().header();
             let variants: Vec<&str> = rollout.variants().skip(1).map(|(_, name)| name).collect();
             match name.rsplit('/').next() {
                 Some("early-removal.yaml") => {
-                    let way = "spec/configPatches/0/patch/value/typed_config/early_header_mutation_extensions/0/typed_config/mutations";
+                    let place = "spec/configPatches/0/patch/value/typed_config/early_header_mutation_extensions/0/typed_config/mutations";
                     let rollouts = file.map_or(&[][..], |file| file.policy.rollouts());
-                    let mut removed: Vec<String> =
-                        rollouts.iter().map(|rollout| format!("remove: {}", header_of(rollout))).collect();
+                    let mut removed: Vec<String> = rollouts
+                        .iter()
+                        .map(|rollout| format!("remove: {}", rollout.route().header()))
+                        .collect();
                     removed.dedup();
-                    template.set_items(way, &removed)?;
+                    template.set_items(place, &removed)?;
                 }
                 Some("virtualservice.yaml") => routes(&mut template, header, &variants)?,
                 Some("destinationrule.yaml") => subsets(&mut template, &variants)?,
@@ -156,10 +159,11 @@ impl Istio {
                 template.set(&format!("{settings}/sha256"), format!("\"{digest}\""))?;
             }
             if let Some(file) = file {
-                let way = format!("{settings}/pluginConfig");
+                let place = format!("{settings}/pluginConfig");
                 let indentation = 2 * settings.split('/').count() + 2;
                 let blanks = " ".repeat(indentation);
-                template.set(&way, format!("\n{blanks}{}", yaml::block(&file.found.tree, indentation)))?;
+                template
+                    .set(&place, format!("\n{blanks}{}", yaml::block(&file.embedded.node, indentation)))?;
             }
         }
         // An empty map is behind its key, what has taken its place is below it.
@@ -184,18 +188,10 @@ impl Istio {
     }
 }
 
-/// The header that a rollout routes by.
-fn header_of(rollout: &Rollout) -> &str {
-    let (Route::Header(name) | Route::ClusterHeader { name, .. } | Route::BucketHeader { name, .. }) =
-        rollout.route();
-    name
-}
-
 /// A route for each variant, after the shipped one.
 fn routes(template: &mut Template, header: &str, variants: &[&str]) -> Result<(), Failure> {
-    let canary = template.text(template.at("spec/http/0")?.span.clone()).to_owned();
-    let stable =
-        template.text(template.at("spec/http/1")?.span.clone()).replace("x-coalmine-variant", header);
+    let canary = template.text(template.at("spec/http/0")?.span).to_owned();
+    let stable = template.text(template.at("spec/http/1")?.span).replace("x-coalmine-variant", header);
     let route = |variant: &&str| {
         canary
             .replace("x-coalmine-variant", header)
@@ -209,7 +205,7 @@ fn routes(template: &mut Template, header: &str, variants: &[&str]) -> Result<()
 
 /// A subset for each variant, after the shipped one.
 fn subsets(template: &mut Template, variants: &[&str]) -> Result<(), Failure> {
-    let stable = template.text(template.at("spec/subsets/0")?.span.clone()).to_owned();
+    let stable = template.text(template.at("spec/subsets/0")?.span).to_owned();
     let subset = |variant: &&str| stable.replace("stable", &yaml::text(variant));
     let items: Vec<String> = std::iter::once(stable.clone()).chain(variants.iter().map(subset)).collect();
     template.set_items("spec/subsets", &items)

@@ -1,11 +1,10 @@
 //! `coalmine render`: complete configurations around a policy.
 //!
 //! What is shipped below `envoy/` and `istio/` is the template: every option changes a value of it in its place, so its comments
-//! come along, and whoever improves the shipped file improves what is rendered.
+//! come along, and an improvement of the shipped file improves what is rendered.
 
 mod envoy;
 mod istio;
-mod json;
 mod template;
 
 use clap::{Args, Subcommand};

@@ -1,13 +1,13 @@
 //! A shipped file whose values can be changed in their places.
 
-use crate::edit::Edits;
 use crate::failure::Failure;
-use crate::text::{Notation, Source, Span, Style, Tree};
+use coalmine_document::Edits;
+use coalmine_document::{Node, Notation, SourceText, Span, Style};
 
 /// A shipped file.
 pub(super) struct Template {
-    source: Source,
-    tree: Tree,
+    source: SourceText,
+    node: Node,
     edits: Edits,
 }
 
@@ -15,34 +15,34 @@ pub(super) struct Template {
 
 impl Template {
     pub(super) fn new(name: &str, text: &str) -> Result<Self, Failure> {
-        let tree =
-            Notation::Yaml.read(text).ok().and_then(|mut trees| trees.pop()).ok_or_else(|| broken(name))?;
-        Ok(Self { source: Source::new(name, text.to_owned()), tree, edits: Edits::default() })
+        let node =
+            Notation::Yaml.read(text).ok().and_then(|mut nodes| nodes.pop()).ok_or_else(|| broken(name))?;
+        Ok(Self { source: SourceText::new(name, text.to_owned()), node, edits: Edits::default() })
     }
 
-    /// The value at this way; numbers are places in lists.
-    pub(super) fn at(&self, way: &str) -> Result<&Tree, Failure> {
-        let mut tree = &self.tree;
-        for name in way.split('/') {
+    /// The value at this path, its steps joined by slashes; numbers are places in lists.
+    pub(super) fn at(&self, path: &str) -> Result<&Node, Failure> {
+        let mut node = &self.node;
+        for name in path.split('/') {
             let next = match name.parse::<usize>() {
-                Ok(place) => tree.items().get(place),
-                Err(_) => tree.get(name),
+                Ok(place) => node.items().get(place),
+                Err(_) => node.get(name),
             };
-            tree = next.ok_or_else(|| broken(&format!("{} ({way})", self.source.name())))?;
+            node = next.ok_or_else(|| broken(&format!("{} ({path})", self.source.name())))?;
         }
-        Ok(tree)
+        Ok(node)
     }
 
     /// Writes another value there.
-    pub(super) fn set(&mut self, way: &str, text: impl Into<String>) -> Result<(), Failure> {
-        let span = self.at(way)?.span.clone();
+    pub(super) fn set(&mut self, path: &str, text: impl Into<String>) -> Result<(), Failure> {
+        let span = self.at(path)?.span;
         self.edits.replace(span, text);
         Ok(())
     }
 
     /// Writes these items of a list in the place of those that are there.
-    pub(super) fn set_items(&mut self, way: &str, items: &[String]) -> Result<(), Failure> {
-        let list = self.at(way)?.span.clone();
+    pub(super) fn set_items(&mut self, path: &str, items: &[String]) -> Result<(), Failure> {
+        let list = self.at(path)?.span;
         let joint = format!("\n{}- ", " ".repeat(self.column(list.start).saturating_sub(2)));
         self.edits.replace(list, items.join(&joint));
         Ok(())
@@ -50,7 +50,7 @@ impl Template {
 
     /// The text of these bytes.
     pub(super) fn text(&self, span: Span) -> &str {
-        self.source.text().get(span).unwrap_or_default()
+        self.source.text().get(span.range()).unwrap_or_default()
     }
 
     /// How far a byte is from the beginning of its line.
@@ -61,7 +61,7 @@ impl Template {
     /// The same file with every text changed that `change` has another one for.
     pub(super) fn with_texts(mut self, change: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
         let mut found = Vec::new();
-        collect(&self.tree, &mut found);
+        collect(&self.node, &mut found);
         for (span, text) in found {
             if let Some(new) = change(&text) {
                 self.edits.replace(span, new);
@@ -77,13 +77,13 @@ impl Template {
     }
 }
 
-/// Every text without quotes in this tree.
-fn collect(tree: &Tree, found: &mut Vec<(Span, String)>) {
-    if let (Some(text), Style::Plain) = (tree.text(), tree.style) {
-        found.push((tree.span.clone(), text.to_owned()));
+/// Every text without quotes in this node.
+fn collect(node: &Node, found: &mut Vec<(Span, String)>) {
+    if let (Some(text), Style::Plain) = (node.text(), node.style) {
+        found.push((node.span, text.to_owned()));
     }
-    tree.items().iter().for_each(|item| collect(item, found));
-    tree.entries().iter().for_each(|entry| collect(&entry.tree, found));
+    node.items().iter().for_each(|item| collect(item, found));
+    node.entries().iter().for_each(|entry| collect(&entry.node, found));
 }
 
 /// The shipped file is not what this command was built for: only its maker can see this.

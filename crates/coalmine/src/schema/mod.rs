@@ -6,7 +6,7 @@ mod tests;
 use clap::Args;
 
 use crate::failure::Failure;
-use crate::terminal;
+use crate::output;
 
 /// The JSON Schema of a policy.
 const SCHEMA: &str = include_str!("policy.schema.json");
@@ -28,6 +28,6 @@ pub(crate) struct Schema {}
 
 impl Schema {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        terminal::print_plain(SCHEMA)
+        output::print_plain(SCHEMA)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use coalmine_core::document::Node;
 use coalmine_core::policy::{Environment, Policy};
 use jsonschema::Validator;
 use proptest::prelude::*;
@@ -20,10 +19,10 @@ fn validator() -> Validator {
 
 /// What the parser says about this document.
 fn problems(document: &Value) -> Vec<String> {
-    let node = Node::from_json(document.to_string().as_bytes()).unwrap();
+    let node = coalmine_document::json::read(document.to_string().as_bytes()).unwrap();
     match Policy::from_document(&node, Environment::Unread) {
         Ok(_) => Vec::new(),
-        Err(problems) => problems.told().iter().map(ToString::to_string).collect(),
+        Err(problems) => problems.shown().iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -78,44 +77,46 @@ fn good() -> Vec<Value> {
 fn what_the_parser_takes_the_schema_takes() {
     for document in good() {
         assert_eq!(problems(&document), [""; 0], "{document}");
-        let told: Vec<String> = validator().iter_errors(&document).map(|error| error.to_string()).collect();
-        assert_eq!(told, [""; 0], "{document}");
+        let problems: Vec<String> =
+            validator().iter_errors(&document).map(|error| error.to_string()).collect();
+        assert_eq!(problems, [""; 0], "{document}");
     }
 }
 
-/// The maps with fixed fields of the schema, by their way through a document.
-fn maps(schema: &Value, at: &Value, way: &str, found: &mut Vec<(String, BTreeSet<String>)>) {
+/// The maps with fixed fields of the schema, by their place through a document.
+fn maps(schema: &Value, at: &Value, place: &str, found: &mut Vec<(String, BTreeSet<String>)>) {
     if let Some(reference) = at["$ref"].as_str() {
-        maps(schema, schema.pointer(reference.trim_start_matches('#')).unwrap(), way, found);
+        maps(schema, schema.pointer(reference.trim_start_matches('#')).unwrap(), place, found);
     }
     for choice in at["anyOf"].as_array().into_iter().flatten() {
-        maps(schema, choice, way, found);
+        maps(schema, choice, place, found);
     }
     if at["items"].is_object() {
-        maps(schema, &at["items"], &format!("{way}/0"), found);
+        maps(schema, &at["items"], &format!("{place}/0"), found);
     }
     let Some(properties) = at["properties"].as_object() else { return };
-    found.push((way.to_owned(), properties.keys().cloned().collect()));
+    found.push((place.to_owned(), properties.keys().cloned().collect()));
     for (name, property) in properties {
-        maps(schema, property, &format!("{way}/{name}"), found);
+        maps(schema, property, &format!("{place}/{name}"), found);
     }
 }
 
 /// The fields that the parser knows in the map at this place, by what it says about one that it does not know.
-fn known(document: &Value, way: &str) -> Option<BTreeSet<String>> {
+fn known(document: &Value, place: &str) -> Option<BTreeSet<String>> {
     let mut document = document.clone();
-    let map = document.pointer_mut(way)?.as_object_mut()?;
+    let map = document.pointer_mut(place)?.as_object_mut()?;
     map.insert("qqqqqqqqqqqqqqqqqqqqqqqq".to_owned(), Value::Null);
-    let told = problems(&document);
-    let told = told.iter().find(|problem| problem.contains("qqqqqqqqqqqqqqqqqqqqqqqq: unknown field"))?;
-    let (_, names) = told.split_once("known here: ")?;
+    let problems = problems(&document);
+    // Where a secret may stand, the problem does not name the field.
+    let problems = problems.iter().find(|problem| problem.contains("unknown field; known here: "))?;
+    let (_, names) = problems.split_once("known here: ")?;
     Some(names.split(", ").map(str::to_owned).collect())
 }
 
 /// Whether the parser only knows this field as one of a later version.
-fn is_for_later(document: &Value, way: &str, name: &str) -> bool {
+fn is_for_later(document: &Value, place: &str, name: &str) -> bool {
     let mut document = document.clone();
-    let map = document.pointer_mut(way).unwrap().as_object_mut().unwrap();
+    let map = document.pointer_mut(place).unwrap().as_object_mut().unwrap();
     map.insert(name.to_owned(), Value::Null);
     problems(&document).iter().any(|problem| problem.contains("not yet supported"))
 }
@@ -126,21 +127,21 @@ fn every_field_of_the_parser_is_in_the_schema_and_the_other_way_round() {
     maps(&schema(), &schema(), "", &mut found);
     assert!(found.len() > 15, "{}", found.len());
     let mut looked_at = BTreeSet::new();
-    for (way, fields) in &found {
+    for (place, fields) in &found {
         // A document that has a map at this place: the items of its lists are tried one by one.
         for document in good() {
             for item in 0..8 {
-                let way = match way.rsplit_once("/0") {
+                let place = match place.rsplit_once("/0") {
                     Some((before, after)) => format!("{before}/{item}{after}"),
-                    None => way.clone(),
+                    None => place.clone(),
                 };
-                let Some(mut known) = known(&document, &way) else { continue };
+                let Some(mut known) = known(&document, &place) else { continue };
                 // Of two forms in one place (a claim and its name, a secret and where it is) only one is this map.
                 if known.is_disjoint(fields) {
                     continue;
                 }
-                known.retain(|name| !is_for_later(&document, &way, name));
-                assert_eq!(&known, fields, "{way}");
+                known.retain(|name| !is_for_later(&document, &place, name));
+                assert_eq!(&known, fields, "{place}");
                 looked_at.insert(fields.clone());
             }
         }
@@ -165,8 +166,8 @@ fn the_words_are_the_parser_s() {
             .iter()
             .map(|word| word.as_str().unwrap())
             .collect();
-        let told = problems(&policy(json!({field: "qqqqqqqqqqqqqqqqqqqqqqqqqqqq"})));
-        let (_, known) = told[0].split_once("known here: ").unwrap();
+        let problems = problems(&policy(json!({field: "qqqqqqqqqqqqqqqqqqqqqqqqqqqq"})));
+        let (_, known) = problems[0].split_once("known here: ").unwrap();
         assert_eq!(known.split(", ").collect::<BTreeSet<_>>(), words, "{field}");
     }
 }
@@ -209,17 +210,17 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 /// Every place in a document.
-fn places(document: &Value, way: &str, found: &mut Vec<String>) {
-    found.push(way.to_owned());
+fn places(document: &Value, place: &str, found: &mut Vec<String>) {
+    found.push(place.to_owned());
     match document {
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                places(item, &format!("{way}/{index}"), found);
+                places(item, &format!("{place}/{index}"), found);
             }
         }
         Value::Object(entries) => {
             for (name, value) in entries {
-                places(value, &format!("{way}/{name}"), found);
+                places(value, &format!("{place}/{name}"), found);
             }
         }
         _ => {}
@@ -235,8 +236,8 @@ proptest! {
         let mut document = good().swap_remove(which);
         let mut found = Vec::new();
         places(&document, "", &mut found);
-        let way: &String = place.get(&found);
-        *document.pointer_mut(way).unwrap() = value;
+        let place: &String = place.get(&found);
+        *document.pointer_mut(place).unwrap() = value;
         if problems(&document).is_empty() {
             prop_assert!(validator().is_valid(&document), "{}", document);
         }

@@ -1,12 +1,12 @@
-//! Whether the draws of two rollouts have anything to do with each other.
+//! The correlation of the buckets of two rollouts.
 
-use coalmine_core::draw::Bucket;
+use coalmine_core::bucketing::Bucket;
 use coalmine_core::policy::Rollout;
 use serde::Serialize;
 
 use super::statistics::Columns;
 
-/// The buckets of every two rollouts, for the users who were drawn for by both.
+/// The buckets of every two rollouts, for the users who have one in both.
 pub(super) struct Pairs {
     names: Vec<String>,
     /// The current user's bucket in each rollout.

@@ -12,13 +12,13 @@ use clap::Args;
 use coalmine_core::policy::Rollout;
 use serde::Serialize;
 
-use crate::cli::{AtArgument, Format, PolicyArgument, RolloutArgument};
-use crate::crowd::CrowdArguments;
+use crate::args::{AtArgument, Format, PolicyArgument, RolloutArgument};
 use crate::failure::Failure;
+use crate::output;
 use crate::policy_file::PolicyFile;
-use crate::terminal;
+use crate::users::UsersArguments;
 use correlation::{Correlation, Pairs};
-use split::{Split, SplitAnswer};
+use split::{Split, SplitOutput};
 
 const AFTER: &str = "\
 Examples:
@@ -26,13 +26,13 @@ Examples:
   coalmine simulate policy.yaml --users users.txt --svg split.svg
   coalmine simulate policy.yaml --users users.txt --rollout checkout --format json
 
-The users of a list count as often as they occur: sort -u it first.
+A user counts as often as the list has them: sort -u it first.
 A chi-square with a small p means that such a split is rare by chance: with 1 in 100 policies p is below 0.01.";
 
-/// Draw for many users and hold the split against the weights
+/// Assign many users and compare the split with the weights
 ///
 /// Shares with exact (Clopper-Pearson) 95 % intervals; a chi-square of the shares against the weights, and one of the
-/// buckets against each other; with several rollouts, how much their draws have to do with each other.
+/// buckets against each other; with several rollouts, the correlation of their buckets.
 #[derive(Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Simulate {
@@ -43,8 +43,8 @@ pub(crate) struct Simulate {
     #[command(flatten)]
     at: AtArgument,
     #[command(flatten)]
-    crowd: CrowdArguments,
-    /// Also draw a picture into this file
+    users: UsersArguments,
+    /// Also write a picture to this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// For people or for programs
@@ -55,9 +55,9 @@ pub(crate) struct Simulate {
 /// What came out.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct SimulateOutput {
     users: u64,
-    rollouts: Vec<SplitAnswer>,
+    rollouts: Vec<SplitOutput>,
     /// Between every two rollouts.
     correlations: Vec<Correlation>,
 }
@@ -66,15 +66,16 @@ struct Answer {
 
 impl Simulate {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let file = PolicyFile::load_to_draw(&self.policy.path, self.at.time())?;
+        let file = PolicyFile::load_with_secrets(&self.policy.path)?;
+        let at = self.at.time();
         let rollouts: Vec<&Rollout> = match &self.rollout.name {
             Some(name) => vec![file.rollout(Some(name))?],
             None if file.policy.rollouts().is_empty() => vec![file.rollout(None)?],
             None => file.policy.rollouts().iter().collect(),
         };
-        let mut splits: Vec<Split<'_>> = rollouts.iter().copied().map(Split::new).collect();
+        let mut splits: Vec<Split<'_>> = rollouts.iter().map(|rollout| Split::new(rollout, at)).collect();
         let mut pairs = Pairs::new(&rollouts);
-        let users = self.crowd.each(|user| {
+        let users = self.users.each(|user| {
             for (index, split) in splits.iter_mut().enumerate() {
                 pairs.note(index, split.add(user));
             }
@@ -82,23 +83,20 @@ impl Simulate {
             Ok(())
         })?;
         if users == 0 {
-            return Err(Failure::usage(
-                "there are no users to draw for",
-                "give some with --users or --count",
-            ));
+            return Err(Failure::usage("there are no users to assign", "give some with --users or --count"));
         }
-        let answer = Answer {
+        let summary = SimulateOutput {
             users,
-            rollouts: splits.iter().map(Split::answer).collect(),
+            rollouts: splits.iter().map(Split::summary).collect(),
             correlations: pairs.correlations(),
         };
         if let Some(path) = &self.svg {
-            let drawing = svg::drawing(&answer.rollouts, users);
+            let drawing = svg::drawing(&summary.rollouts, users);
             std::fs::write(path, drawing).map_err(|error| Failure::Save(path.clone(), error))?;
         }
         match self.format {
-            Format::Text => terminal::print(&picture::text(&answer.rollouts, &answer.correlations, users)),
-            Format::Json => terminal::json(&answer),
+            Format::Text => output::print(&picture::text(&summary.rollouts, &summary.correlations, users)),
+            Format::Json => output::json(&summary),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! A split in a terminal.
+//! A split in a output.
 
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
 use super::correlation::Correlation;
-use super::split::{SplitAnswer, VariantAnswer};
+use super::split::{SplitOutput, VariantOutput};
 use super::statistics::ChiSquare;
 
 /// How wide the longest bar is.
@@ -17,7 +17,7 @@ const RARE: f64 = 0.001;
 const COLOURS: [AnsiColor; 5] =
     [AnsiColor::Green, AnsiColor::Yellow, AnsiColor::Blue, AnsiColor::Magenta, AnsiColor::Cyan];
 
-pub(super) fn text(splits: &[SplitAnswer], correlations: &[Correlation], users: u64) -> String {
+pub(super) fn text(splits: &[SplitOutput], correlations: &[Correlation], users: u64) -> String {
     let mut text = String::new();
     for split in splits {
         rollout(&mut text, split, users);
@@ -32,26 +32,26 @@ pub(super) fn text(splits: &[SplitAnswer], correlations: &[Correlation], users: 
             p(correlation.p),
             verdict(
                 correlation.p,
-                "they draw independently",
-                "they do not draw independently: give them different salts"
+                "their buckets are independent",
+                "their buckets are not independent: give them different salts"
             )
         );
     }
     text
 }
 
-fn rollout(text: &mut String, split: &SplitAnswer, users: u64) {
+fn rollout(text: &mut String, split: &SplitOutput, users: u64) {
     let bold = Style::new().bold();
     let _ = writeln!(text, "{bold}{}{bold:#}: {users} users", split.rollout);
     if !split.enabled {
-        let _ = writeln!(text, "  switched off (enabled: false): everybody is stable");
+        let _ = writeln!(text, "  switched off (enabled: false): all users are stable");
         return;
     }
     let width = split.variants.iter().map(|variant| variant.name.len()).max().unwrap_or_default();
     for (index, variant) in split.variants.iter().enumerate() {
         let style = Style::new()
             .fg_color(Some((*COLOURS.get(index % COLOURS.len()).unwrap_or(&AnsiColor::White)).into()));
-        let VariantAnswer { name, users, share, low, high, weight, .. } = variant;
+        let VariantOutput { name, users, share, low, high, weight, .. } = variant;
         let length = (share * BAR as f64).round() as usize;
         let bar = format!("{}{}", "█".repeat(length), "·".repeat(BAR.saturating_sub(length)));
         let _ = writeln!(

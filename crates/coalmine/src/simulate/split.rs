@@ -1,12 +1,13 @@
 //! How many users each variant of a rollout gets.
 
+use std::time::Duration;
+
 use coalmine_core::Reason;
-use coalmine_core::draw::{BUCKETS, Bucket};
+use coalmine_core::bucketing::{BUCKETS, Bucket};
 use coalmine_core::policy::Rollout;
 use serde::Serialize;
 
 use super::statistics::{ChiSquare, chi_square, interval};
-use crate::shares::shares;
 
 /// How many bars the picture of the buckets has.
 pub(super) const BARS: usize = 100;
@@ -15,10 +16,11 @@ pub(super) const CONFIDENCE: f64 = 0.95;
 /// Below so many expected users in a cell a chi-square is not to be trusted.
 const FEW: f64 = 5.0;
 
-/// A rollout while users are drawn for.
+/// A rollout while users are assigned.
 pub(super) struct Split<'p> {
     rollout: &'p Rollout,
-    /// Users by variant: those that were drawn for, and those that got it otherwise.
+    at: Duration,
+    /// Users by variant: those by their bucket, and those that got it otherwise.
     drawn: Vec<u64>,
     others: Vec<u64>,
     bars: Vec<u64>,
@@ -29,10 +31,10 @@ pub(super) struct Split<'p> {
 /// What came of it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct SplitAnswer {
+pub(super) struct SplitOutput {
     pub(super) rollout: String,
     pub(super) enabled: bool,
-    pub(super) variants: Vec<VariantAnswer>,
+    pub(super) variants: Vec<VariantOutput>,
     pub(super) pinned: u64,
     pub(super) without_identity: u64,
     /// Of the variants against their weights.
@@ -47,14 +49,14 @@ pub(super) struct SplitAnswer {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct VariantAnswer {
+pub(super) struct VariantOutput {
     pub(super) name: String,
     /// In percent, as a decimal text.
     pub(super) weight: String,
     /// The weight as a fraction.
     pub(super) expected_share: f64,
     pub(super) users: u64,
-    /// Users that were drawn for, over all that were.
+    /// Users by their bucket, over all such users.
     pub(super) share: f64,
     pub(super) low: f64,
     pub(super) high: f64,
@@ -63,10 +65,11 @@ pub(super) struct VariantAnswer {
 // === impl Split ===
 
 impl<'p> Split<'p> {
-    pub(super) fn new(rollout: &'p Rollout) -> Self {
+    pub(super) fn new(rollout: &'p Rollout, at: Duration) -> Self {
         let variants = rollout.variants().count();
         Self {
             rollout,
+            at,
             drawn: vec![0; variants],
             others: vec![0; variants],
             bars: vec![0; BARS],
@@ -75,18 +78,18 @@ impl<'p> Split<'p> {
         }
     }
 
-    /// Draws for a user; what was drawn, where the draw decided.
+    /// Assigns a user; returns the bucket, where the bucket decided.
     pub(super) fn add(&mut self, user: &[u8]) -> Option<Bucket> {
-        let decision = self.rollout.assign(Some(user));
-        let index = decision.variant.index();
-        let drawn = match decision.reason {
+        let assignment = self.rollout.assign(Some(user), self.at);
+        let index = assignment.variant.index();
+        let drawn = match assignment.reason {
             Reason::Bucket => true,
             Reason::Pinned => {
                 self.pinned += 1;
                 false
             }
             _ => {
-                self.without_identity += u64::from(decision.reason == Reason::NoIdentity);
+                self.without_identity += u64::from(assignment.reason == Reason::NoIdentity);
                 false
             }
         };
@@ -94,21 +97,21 @@ impl<'p> Split<'p> {
         if let Some(count) = counts.get_mut(index) {
             *count += 1;
         }
-        let lot = decision.lot.filter(|_| drawn)?;
-        let bar = lot.bucket.number() as usize * BARS / BUCKETS as usize;
+        let bucketed = assignment.bucketed.filter(|_| drawn)?;
+        let bar = bucketed.bucket.number() as usize * BARS / BUCKETS as usize;
         if let Some(count) = self.bars.get_mut(bar) {
             *count += 1;
         }
-        Some(lot.bucket)
+        Some(bucketed.bucket)
     }
 
-    pub(super) fn answer(&self) -> SplitAnswer {
+    pub(super) fn summary(&self) -> SplitOutput {
         let total: u64 = self.drawn.iter().sum();
-        let shares = shares(self.rollout);
+        let shares = self.rollout.shares(self.at);
         let counts = self.drawn.iter().zip(&self.others);
         let variants = shares.iter().zip(counts).map(|((name, weight), (&drawn, &others))| {
             let (low, high) = if total == 0 { (0.0, 1.0) } else { interval(drawn, total, CONFIDENCE) };
-            VariantAnswer {
+            VariantOutput {
                 name: (*name).to_owned(),
                 weight: weight.to_string(),
                 expected_share: weight.fraction(),
@@ -120,7 +123,7 @@ impl<'p> Split<'p> {
         });
         let expected: Vec<f64> = shares.iter().map(|(_, weight)| weight.fraction() * total as f64).collect();
         let bar = total as f64 / BARS as f64;
-        SplitAnswer {
+        SplitOutput {
             rollout: self.rollout.name().to_owned(),
             enabled: self.rollout.is_enabled(),
             variants: variants.collect(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::split::SplitAnswer;
+use super::split::SplitOutput;
 
 const WIDTH: usize = 720;
 const ROW: usize = 28;
@@ -12,7 +12,7 @@ const HISTOGRAM: usize = 60;
 const COLOURS: [&str; 5] = ["#4c9a6a", "#d9a441", "#4f7cac", "#a5669b", "#5aa9b0"];
 
 /// One block for each rollout: shares with their intervals and a mark at the weight, and the buckets.
-pub(super) fn drawing(splits: &[SplitAnswer], users: u64) -> String {
+pub(super) fn drawing(splits: &[SplitOutput], users: u64) -> String {
     let mut body = String::new();
     let mut y = 16;
     for split in splits {
@@ -26,7 +26,7 @@ pub(super) fn drawing(splits: &[SplitAnswer], users: u64) -> String {
 }
 
 /// Draws a rollout from `y` down; where the next one begins.
-fn block(body: &mut String, split: &SplitAnswer, users: u64, mut y: usize) -> usize {
+fn block(body: &mut String, split: &SplitOutput, users: u64, mut y: usize) -> usize {
     // Names are of a-z, 0-9 and '-': nothing to escape.
     let _ = writeln!(
         body,

@@ -1,32 +1,30 @@
 //! What a policy that is right may still not mean.
 
-use coalmine_core::draw::Algorithm;
-use coalmine_core::policy::{Policy, Rollout, Source as Identity};
+use coalmine_core::bucketing::Algorithm;
+use coalmine_core::policy::{IdentitySource, Policy, Rollout, Rule, conflicts};
+use coalmine_document::{Node, OwnedPath, Span, Value};
 
-use crate::finding::{Code, Finding};
-use crate::found::{Found, Place};
-use crate::text::{Span, Tree, Value};
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::scan::EmbeddedPolicy;
 
 /// The warnings about a policy that is right.
-pub(super) fn advice(found: &Found, policy: &Policy) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let rollouts = found.tree.get("rollouts").map_or(&[][..], Tree::items);
-    for (rollout, by) in policy.shadowed() {
-        let message = format!(
-            "never matches: {:?} before it takes every request that it speaks of; put the more specific one first",
-            by.name()
-        );
-        if let Some(tree) = rollouts.get(rollout.index()) {
-            let place = Place::of(&["rollouts"]).item(rollout.index());
-            findings.push(warning(found, Code::NeverMatches, tree.span.clone(), &place, message));
-        }
-    }
-    for (rollout, tree) in policy.rollouts().iter().zip(rollouts) {
-        let at = Place::of(&["rollouts"]).item(rollout.index());
-        let mut tell = |code: Code, way: &[&str], message: String| {
-            let span = span_of(tree, way);
-            let place = way.iter().fold(at.clone(), |place, name| place.field(name));
-            findings.push(warning(found, code, span, &place, message));
+pub(super) fn advice(embedded: &EmbeddedPolicy, policy: &Policy) -> Vec<Diagnostic> {
+    let mut diagnostics: Vec<Diagnostic> = conflicts(policy.rollouts())
+        .into_iter()
+        .filter(|conflict| conflict.rule == Rule::Reachable)
+        .map(|conflict| {
+            let problem = conflict.to_problem(&embedded.node);
+            let diagnostic = Diagnostic::of_problem(&problem, &embedded.path);
+            Diagnostic { severity: Severity::Warning, code: Code::NeverMatches, ..diagnostic }
+        })
+        .collect();
+    let rollouts = embedded.node.get("rollouts").map_or(&[][..], Node::items);
+    for (rollout, node) in policy.rollouts().iter().zip(rollouts) {
+        let at = OwnedPath::of(&["rollouts"]).item(rollout.index());
+        let mut tell = |code: Code, fields: &[&str], message: String| {
+            let span = span_of(node, fields);
+            let path = embedded.path.join(&at).join(&OwnedPath::of(fields));
+            diagnostics.push(Diagnostic::warning(code, span, &path.to_string(), message));
         };
         pins(rollout, &mut tell);
         if rollout.issues_cookie() && rollout.algorithm() != Algorithm::Siphash24 {
@@ -34,10 +32,10 @@ pub(super) fn advice(found: &Found, policy: &Policy) -> Vec<Finding> {
                            \"algorithm: siphash-2-4\" and a key";
             tell(Code::CookieWithoutKey, &["onMissingIdentity"], message.to_owned());
         }
-        steps_back(tree, &mut tell);
-        secrets(tree, &mut tell);
+        steps_back(node, &mut tell);
+        secrets(node, &mut tell);
     }
-    findings
+    diagnostics
 }
 
 fn pins(rollout: &Rollout, tell: &mut impl FnMut(Code, &[&str], String)) {
@@ -49,7 +47,8 @@ fn pins(rollout: &Rollout, tell: &mut impl FnMut(Code, &[&str], String)) {
         let message = "have no effect while the rollout is switched off (enabled: false)".to_owned();
         tell(Code::PinsShadowed, &["pins"], message);
     }
-    let only_issued = rollout.sources().iter().all(|source| matches!(source, Identity::IssuedCookie(_)));
+    let only_issued =
+        rollout.sources().iter().all(|source| matches!(source, IdentitySource::IssuedCookie(_)));
     let is_issued = |identity: &[u8]| {
         identity.len() == 32 && identity.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
@@ -64,10 +63,10 @@ fn pins(rollout: &Rollout, tell: &mut impl FnMut(Code, &[&str], String)) {
     }
 }
 
-fn steps_back(rollout: &Tree, tell: &mut impl FnMut(Code, &[&str], String)) {
+fn steps_back(rollout: &Node, tell: &mut impl FnMut(Code, &[&str], String)) {
     let weights: Vec<f64> = rollout
-        .path(&["ramp", "steps"])
-        .map_or(&[][..], Tree::items)
+        .descend(&["ramp", "steps"])
+        .map_or(&[][..], Node::items)
         .iter()
         .filter_map(|step| match step.get("weight")?.value {
             Value::Number(weight) => Some(weight),
@@ -82,26 +81,22 @@ fn steps_back(rollout: &Tree, tell: &mut impl FnMut(Code, &[&str], String)) {
     }
 }
 
-fn secrets(rollout: &Tree, tell: &mut impl FnMut(Code, &[&str], String)) {
-    for way in [&["key"][..], &["override", "secret"]] {
-        let in_clear = rollout.path(way).is_some_and(|secret| {
+fn secrets(rollout: &Node, tell: &mut impl FnMut(Code, &[&str], String)) {
+    for fields in [&["key"][..], &["override", "secret"]] {
+        let in_clear = rollout.descend(fields).is_some_and(|secret| {
             secret.text().is_some() || secret.items().iter().any(|item| item.text().is_some())
         });
         if in_clear {
-            let message = "a secret in clear: whoever reads the document has it; use {env: NAME}".to_owned();
-            tell(Code::SecretInClear, way, message);
+            let message =
+                "a secret in clear: every reader of the document has it; use {env: NAME}".to_owned();
+            tell(Code::SecretInClear, fields, message);
         }
     }
 }
 
-/// The key at the end of this way, or the value where it has none.
-fn span_of(tree: &Tree, way: &[&str]) -> Span {
-    let Some((last, before)) = way.split_last() else { return tree.span.clone() };
-    let parent = tree.path(before).unwrap_or(tree);
-    let entry = parent.entries().iter().find(|entry| entry.key == *last);
-    entry.map_or_else(|| parent.span.clone(), |entry| entry.span.clone())
-}
-
-fn warning(found: &Found, code: Code, span: Span, place: &Place, message: impl Into<String>) -> Finding {
-    Finding::warning(code, span, &found.place.join(place).to_string(), message)
+/// The key at the end of these fields, or the value that lacks it.
+fn span_of(node: &Node, fields: &[&str]) -> Span {
+    let Some((last, before)) = fields.split_last() else { return node.span };
+    let parent = node.descend(before).unwrap_or(node);
+    parent.entry(last).map_or(parent.span, |entry| entry.span)
 }

@@ -8,15 +8,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use coalmine_core::policy::{Environment, Policy};
+use coalmine_document::SourceText;
 use serde::Serialize;
 
-use crate::cli::{Format, now};
+use crate::args::{Format, now};
+use crate::diagnostic::{self, Code, Diagnostic, DiagnosticOutput, Severity};
 use crate::failure::Failure;
-use crate::finding::{Code, Finding, Severity};
-use crate::found::Scan;
-use crate::report::{self, Told};
-use crate::terminal;
-use crate::text::{Refused, Source};
+use crate::input::{self, Refused};
+use crate::output;
+use crate::scan::Scan;
 use summary::Summary;
 
 const AFTER: &str = "\
@@ -51,17 +51,17 @@ struct Checked {
     scan: Scan,
     policies: Vec<Policy>,
     summaries: Vec<Summary>,
-    findings: Vec<Finding>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct ValidateOutput<'a> {
     valid: bool,
     errors: usize,
     warnings: usize,
     policies: Vec<&'a Summary>,
-    problems: Vec<Told<'a>>,
+    problems: Vec<DiagnosticOutput<'a>>,
 }
 
 // === impl Validate ===
@@ -71,12 +71,12 @@ impl Validate {
         let mut checked = Vec::new();
         let mut unread = None;
         for path in &self.files {
-            match Source::read(path) {
+            match input::read(path) {
                 Ok(source) => checked.push(Checked::of(Scan::of(source))),
                 Err(Refused::Unfit(why)) => checked.push(Checked::unfit(&path.display().to_string(), why)),
                 Err(Refused::Read(error)) if self.files.len() == 1 => return Err(Failure::read(path)(error)),
                 Err(Refused::Read(error)) => {
-                    terminal::note(&format!("coalmine: {}", Failure::read(path)(error)));
+                    output::note(&format!("coalmine: {}", Failure::read(path)(error)));
                     unread = Some(Failure::Unread);
                 }
             }
@@ -87,10 +87,10 @@ impl Validate {
             Format::Text => print(&checked)?,
             Format::Json => json(&checked)?,
         }
-        let bad = |finding: &Finding| self.strict || finding.is_error();
+        let bad = |diagnostic: &Diagnostic| self.strict || diagnostic.is_error();
         match unread {
             Some(failure) => Err(failure),
-            None if checked.iter().flat_map(|file| &file.findings).any(bad) => Err(Failure::Told),
+            None if checked.iter().flat_map(|file| &file.diagnostics).any(bad) => Err(Failure::Reported),
             None => Ok(()),
         }
     }
@@ -100,21 +100,21 @@ impl Validate {
 fn missing(checked: &mut [Checked]) {
     let any = checked
         .iter()
-        .any(|file| !file.scan.policies.is_empty() || file.findings.iter().any(Finding::is_error));
+        .any(|file| !file.scan.policies.is_empty() || file.diagnostics.iter().any(Diagnostic::is_error));
     if let (false, Some(first)) = (any, checked.first_mut()) {
         let message = "no policy found: neither on its own nor in a WasmPlugin, TrafficExtension, ConfigMap or \
                        configuration of Envoy that looks like Coalmine's";
-        first.findings.push(Finding::of_file(Code::NoPolicy, message));
+        first.diagnostics.push(Diagnostic::of_file(Code::NoPolicy, message));
     }
 }
 
 fn print(checked: &[Checked]) -> Result<(), Failure> {
     let mut text = String::new();
     for file in checked {
-        text.push_str(&report::excerpts(&file.scan.source, &file.findings));
+        text.push_str(&diagnostic::excerpts(&file.scan.source, &file.diagnostics));
     }
     for file in checked {
-        let count = report::count(&file.findings);
+        let count = diagnostic::count(&file.diagnostics);
         let name = file.scan.source.name();
         for summary in &file.summaries {
             text.push_str(&format!("{summary}\n"));
@@ -125,18 +125,21 @@ fn print(checked: &[Checked]) -> Result<(), Failure> {
             text.push_str(&format!("{name}: no policy in it, nothing against it\n"));
         }
     }
-    terminal::print(&text)
+    output::print(&text)
 }
 
 fn json(checked: &[Checked]) -> Result<(), Failure> {
-    let all = || checked.iter().flat_map(|file| file.findings.iter().map(move |finding| (file, finding)));
-    let count = |severity| all().filter(|(_, finding)| finding.severity == severity).count();
-    terminal::json(&Answer {
+    let all =
+        || checked.iter().flat_map(|file| file.diagnostics.iter().map(move |diagnostic| (file, diagnostic)));
+    let count = |severity| diagnostic::count_of(severity, all().map(|(_, diagnostic)| diagnostic));
+    output::json(&ValidateOutput {
         valid: count(Severity::Error) == 0,
         errors: count(Severity::Error),
         warnings: count(Severity::Warning),
         policies: checked.iter().flat_map(|file| &file.summaries).collect(),
-        problems: all().map(|(file, finding)| report::told(&file.scan.source, finding)).collect(),
+        problems: all()
+            .map(|(file, diagnostic)| DiagnosticOutput::of(&file.scan.source, diagnostic))
+            .collect(),
     })
 }
 
@@ -144,32 +147,31 @@ fn json(checked: &[Checked]) -> Result<(), Failure> {
 
 impl Checked {
     fn of(scan: Scan) -> Self {
-        let mut findings = scan.findings.clone();
+        let mut diagnostics = scan.diagnostics.clone();
         let (mut summaries, mut policies) = (Vec::new(), Vec::new());
-        for found in &scan.policies {
-            match found.policy(&scan.source, Environment::Unread) {
+        for embedded in &scan.policies {
+            match embedded.policy(Environment::Unread) {
                 Ok(policy) => {
-                    policy.follow_clock(now());
-                    findings.extend(advice::advice(found, &policy));
-                    summaries.push(Summary::of(&scan.source, found, &policy));
+                    diagnostics.extend(advice::advice(embedded, &policy));
+                    summaries.push(Summary::of(&scan.source, embedded, &policy, now()));
                     policies.push(policy);
                 }
-                Err(problems) => findings.extend(problems),
+                Err(problems) => diagnostics.extend(problems),
             }
         }
-        Self { scan, policies, summaries, findings }
+        Self { scan, policies, summaries, diagnostics }
     }
 
     /// A file that is nothing to read.
     fn unfit(name: &str, why: String) -> Self {
         let scan = Scan {
-            source: Source::new(name, String::new()),
+            source: SourceText::new(name, String::new()),
             documents: Vec::new(),
             policies: Vec::new(),
-            findings: Vec::new(),
+            diagnostics: Vec::new(),
         };
-        let findings = vec![Finding::of_file(Code::File, why)];
-        Self { scan, policies: Vec::new(), summaries: Vec::new(), findings }
+        let diagnostics = vec![Diagnostic::of_file(Code::File, why)];
+        Self { scan, policies: Vec::new(), summaries: Vec::new(), diagnostics }
     }
 }
 
@@ -177,9 +179,9 @@ impl Checked {
 fn together(checked: &mut [Checked]) {
     let policies: Vec<Policy> = checked.iter_mut().flat_map(|file| file.policies.drain(..)).collect();
     let scans: Vec<&Scan> = checked.iter().map(|file| &file.scan).collect();
-    for (file, finding) in istio::findings(&scans, &policies) {
+    for (file, diagnostic) in istio::diagnostics(&scans, &policies) {
         if let Some(file) = checked.get_mut(file) {
-            file.findings.push(finding);
+            file.diagnostics.push(diagnostic);
         }
     }
 }

@@ -1,22 +1,21 @@
 //! `coalmine weights`: other weights, in the text of the document itself.
 
-mod plan;
+mod change;
 mod rewrite;
-mod written;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
-use coalmine_core::weight::Weight;
+use coalmine_core::split::{Movement, Weight};
 use serde::Serialize;
 
-use crate::cli::{Format, RolloutArgument};
+use crate::args::{Format, RolloutArgument};
 use crate::failure::Failure;
-use crate::movement::Movement;
+use crate::output;
 use crate::policy_file::PolicyFile;
-use crate::terminal;
-use crate::text::Source;
-use plan::{Plan, Wish};
+use change::{WeightArgument, WeightsChange};
+use coalmine_document::SourceText;
 
 const AFTER: &str = "\
 Examples:
@@ -29,6 +28,9 @@ Comments, order and quoting stay as they are. Variants that are not named keep t
 More than two variants get a table of ranges, in which the fewest users move. A file is replaced by one rename.
 Where the file holds the same policy several times, each of them is changed.";
 
+/// The time of tables of ranges: without a ramp, which has been refused, it makes no difference.
+const TIME: Duration = Duration::ZERO;
+
 /// Change weights in a document, moving as few users as possible
 #[derive(Args)]
 #[command(after_long_help = AFTER)]
@@ -36,8 +38,8 @@ pub(crate) struct Weights {
     /// The document to change; - reads standard input and writes standard output
     file: PathBuf,
     /// A variant and its new weight in percent, as canary=10
-    #[arg(required = true, value_name = "VARIANT=WEIGHT", value_parser = Wish::parse)]
-    weights: Vec<Wish>,
+    #[arg(required = true, value_name = "VARIANT=WEIGHT", value_parser = WeightArgument::parse)]
+    weights: Vec<WeightArgument>,
     #[command(flatten)]
     rollout: RolloutArgument,
     /// Print what would change, as a diff, and change nothing
@@ -51,13 +53,13 @@ pub(crate) struct Weights {
 /// What was done.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct WeightsOutput {
     file: String,
     rollout: String,
     /// How many policies in the file were changed alike.
     policies: usize,
-    weights: Vec<Change>,
-    revision: Option<Revision>,
+    weights: Vec<ChangeOutput>,
+    revision: Option<RevisionOutput>,
     /// Parts per million of all users that move, and that have to.
     moved_ppm: u32,
     least_ppm: u32,
@@ -65,7 +67,7 @@ struct Answer {
 }
 
 #[derive(Serialize)]
-struct Change {
+struct ChangeOutput {
     variant: String,
     /// In percent, as decimal texts.
     from: String,
@@ -73,7 +75,7 @@ struct Change {
 }
 
 #[derive(Clone, Copy, Serialize)]
-struct Revision {
+struct RevisionOutput {
     from: u64,
     to: u64,
 }
@@ -84,43 +86,45 @@ impl Weights {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let file = PolicyFile::load(&self.file)?;
         let rollout = file.rollout(self.rollout.name.as_deref())?;
-        let plan = Plan::new(rollout, &self.weights)?;
-        let text = rewrite::rewritten(&file, rollout, &plan)?;
+        let change = WeightsChange::new(rollout, &self.weights)?;
+        let text = rewrite::rewritten(&file, rollout, &change)?;
         let path = self.file.to_string_lossy();
-        let changed = rewrite::checked(&file, rollout.name(), &plan, Source::new(&path, text))?;
+        let changed = rewrite::checked(&file, rollout.name(), &change, SourceText::new(&path, text))?;
         let after = changed.rollout(Some(rollout.name()))?;
-        let movement = Movement::between(rollout, after);
+        let movement = Movement::between(&rollout.named_ranges(TIME), &after.named_ranges(TIME));
         let revision = file.policy.revision().zip(changed.policy.revision());
-        let answer = Answer {
+        let summary = WeightsOutput {
             file: path.clone().into_owned(),
             rollout: rollout.name().to_owned(),
             policies: file.scan.policies.len(),
-            weights: plan.changes().map(|(variant, from, to)| Change { variant, from, to }).collect(),
-            revision: revision.map(|(from, to)| Revision { from, to }),
+            weights: change.changes().map(|(variant, from, to)| ChangeOutput { variant, from, to }).collect(),
+            revision: revision.map(|(from, to)| RevisionOutput { from, to }),
             moved_ppm: movement.moved(),
             least_ppm: movement.least(),
             written: !self.dry_run,
         };
-        let (old, new) = (file.scan.source.text(), changed.scan.source.text());
+        let new = changed.scan.source.text();
         let is_standard = self.file.as_os_str() == "-";
         if !self.dry_run && is_standard {
-            terminal::note(answer.text().trim_end());
-            return terminal::print_plain(new);
+            output::note(summary.text().trim_end());
+            return output::print_plain(new);
         }
         if !self.dry_run {
             save(&self.file, new)?;
         }
         match self.format {
-            Format::Json => terminal::json(&answer),
+            Format::Json => output::json(&summary),
             Format::Text if self.dry_run => {
-                terminal::print(&format!("{}{}", diff(&path, old, new), answer.text()))
+                // The lines around a change may hold a secret.
+                let diff = diff(&path, &file.scan.source.redacted(), &changed.scan.source.redacted());
+                output::print(&format!("{diff}{}", summary.text()))
             }
-            Format::Text => terminal::print(&answer.text()),
+            Format::Text => output::print(&summary.text()),
         }
     }
 }
 
-/// Replaces the file by one rename: whoever watches it sees the old text or the new one.
+/// Replaces the file by one rename: a watcher sees the old text or the new one.
 fn save(path: &Path, text: &str) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Save(path.to_owned(), error);
     let target = path.canonicalize().map_err(failed)?;
@@ -138,18 +142,18 @@ fn diff(path: &str, old: &str, new: &str) -> String {
     lines.unified_diff().context_radius(2).header(path, path).to_string()
 }
 
-// === impl Answer ===
+// === impl WeightsOutput ===
 
-impl Answer {
+impl WeightsOutput {
     fn text(&self) -> String {
         let percent = |ppm: u32| Weight::from_ppm(ppm).unwrap_or(Weight::ALL);
-        let change = |change: &Change| match (change.from.as_str(), change.to.as_str()) {
+        let sentence = |change: &ChangeOutput| match (change.from.as_str(), change.to.as_str()) {
             (from, to) if from == to => format!("{} stays at {to} %", change.variant),
             (from, to) => format!("{} {from} % -> {to} %", change.variant),
         };
-        let changes: Vec<String> = self.weights.iter().map(change).collect();
+        let changes: Vec<String> = self.weights.iter().map(sentence).collect();
         let mut text = format!("{}: {}: {}", self.file, self.rollout, changes.join(", "));
-        if let Some(Revision { from, to }) = self.revision {
+        if let Some(RevisionOutput { from, to }) = self.revision {
             text.push_str(&format!("; revision {from} -> {to}"));
         }
         if self.policies > 1 {

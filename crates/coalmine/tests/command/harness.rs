@@ -9,7 +9,7 @@ use tempfile::TempDir;
 /// A folder with files, to run the command in.
 pub(crate) struct Lab(TempDir);
 
-/// What a run of the command came to.
+/// The exit code and the output of a run of the command.
 pub(crate) struct Run {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -51,7 +51,7 @@ impl Lab {
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_vec();
-        // Whoever does not read its input closes it early.
+        // A command that does not read its input closes it early.
         let writer = std::thread::spawn(move || {
             let _ = stdin.write_all(&input);
         });

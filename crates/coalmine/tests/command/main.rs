@@ -3,13 +3,15 @@
 
 mod advice;
 mod assign;
-mod habits;
+mod cli_conventions;
+mod common_mistakes;
 mod harness;
 mod import;
 mod manual;
-mod newcomer;
+mod marks;
 mod preview;
 mod problems;
 mod render;
 mod resources;
+mod secrets;
 mod weights;

@@ -126,11 +126,11 @@ fn a_simulation() {
 fn two_rollouts_of_one_salt_are_found_out() {
     let policy = POLICY.replace("- name: search\n", "- name: search\n  salt: checkout-7\n");
     let run = Lab::new().with("policy.yaml", policy).run("simulate policy.yaml --count 20000");
-    assert!(run.stdout.contains("they do not draw independently: give them different salts"), "{run}");
+    assert!(run.stdout.contains("their buckets are not independent: give them different salts"), "{run}");
 }
 
 #[test]
-fn a_simulation_of_nobody() {
+fn a_simulation_without_users() {
     assert_snapshot!(lab().with("users", "").run("simulate policy.yaml --users users"));
     assert_snapshot!(lab().run("simulate policy.yaml"));
 }
@@ -150,4 +150,53 @@ fn a_difference() {
     assert_snapshot!(diff("[bob]", "[user-1]", "--format csv"));
     assert_snapshot!(diff("- name: checkout\n", "- name: checkout\n  enabled: false\n", ""));
     assert_snapshot!(diff("name: checkout\n", "name: chekout\n", ""));
+}
+
+/// A rollout that gives a user without an identity a random one.
+const ISSUES: &str = "\
+rollouts:
+- name: checkout
+  identity: [{cookie: sid}]
+  onMissingIdentity: issueCookie
+  variants: [{name: canary, weight: 50}]
+";
+
+#[test]
+fn an_identity_that_is_issued() {
+    let lab = Lab::new().with("policy.yaml", ISSUES);
+    let request = "explain policy.yaml --request GET shop.example/ --format json";
+    let random = || {
+        let run = lab.run(request);
+        let explanation: serde_json::Value =
+            serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run}"));
+        let issued = explanation["issued"].as_str().unwrap().to_owned();
+        assert!(issued.len() == 32 && explanation["user"] == *issued, "{run}");
+        issued
+    };
+    assert_ne!(random(), random());
+    let given = format!("{request} --issued 000102030405060708090a0b0c0d0e0f");
+    let run = lab.run(&given).to_string();
+    assert_eq!(run, lab.run(&given).to_string());
+    assert_snapshot!(run);
+    assert_snapshot!(lab.run("explain policy.yaml --request GET shop.example/ --issued 0001"));
+}
+
+#[test]
+fn an_identity_that_is_given_is_not_called_random() {
+    let request = "explain policy.yaml --request GET shop.example/ --issued 000102030405060708090a0b0c0d0e0f";
+    let run = Lab::new().with("policy.yaml", ISSUES).run(request);
+    assert!(run.stdout.contains("\nissued      000102030405060708090a0b0c0d0e0f"), "{run}");
+    assert!(!run.stdout.contains("random"), "{run}");
+}
+
+/// Nothing is issued where the request has an identity already.
+#[test]
+fn an_identity_that_need_not_be_issued() {
+    let lab = Lab::new().with("policy.yaml", ISSUES);
+    for cookie in ["sid=alice", "coalmine-id=000102030405060708090a0b0c0d0e0f"] {
+        let header = format!("cookie: {cookie}");
+        let run = lab
+            .run_with(&["explain", "policy.yaml", "--request", "GET", "shop.example/", "-H", &header], b"");
+        assert!(run.code == 0 && !run.stdout.contains("issued     "), "{run}");
+    }
 }

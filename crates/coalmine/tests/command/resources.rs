@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use crate::harness::{Lab, shipped};
+use crate::marks::assert_marked;
 
 /// A policy with two problems, indented by this much.
 fn policy(indent: usize) -> String {
@@ -10,13 +11,20 @@ fn policy(indent: usize) -> String {
         "rollouts:",
         "- name: checkout",
         "  identity: [{header: x-user-id}]",
-        "  variants: [{name: canary, weight: 105}]",
-        "  slat: x",
+        "  variants: [{name: canary, weight: «105»}]",
+        "  «slat»: x",
     ];
     lines.iter().map(|line| format!("{}{line}\n", " ".repeat(indent))).collect()
 }
 
-const POLICY_JSON: &str = r#"{"rollouts": [{"name": "é", "identity": [{"header": "x"}], "variants": [{"name": "c", "weight": 1}]}]}"#;
+/// The problems of [`policy`] in this file are at their marks, and their paths begin with this one.
+#[track_caller]
+fn assert_policy_at(name: &str, text: &str, path: &str) {
+    let paths = ["rollouts[0].variants[0].weight", "rollouts[0].slat"].map(|inner| format!("{path}.{inner}"));
+    assert_marked(name, text, &paths.each_ref().map(String::as_str));
+}
+
+const POLICY_JSON: &str = r#"{"rollouts": [{"name": «"é"», "identity": [{"header": "x"}], "variants": [{"name": "c", "weight": 1}]}]}"#;
 
 #[test]
 fn in_a_wasm_plugin() {
@@ -25,7 +33,7 @@ fn in_a_wasm_plugin() {
          failStrategy: FAIL_OPEN\n  match: [{{mode: CLIENT}}]\n  url: oci://registry.example/coalmine:1\n  pluginConfig:\n{}",
         policy(4)
     );
-    assert_snapshot!(Lab::new().with("plugin.yaml", plugin).run("validate plugin.yaml"));
+    assert_policy_at("plugin.yaml", &plugin, "spec.pluginConfig");
 }
 
 #[test]
@@ -36,7 +44,7 @@ fn in_a_traffic_extension_behind_another_document() {
          failStrategy: FAIL_OPEN\n    url: oci://registry.example/coalmine:1\n    pluginConfig:\n{}",
         policy(6)
     );
-    assert_snapshot!(Lab::new().with("plugin.yaml", plugin).run("validate plugin.yaml"));
+    assert_policy_at("plugin.yaml", &plugin, "spec.wasm.pluginConfig");
 }
 
 #[test]
@@ -45,20 +53,9 @@ fn in_a_config_map() {
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: policy}}\ndata:\n  readme: hello\n  policy.yaml: |\n{}",
         policy(4)
     );
-    assert_snapshot!(Lab::new().with("map.yaml", map).run("validate map.yaml"));
+    assert_policy_at("map.yaml", &map, "data[\"policy.yaml\"]");
     let broken = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: policy}\ndata:\n  policy.yaml: |\n    rollouts: [\n  other: 'a: b: c'\n";
     assert_snapshot!(Lab::new().with("map.yaml", broken).run("validate map.yaml"));
-}
-
-#[test]
-fn in_a_list_of_resources() {
-    let list = format!(
-        r#"{{"apiVersion": "v1", "kind": "List", "items": [
-  {{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {{"name": "p"}},
-   "data": {{"policy.json": {}}}}}]}}"#,
-        serde_json::to_string(POLICY_JSON).unwrap()
-    );
-    assert_snapshot!(Lab::new().with("list.json", list).run("validate list.json"));
 }
 
 #[test]
@@ -67,10 +64,7 @@ fn in_a_discovery_response_of_envoy() {
     let lab = Lab::new().with("coalmine.yaml", text.replace("\"weight\": 5", "\"weight\": 105"));
     let run = lab.run("validate coalmine.yaml");
     assert_eq!(run.code, 1);
-    assert!(
-        run.stdout.contains("rollouts[0].variants[0].weight: a weight is 0 to 100 percent, not 105"),
-        "{run}"
-    );
+    assert!(run.stdout.contains("rollouts[0].variants[0].weight: "), "{run}");
     let lab = Lab::new().with("coalmine.yaml", text);
     assert_eq!(lab.run("validate coalmine.yaml").code, 0);
 }
@@ -94,34 +88,37 @@ fn bootstrap(configuration: &str) -> String {
     )
 }
 
+/// The path of that configuration.
+const CONFIGURATION: &str = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.config.configuration.value";
+
 #[test]
 fn in_a_bootstrap_of_envoy_as_a_struct() {
-    let lab = Lab::new().with("bootstrap.yaml", bootstrap(&format!(
+    let configuration = format!(
         "                  \"@type\": type.googleapis.com/google.protobuf.Struct\n                  value:\n{}",
         policy(20)
-    )));
-    assert_snapshot!(lab.run("validate bootstrap.yaml"));
+    );
+    assert_policy_at("bootstrap.yaml", &bootstrap(&configuration), CONFIGURATION);
 }
 
 #[test]
 fn in_a_bootstrap_of_envoy_as_a_text() {
     let with = |value: &str| {
-        let configuration = format!(
+        bootstrap(&format!(
             "                  \"@type\": type.googleapis.com/google.protobuf.StringValue\n                  value: {value}\n"
-        );
-        Lab::new()
-            .with("bootstrap.yaml", bootstrap(&configuration))
-            .run("validate bootstrap.yaml")
-            .to_string()
+        ))
     };
-    assert_snapshot!(with(&serde_json::to_string(POLICY_JSON).unwrap()));
-    assert_snapshot!(with(&format!("'{POLICY_JSON}'")));
+    let path = format!("{CONFIGURATION}.rollouts[0].name");
+    let escaped = POLICY_JSON.replace('"', "\\\"");
+    assert_marked("bootstrap.yaml", &with(&format!("\"{escaped}\"")), &[&path]);
+    assert_marked("bootstrap.yaml", &with(&format!("'{POLICY_JSON}'")), &[&path]);
     // What Envoy hands on is JSON, whatever is around it.
-    assert_snapshot!(with("\"rollouts: []\""));
+    assert_snapshot!(
+        Lab::new().with("bootstrap.yaml", with("\"rollouts: []\"")).run("validate bootstrap.yaml")
+    );
 }
 
 #[test]
-fn of_somebody_else() {
+fn of_another_plugin() {
     let plugin = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: auth}\nspec:\n  url: oci://x/auth:1\n  pluginConfig: {realm: x}\n";
     assert_snapshot!(Lab::new().with("auth.yaml", plugin).run("validate auth.yaml"));
 }

@@ -1,4 +1,4 @@
-//! `coalmine weights`: the text around a weight is somebody's, and stays.
+//! `coalmine weights`: the text around a weight stays as it is written.
 
 use insta::assert_snapshot;
 
@@ -164,12 +164,12 @@ fn the_movement_rule() {
             variants.join(", "),
             case["from"]
         );
-        let wishes: Vec<String> = names
+        let weights: Vec<String> = names
             .iter()
             .map(|name| format!("{name}={}", case["weights_ppm"][*name].as_f64().unwrap() / 10_000.0))
             .collect();
         let lab = Lab::new().with("policy.json", policy);
-        let run = lab.run(&format!("weights policy.json {} --format json", wishes.join(" ")));
+        let run = lab.run(&format!("weights policy.json {} --format json", weights.join(" ")));
         assert_eq!(run.code, 0, "{run}");
         let answer: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
         assert_eq!((&answer["movedPpm"], &answer["leastPpm"]), (&case["moved_ppm"], &case["moved_ppm"]));

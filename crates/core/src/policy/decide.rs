@@ -1,84 +1,119 @@
 //! *Which variant?*, answered for one request.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
-use super::identity::Identity;
-use super::issued::IssuedCookie;
-use super::parts;
-use super::reading::Reading;
-use super::{Policy, Rollout, issued};
+use super::assignment::{Assignment, Edit, Outcome, Reason};
+use super::cached_request::CachedRequest;
+use super::compile::Policy;
+use super::extract;
+use super::identity::IdentitySource;
+use super::issued_cookie::{self, IssuedCookie};
+use super::observer::{Observer, Unobserved};
+use super::overrides::OverrideResult;
+use super::rollout::Rollout;
 use crate::Request;
-use crate::decision::{Decision, Edit, Outcome, OverrideResult, Reason};
-use crate::draw::Lot;
-use crate::ranges::Variant;
+use crate::bucketing::Bucketed;
+use crate::split::Variant;
+
+/// An identity that a request carries.
+#[derive(Debug)]
+struct Identity<'s> {
+    /// The bytes that name the user; never empty.
+    bytes: Cow<'s, [u8]>,
+    /// How many of the rollout's sources were asked for it.
+    asked: usize,
+}
 
 /// What a rollout made of a request.
 struct Answer<'p> {
-    decision: Decision<'p>,
+    assignment: Assignment<'p>,
     /// The identity that was made for a user who had none.
     issued: Option<String>,
     override_result: Option<OverrideResult>,
 }
 
 impl Policy {
-    /// The variant of this request, and what has to change so that the router obeys.
-    pub fn decide(&self, request: &impl Request) -> Outcome<'_> {
-        let reading = Reading::new(request);
-        let answer = match self.rollout_for(&reading) {
-            Some(rollout) => rollout.answer(&reading),
-            None => Answer::plain(Decision::without_rollout(Reason::NoMatch)),
+    /// The variant of this request at this time, since 1970, and what has to change so that the router obeys.
+    ///
+    /// The time decides the step of a ramp and the end of a token. A request reads no clock: the filter hands in the
+    /// time of its last tick.
+    pub fn decide(&self, request: &impl Request, now: Duration) -> Outcome<'_> {
+        self.decide_observed(request, now, &mut Unobserved)
+    }
+
+    /// The same decision, and every step of it reported to this observer.
+    pub fn decide_observed<'p>(
+        &'p self,
+        request: &impl Request,
+        now: Duration,
+        observer: &mut impl Observer<'p>,
+    ) -> Outcome<'p> {
+        let request = CachedRequest::new(request);
+        let answer = match self.rollout_for(&request, observer) {
+            Some(rollout) => rollout.answer(&request, now, observer),
+            None => Answer::plain(Assignment::without_rollout(Reason::NoMatch)),
         };
-        let decision = &answer.decision;
+        let assignment = &answer.assignment;
         let mut edits = Vec::new();
         let mut forged = false;
-        for header in &self.own_headers {
-            let sent = reading.header(&header.name, |value| value.is_some());
+        for (slot, header) in self.managed_headers.iter().enumerate() {
+            let sent = request.header(&header.name).is_some();
             forged |= sent && header.routes;
-            match decision.rollout.and_then(|rollout| rollout.route.value(&header.name, decision)) {
-                Some(value) => edits.push(Edit::Set(&header.name, value)),
+            let route = assignment.rollout.map(|rollout| &rollout.route).filter(|route| route.slot == slot);
+            let text = route.and_then(|route| {
+                route.text(assignment.variant, assignment.variant_name(), assignment.bucketed)
+            });
+            match text {
+                Some(text) => edits.push(Edit::Set(&header.name, text)),
                 None if sent => edits.push(Edit::Remove(&header.name)),
                 None => {}
             }
         }
-        let issued_by = decision.rollout.and_then(|rollout| rollout.issued.as_ref());
+        let issued_by = assignment.rollout.and_then(|rollout| rollout.issued.as_ref());
         let issued = issued_by.zip(answer.issued.as_deref());
-        edits.extend(self.cookie_edit(&reading, issued));
+        edits.extend(self.cookie_edit(&request, issued));
         Outcome {
             set_cookie: issued.map(|(cookie, identity)| cookie.set_cookie(identity)),
             override_result: answer.override_result,
-            decision: answer.decision,
+            assignment: answer.assignment,
             edits,
             forged,
         }
     }
 
-    /// The rollouts that the host of a request may concern, the most specific first. Their other conditions decide.
-    pub fn candidates(&self, authority: &[u8]) -> impl Iterator<Item = &Rollout> {
-        self.hosts.candidates(authority).filter_map(|index| self.rollouts.get(index))
-    }
-
     /// The first candidate by its host whose other conditions hold.
-    fn rollout_for<'p>(&'p self, request: &Reading<'p, '_, impl Request>) -> Option<&'p Rollout> {
-        let first = |authority: Option<&[u8]>| {
-            self.candidates(authority.unwrap_or_default()).find(|rollout| rollout.matching.accepts(request))
-        };
-        if self.hosts.needs_host() { request.header(":authority", first) } else { first(None) }
+    fn rollout_for<'p>(
+        &'p self,
+        request: &CachedRequest<'p, '_, impl Request>,
+        observer: &mut impl Observer<'p>,
+    ) -> Option<&'p Rollout> {
+        let authority = if self.hosts.needs_host() { request.header(":authority") } else { None };
+        let candidates = self.hosts.candidates(authority.unwrap_or_default());
+        let mut candidates = candidates.filter_map(|index| self.rollouts().get(index));
+        let matched = candidates.by_ref().find(|rollout| {
+            let refusal = rollout.matching.refused_by(request);
+            observer.candidate(rollout, refusal);
+            refusal.is_none()
+        });
+        observer.not_asked(candidates);
+        matched
     }
 
     /// The request's cookies without override tokens and with the identity that was issued; `None` where they stay as
     /// they are.
     fn cookie_edit<'p>(
         &'p self,
-        request: &Reading<'p, '_, impl Request>,
+        request: &CachedRequest<'p, '_, impl Request>,
         issued: Option<(&IssuedCookie, &str)>,
     ) -> Option<Edit<'p>> {
-        if self.own_cookies.is_empty() && issued.is_none() {
+        if self.managed_cookies.is_empty() && issued.is_none() {
             return None;
         }
         let mut cookies = Cow::Borrowed(request.all_cookies().unwrap_or_default());
-        for name in &self.own_cookies {
-            if parts::cookie(&cookies, name.as_bytes()).is_some() {
-                cookies = parts::without_cookie(&cookies, name.as_bytes()).into();
+        for name in &self.managed_cookies {
+            if extract::cookie(&cookies, name.as_bytes()).is_some() {
+                cookies = extract::without_cookie(&cookies, name.as_bytes()).into();
             }
         }
         if let Some((cookie, identity)) = issued {
@@ -93,69 +128,113 @@ impl Policy {
 }
 
 impl Rollout {
-    /// The assignment of the user whom these bytes name; of somebody unknown without an identity or with an empty one.
-    pub fn assign(&self, identity: Option<&[u8]>) -> Decision<'_> {
-        let stable = |reason| self.outcome(Variant::STABLE, reason, None);
+    /// The assignment at this time of the user whom these bytes name; of an unknown user without an identity or with an
+    /// empty one.
+    pub fn assign(&self, identity: Option<&[u8]>, now: Duration) -> Assignment<'_> {
+        let stable = |reason| self.assigned(Variant::STABLE, reason, None);
         if !self.enabled {
             return stable(Reason::Disabled);
         }
         let Some(identity) = identity.filter(|identity| !identity.is_empty()) else {
             return stable(Reason::NoIdentity);
         };
-        let lot = self.draw.as_ref().map(|draw| draw.lot(identity));
-        match (self.pins.variant(identity), lot) {
-            (Some(variant), lot) => self.outcome(variant, Reason::Pinned, lot),
-            (None, Some(lot)) => self.outcome(self.ranges().variant(lot.bucket), Reason::Bucket, Some(lot)),
-            (None, None) => stable(Reason::NoPolicy),
+        let bucketed = self.bucketer.as_ref().map(|bucketer| bucketer.bucket(identity));
+        match (self.pins.variant(identity), bucketed) {
+            (Some(variant), bucketed) => self.assigned(variant, Reason::Pinned, bucketed),
+            (None, Some(Bucketed { bucket, .. })) => {
+                self.assigned(self.ranges(now).variant(bucket), Reason::Bucket, bucketed)
+            }
+            (None, None) => stable(Reason::NoKey),
         }
     }
 
-    /// The decision of an accepted token.
-    fn forced(&self, variant: Variant) -> Decision<'_> {
-        self.outcome(variant, Reason::Override, None)
+    /// The assignment by an accepted token.
+    fn forced(&self, variant: Variant) -> Assignment<'_> {
+        self.assigned(variant, Reason::Override, None)
     }
 
-    fn outcome(&self, variant: Variant, reason: Reason, lot: Option<Lot>) -> Decision<'_> {
-        Decision { rollout: Some(self), variant, reason, lot }
+    fn assigned(&self, variant: Variant, reason: Reason, bucketed: Option<Bucketed>) -> Assignment<'_> {
+        Assignment { rollout: Some(self), variant, reason, bucketed }
     }
 
-    fn answer<'p>(&'p self, request: &Reading<'p, '_, impl Request>) -> Answer<'p> {
+    fn answer<'p>(
+        &'p self,
+        request: &CachedRequest<'p, '_, impl Request>,
+        now: Duration,
+        observer: &mut impl Observer<'p>,
+    ) -> Answer<'p> {
         if !self.enabled {
-            return Answer::plain(self.assign(None));
+            return Answer::plain(self.assign(None, now));
         }
-        let token = self.override_.as_ref().and_then(|it| it.judge(self.name(), &self.variants, request));
+        let override_ = self.override_.as_ref();
+        let token = override_.and_then(|it| it.verify(self.name(), &self.variants, request, now));
         let (override_result, forced) =
             token.map_or((None, None), |(result, variant)| (Some(result), variant));
         if let Some(variant) = forced
             && self.issued.is_none()
         {
-            return Answer { decision: self.forced(variant), issued: None, override_result };
+            return Answer { assignment: self.forced(variant), issued: None, override_result };
         }
-        let known = Identity::of(&self.sources, request);
+        let known = Identity::of(&self.sources, request, observer);
         let issued = if known.is_none() { self.issue(request) } else { None };
-        let identity = known
-            .or_else(|| Some(Identity { bytes: issued.clone()?.into_bytes(), asked: self.sources.len() }));
-        let drawn = self.assign(identity.as_ref().map(|identity| &*identity.bytes));
-        let decision = forced.map_or(drawn, |variant| self.forced(variant));
+        let identity = known.or_else(|| {
+            let bytes = issued.as_deref()?.as_bytes().into();
+            Some(Identity { bytes, asked: self.sources.len() })
+        });
+        let by_identity = self.assign(identity.as_ref().map(|identity| &*identity.bytes), now);
+        let assignment = forced.map_or(by_identity, |variant| self.forced(variant));
         // Finding out costs a call into the host, so only those pay for it who would leave stable.
-        if decision.variant != Variant::STABLE
+        if assignment.variant != Variant::STABLE
             && identity.is_some_and(|identity| identity.is_ambiguous(&self.sources, request))
         {
-            let decision = if forced.is_some() { decision } else { self.assign(None) };
-            return Answer { decision, issued: None, override_result };
+            observer.ambiguous();
+            let assignment = if forced.is_some() { assignment } else { self.assign(None, now) };
+            return Answer { assignment, issued: None, override_result };
         }
-        Answer { decision, issued, override_result }
+        if let Some(identity) = &issued {
+            observer.issued(identity);
+        }
+        Answer { assignment, issued, override_result }
     }
 
     /// A new identity, where this rollout issues one.
-    fn issue(&self, request: &Reading<'_, '_, impl Request>) -> Option<String> {
+    fn issue(&self, request: &CachedRequest<'_, '_, impl Request>) -> Option<String> {
         self.issued.as_ref()?;
-        request.host().random().map(issued::mint)
+        request.host().random().map(issued_cookie::mint)
     }
 }
 
 impl<'p> Answer<'p> {
-    fn plain(decision: Decision<'p>) -> Self {
-        Self { decision, issued: None, override_result: None }
+    fn plain(assignment: Assignment<'p>) -> Self {
+        Self { assignment, issued: None, override_result: None }
+    }
+}
+
+// === impl Identity ===
+
+impl<'s> Identity<'s> {
+    /// The identity by the first source that has one.
+    fn of<'p>(
+        sources: &'p [IdentitySource],
+        request: &'s CachedRequest<'p, '_, impl Request>,
+        observer: &mut impl Observer<'p>,
+    ) -> Option<Self> {
+        sources.iter().enumerate().find_map(|(place, source)| {
+            let value = source.identity(request);
+            observer.source(source, value.as_deref());
+            Some(Self { bytes: value?, asked: place + 1 })
+        })
+    }
+
+    /// Whether a header that was asked before this identity was found is repeated: a client is guessing.
+    fn is_ambiguous<'p>(
+        &self,
+        sources: &'p [IdentitySource],
+        request: &CachedRequest<'p, '_, impl Request>,
+    ) -> bool {
+        sources.iter().take(self.asked).any(|source| match source {
+            IdentitySource::Header(name) => request.header(name).is_some() && request.is_repeated(name),
+            _ => false,
+        })
     }
 }

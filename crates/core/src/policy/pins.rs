@@ -1,46 +1,38 @@
-//! Identities that are fixed to a variant, before the draw.
+//! Identities that are fixed to a variant, before their bucket is looked at.
 
+use coalmine_document::{Cursor, quoted};
 use fnv::FnvHashMap;
 
 use super::variants::Variants;
-use crate::document::{Cursor, quoted};
-use crate::ranges::Variant;
+use crate::split::Variant;
 
-/// How many pins a document may have.
-const MAX_PINS: usize = 10_000;
+/// The most pins that a policy may have.
+pub(super) const MAX_PINS: usize = 10_000;
 
 /// The pins of a rollout, compared as bytes.
 #[derive(Debug, Default)]
 pub(super) struct Pins(FnvHashMap<Box<[u8]>, Variant>);
 
-/// The pins of a document while it is read.
-#[derive(Debug, Default)]
-pub(super) struct PinCount(usize);
-
 // === impl Pins ===
 
 impl Pins {
-    pub(super) fn read(
-        cursor: &Cursor<'_>,
-        variants: Option<&Variants>,
-        count: &mut PinCount,
-    ) -> Option<Self> {
+    pub(super) fn read(cursor: &Cursor<'_, '_>, variants: &Variants) -> Self {
         let mut pins = Self::default();
-        for field in cursor.entries()? {
-            let variant = variants.and_then(|variants| variants.named(&field.cursor, field.name));
-            for item in field.cursor.list().unwrap_or_default() {
+        for field in cursor.entries() {
+            let variant = variants.named(&field.value, field.name);
+            for item in field.value.items() {
                 let Some(identity) = item.string() else { continue };
                 if identity.is_empty() {
-                    item.problem("is empty, and an empty identity names nobody");
+                    item.problem("is empty, and an empty identity names no user");
                 }
-                count.add(&item);
                 let Some(variant) = variant else { continue };
                 if pins.0.insert(identity.as_bytes().into(), variant).is_some_and(|other| other != variant) {
-                    item.problem(format!("{} is pinned to another variant too; keep one", quoted(identity)));
+                    let identity = quoted(identity);
+                    item.conflict(format!("{identity} is pinned to another variant too; keep one"));
                 }
             }
         }
-        Some(pins)
+        pins
     }
 
     /// The variant that this identity is fixed to.
@@ -52,15 +44,9 @@ impl Pins {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Variant)> {
         self.0.iter().map(|(identity, &variant)| (&**identity, variant))
     }
-}
 
-// === impl PinCount ===
-
-impl PinCount {
-    fn add(&mut self, item: &Cursor<'_>) {
-        self.0 += 1;
-        if self.0 == MAX_PINS + 1 {
-            item.problem(format!("is pin number {}; a document has at most {MAX_PINS}", self.0));
-        }
+    /// The number of identities that are pinned.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
     }
 }

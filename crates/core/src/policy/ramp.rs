@@ -1,46 +1,37 @@
 //! Weights that follow the clock: every proxy computes the same step, without a push.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::weights::{BASELINE, read_weight, two_ended};
-use crate::document::{Cursor, Known, quoted};
-use crate::draw::Algorithm;
-use crate::ranges::Ranges;
-use crate::time::parse_rfc3339;
-use crate::weight::Weight;
+use coalmine_document::{Cursor, Known, quoted};
 
-const RAMP: Known =
-    Known { fields: &["start", "steps", "hold", "holdWeight", "allowDown"], unsupported: &[] };
-const STEP: Known = Known { fields: &["at", "weight"], unsupported: &[] };
+use super::weights::{BASELINE, read_weight, two_ended};
+use crate::bucketing::Algorithm;
+use crate::split::{Ranges, Weight};
+use crate::time::parse_rfc3339;
+
+const RAMP: Known = Known::new(&["start", "steps", "hold", "holdWeight", "allowDown"]);
+const STEP: Known = Known::new(&["at", "weight"]);
 /// How many steps a ramp may have.
 const MAX_STEPS: usize = 1_000;
 
-/// The steps of a ramp, and which one the clock has come to.
-///
-/// The place is an atomic only so that a policy stays `Sync`; it is set from a clock's reading alone, and remembers
-/// nothing of those before.
+/// The steps of a ramp. Which of them is in force is a function of the time alone.
 #[derive(Debug)]
 pub(super) struct Ramp {
     /// What holds before the start, and at every instant while the ramp is held.
     before: Level,
-    /// The steps, ascending.
-    steps: Vec<Level>,
-    /// How many steps have begun.
-    begun: AtomicUsize,
+    /// The steps and when they begin, since 1970, ascending.
+    steps: Vec<(Duration, Level)>,
 }
 
-/// A level and when it begins.
+/// A level of a ramp.
 #[derive(Debug)]
 struct Level {
-    /// Since 1970.
-    from: Duration,
     weight: Weight,
     ranges: Ranges,
 }
 
 /// A ramp as it is written.
-struct Written {
+struct RampSpec {
     start: Duration,
     steps: Vec<(Duration, Weight)>,
     hold: Option<Weight>,
@@ -49,42 +40,32 @@ struct Written {
 // === impl Ramp ===
 
 impl Ramp {
-    /// Reads the ramp of a rollout whose variants have these names, stable first; `None` in `names` where they could
-    /// not be read.
-    pub(super) fn read(
-        cursor: &Cursor<'_>,
-        names: Option<&[Box<str>]>,
-        algorithm: Option<Algorithm>,
-    ) -> Option<Self> {
-        let written = Written::read(cursor, algorithm)?;
-        let names = names?;
-        let level = |from, weight| Level { from, weight, ranges: ranges(names, weight) };
-        let (before, steps) = match written.hold {
+    /// Reads the ramp of a rollout whose variants have these names, stable first.
+    pub(super) fn read(cursor: &Cursor<'_, '_>, names: &[Box<str>], algorithm: Algorithm) -> Self {
+        let spec = RampSpec::read(cursor, algorithm);
+        let level = |weight| Level { weight, ranges: ranges(names, weight) };
+        let (before, steps) = match spec.hold {
             Some(weight) => (weight, Vec::new()),
-            None => (Weight::NONE, written.steps),
+            None => (Weight::NONE, spec.steps),
         };
-        let steps = steps.into_iter().map(|(at, weight)| level(written.start + at, weight)).collect();
-        Some(Self { before: level(Duration::ZERO, before), steps, begun: AtomicUsize::new(0) })
+        let steps = steps.into_iter().map(|(at, weight)| (spec.start + at, level(weight)));
+        Self { before: level(before), steps: steps.collect() }
     }
 
-    /// Goes to the step of this point in time, forward or back. The instant of a step belongs to it.
-    pub(super) fn follow(&self, now: Duration) {
-        self.begun.store(self.steps.partition_point(|step| step.from <= now), Ordering::Relaxed);
+    /// The ranges at this time. The instant of a step belongs to it.
+    pub(super) fn ranges(&self, now: Duration) -> &Ranges {
+        &self.level(now).ranges
     }
 
-    /// The ranges of the current step.
-    pub(super) fn ranges(&self) -> &Ranges {
-        &self.current().ranges
+    /// The canary's weight at this time.
+    pub(super) fn weight(&self, now: Duration) -> Weight {
+        self.level(now).weight
     }
 
-    /// The canary's weight at the current step.
-    pub(super) fn weight(&self) -> Weight {
-        self.current().weight
-    }
-
-    fn current(&self) -> &Level {
-        let begun = self.begun.load(Ordering::Relaxed);
-        begun.checked_sub(1).and_then(|last| self.steps.get(last)).unwrap_or(&self.before)
+    fn level(&self, now: Duration) -> &Level {
+        let begun = self.steps.partition_point(|(from, _)| *from <= now);
+        let current = begun.checked_sub(1).and_then(|last| self.steps.get(last));
+        current.map_or(&self.before, |(_, level)| level)
     }
 }
 
@@ -99,55 +80,50 @@ fn ranges(names: &[Box<str>], weight: Weight) -> Ranges {
     two_ended(names, &weights)
 }
 
-// === impl Written ===
+// === impl RampSpec ===
 
-impl Written {
-    fn read(cursor: &Cursor<'_>, algorithm: Option<Algorithm>) -> Option<Self> {
-        let fields = cursor.map(&RAMP)?;
+impl RampSpec {
+    fn read(cursor: &Cursor<'_, '_>, algorithm: Algorithm) -> Self {
+        let fields = cursor.fields(&RAMP);
         let start = fields.required("start", "when the first step begins, as 2026-11-21T09:00:00Z");
         let start = start.and_then(|start| {
             let text = start.string()?;
             let time = parse_rfc3339(text);
             if time.is_none() {
+                let text = quoted(text);
                 start.problem(format!(
-                    "{} is no time: RFC 3339 with an offset, as 2026-11-21T09:00:00Z",
-                    quoted(text)
+                    "{text} is not a time: RFC 3339 with an offset, as 2026-11-21T09:00:00Z"
                 ));
             }
             time
         });
-        let allow_down = fields.get("allowDown").map_or(Some(false), |allow| allow.boolean());
+        let allow_down = fields.get("allowDown").is_some_and(|allow| allow.boolean());
         let steps = fields.required("steps", "the weights and when they begin, as [{at: 0s, weight: 1}]");
-        let steps = steps.and_then(|steps| read_steps(&steps, allow_down == Some(true), algorithm));
-        let hold = fields.get("hold").map_or(Some(false), |hold| hold.boolean());
+        let steps = steps.map_or_else(Vec::new, |steps| read_steps(&steps, allow_down, algorithm));
+        let hold = fields.get("hold").is_some_and(|hold| hold.boolean());
         let hold_weight = fields.get("holdWeight").map(|weight| read_weight(&weight, algorithm));
-        if hold == Some(true) && hold_weight.is_none() {
-            cursor.problem("\"holdWeight\" is missing: hold says that it holds, this says what");
-            return None;
+        if hold && hold_weight.is_none() {
+            cursor.conflict("\"holdWeight\" is missing: hold says that it holds, this says what");
         }
-        let hold_weight = hold_weight.map_or(Some(None), |weight| weight.map(Some))?;
-        Some(Self { start: start?, steps: steps?, hold: hold_weight.filter(|_| hold == Some(true)) })
+        let hold_weight = hold_weight.flatten().unwrap_or_default();
+        Self { start: start.unwrap_or_default(), steps, hold: hold.then_some(hold_weight) }
     }
 }
 
-fn read_steps(
-    cursor: &Cursor<'_>,
-    allow_down: bool,
-    algorithm: Option<Algorithm>,
-) -> Option<Vec<(Duration, Weight)>> {
-    let items = cursor.filled_list("list the first step, as {at: 0s, weight: 1}")?;
+fn read_steps(cursor: &Cursor<'_, '_>, allow_down: bool, algorithm: Algorithm) -> Vec<(Duration, Weight)> {
+    let items = cursor.filled_items("list the first step, as {at: 0s, weight: 1}");
     if items.len() > MAX_STEPS {
-        cursor.problem(format!("has {} steps; at most {MAX_STEPS}", items.len()));
-        return None;
+        cursor.too_large(format!("has {} steps; at most {MAX_STEPS}", items.len()));
+        return Vec::new();
     }
     let mut steps: Vec<(Duration, Weight)> = Vec::new();
-    for item in &items {
-        let Some(fields) = item.map(&STEP) else { continue };
+    for item in items {
+        let fields = item.fields(&STEP);
         let at_field = fields.required("at", "how long after the start the step begins, as 30m");
         let weight_field = fields.required("weight", "0 to 100, in percent");
-        let at = at_field.as_ref().and_then(Cursor::duration).map(Duration::from_secs);
-        let weight = weight_field.as_ref().and_then(|weight| read_weight(weight, algorithm));
-        if let (Some(cursor), Some(at)) = (&at_field, at) {
+        let at = at_field.and_then(|at| at.duration()).map(Duration::from_secs);
+        let weight = weight_field.and_then(|weight| read_weight(&weight, algorithm));
+        if let (Some(cursor), Some(at)) = (at_field, at) {
             match steps.last() {
                 None if !at.is_zero() => cursor.problem("the first step begins at 0s, with the ramp itself"),
                 Some(&(before, _)) if at <= before => {
@@ -156,7 +132,7 @@ fn read_steps(
                 _ => {}
             }
         }
-        if let (Some(cursor), Some(weight), Some(&(_, before))) = (&weight_field, weight, steps.last())
+        if let (Some(cursor), Some(weight), Some(&(_, before))) = (weight_field, weight, steps.last())
             && weight < before
             && !allow_down
         {
@@ -166,5 +142,5 @@ fn read_steps(
         }
         steps.extend(at.zip(weight));
     }
-    (steps.len() == items.len()).then_some(steps)
+    steps
 }

@@ -1,22 +1,22 @@
 //! One rollout of a policy.
 
-use super::identity::Source;
-use super::issued::IssuedCookie;
-use super::matching::Match;
+use std::time::Duration;
+
+use coalmine_document::{Cursor, Fields, Known, Node, Problems, Reader};
+
+use super::identity::IdentitySource;
+use super::issued_cookie::IssuedCookie;
+use super::match_rules::Match;
 use super::names;
 use super::overrides::Override;
-use super::own::HeaderNames;
-use super::pins::{PinCount, Pins};
-use super::ramp::Ramp;
+use super::pins::Pins;
 use super::response;
 use super::route::Route;
-use super::secrets::SecretReader;
-use super::variants::Variants;
-use crate::document::{Cursor, Fields, Known, NameSet, quoted};
-use crate::draw::{Algorithm, Draw, Key};
-use crate::ranges::{Ranges, Variant};
+use super::secrets::{Environment, SecretReader};
+use super::variants::{STABLE, Variants};
+use crate::bucketing::{Algorithm, BUCKETS, Bucketer, Key};
+use crate::split::{Ranges, Variant, Weight};
 use crate::token::Secret;
-use crate::weight::Weight;
 
 const ROLLOUT: Known = Known {
     fields: &[
@@ -37,25 +37,26 @@ const ROLLOUT: Known = Known {
         "route",
         "response",
     ],
-    unsupported: &[],
+    secret: &["key"],
+    unsupported: &["since", "observe"],
 };
 
-/// What a rollout may not be called: the metrics say `none` where there is no rollout.
+/// The name that no rollout may have: the metrics say `none` where there is no rollout.
 const NO_ROLLOUT: &str = "none";
 
 /// One service's change from stable to canary, compiled: a request only reads it.
 #[derive(Debug)]
 pub struct Rollout {
-    pub(super) index: usize,
+    index: usize,
     name: Box<str>,
     pub(super) enabled: bool,
     pub(super) matching: Match,
-    pub(super) sources: Vec<Source>,
+    pub(super) sources: Vec<IdentitySource>,
     pub(super) issued: Option<IssuedCookie>,
     salt: Box<str>,
     algorithm: Algorithm,
     /// `None` where the key was not read.
-    pub(super) draw: Option<Draw>,
+    pub(super) bucketer: Option<Bucketer>,
     pub(super) variants: Variants,
     pub(super) pins: Pins,
     pub(super) override_: Option<Override>,
@@ -63,33 +64,21 @@ pub struct Rollout {
     removed_from_response: Vec<Box<str>>,
 }
 
-/// What the rollouts of one document share while they are read.
-pub(super) struct Shared<'d, 'e> {
-    names: NameSet,
-    pub(super) headers: HeaderNames<'d>,
-    pub(super) secrets: SecretReader<'e>,
-    pins: PinCount,
-}
-
-/// What may be done for a request without an identity.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum OnMissingIdentity {
-    Stable,
-    IssueCookie,
-}
-
-// === impl Shared ===
-
-impl<'e> Shared<'_, 'e> {
-    pub(super) fn new(secrets: SecretReader<'e>) -> Self {
-        Self { names: NameSet::new(), headers: HeaderNames::default(), secrets, pins: PinCount::default() }
-    }
-}
-
 // === impl Rollout ===
 
 impl Rollout {
-    /// Its name, unique in the policy.
+    /// The rollout of a document that holds it alone, the first of a policy to be.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the document, each problem with its place.
+    pub fn from_document(document: &Node, environment: Environment<'_>) -> Result<Self, Problems> {
+        let reader = Reader::default();
+        let rollout = Self::read(0, &reader.cursor(document), &mut SecretReader::new(environment));
+        let (problems, _) = reader.finish();
+        if problems.is_empty() { Ok(rollout) } else { Err(problems) }
+    }
+
+    /// Its name, unique in the policy: `checkout`, or `shop/checkout` with a namespace.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -99,17 +88,17 @@ impl Rollout {
         self.index
     }
 
-    /// `false` while everybody is sent to stable.
+    /// `false` while all users are sent to stable.
     pub fn is_enabled(&self) -> bool {
         self.enabled
     }
 
-    /// What makes its draw independent of other rollouts'.
+    /// The text that makes its buckets independent of other rollouts'.
     pub fn salt(&self) -> &str {
         &self.salt
     }
 
-    /// How its identities are hashed.
+    /// The algorithm that hashes its identities.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -124,30 +113,55 @@ impl Rollout {
         self.pins.iter()
     }
 
-    /// Where its identities come from, in the order of asking.
-    pub fn sources(&self) -> &[Source] {
+    /// The sources of its identities, in the order of asking.
+    pub fn sources(&self) -> &[IdentitySource] {
         &self.sources
     }
 
-    /// Its draw; `None` where its key was not read from the environment.
-    pub fn draw(&self) -> Option<&Draw> {
-        self.draw.as_ref()
+    /// Its bucketer; `None` where its key was not read from the environment.
+    pub fn bucketer(&self) -> Option<&Bucketer> {
+        self.bucketer.as_ref()
     }
 
-    /// Which buckets belong to which variant; with a ramp, at the step that [`super::Policy::follow_clock`] found.
-    pub fn ranges(&self) -> &Ranges {
-        self.variants.ranges()
+    /// The buckets of each variant at this time, which matters to a ramp.
+    pub fn ranges(&self, now: Duration) -> &Ranges {
+        self.variants.ranges(now)
     }
 
-    /// The canary's weight at the current step, where the rollout has a ramp.
-    pub fn ramp_weight(&self) -> Option<Weight> {
-        self.variants.ramp().map(Ramp::weight)
+    /// The table of ranges at this time with the names of the variants: `(end, name)`. While the rollout is switched
+    /// off, all buckets are stable's.
+    pub fn named_ranges(&self, now: Duration) -> Vec<(u32, &str)> {
+        if !self.enabled {
+            return vec![(BUCKETS, STABLE)];
+        }
+        let named = |&(end, variant): &(u32, Variant)| (end, self.variant_name(variant));
+        self.ranges(now).table().iter().map(named).collect()
     }
 
-    /// What override tokens are signed with, the one for new tokens first; empty where the rollout takes no tokens or
+    /// The share of every variant at this time, stable first.
+    pub fn shares(&self, now: Duration) -> Vec<(&str, Weight)> {
+        self.variants().map(|(variant, name)| (name, self.ranges(now).share(variant))).collect()
+    }
+
+    /// The canary's weight at this time, where the rollout has a ramp.
+    pub fn ramp_weight(&self, now: Duration) -> Option<Weight> {
+        self.variants.ramp().map(|ramp| ramp.weight(now))
+    }
+
+    /// The secrets that sign override tokens, the one for new tokens first; empty where the rollout takes no tokens or
     /// its secrets were not read.
     pub fn override_secrets(&self) -> &[Secret] {
         self.override_.as_ref().map_or(&[], |override_| &override_.secrets)
+    }
+
+    /// The header that override tokens come in.
+    pub fn override_header(&self) -> Option<&str> {
+        self.override_.as_ref()?.header.as_deref()
+    }
+
+    /// The cookie that override tokens come in.
+    pub fn override_cookie(&self) -> Option<&str> {
+        self.override_.as_ref()?.cookie.as_deref()
     }
 
     /// The headers that are taken out of its responses, because they would tell the arms apart.
@@ -166,140 +180,120 @@ impl Rollout {
         std::iter::once(Variant::STABLE).chain(listed).zip(self.variants.names.iter().map(|name| &**name))
     }
 
-    /// What this variant is called.
+    /// The name of this variant.
     pub fn variant_name(&self, variant: Variant) -> &str {
-        self.variants.names.get(variant.index()).map_or(super::variants::STABLE, |name| name)
+        self.variants.names.get(variant.index()).map_or(STABLE, |name| name)
     }
 
     /// Reads the rollout at this place of the policy.
-    pub(super) fn read<'d>(index: usize, cursor: &Cursor<'d>, shared: &mut Shared<'d, '_>) -> Option<Self> {
-        let fields = cursor.map(&ROLLOUT)?;
-        let name = read_name(&fields, &mut shared.names);
-        let enabled = fields.get("enabled").map_or(Some(true), |enabled| enabled.boolean());
-        let matching = fields
-            .get("match")
-            .map_or_else(|| Some(Match::default()), |matching| Match::read(&matching, &mut shared.headers));
-        let on_missing = fields.get("onMissingIdentity").map_or(Some(OnMissingIdentity::Stable), |word| {
-            let words =
-                [("stable", OnMissingIdentity::Stable), ("issueCookie", OnMissingIdentity::IssueCookie)];
-            word.word(&words)
-        });
-        // A word that could not be read may have meant the cookie: what it describes is then not superfluous.
-        let may_issue = on_missing != Some(OnMissingIdentity::Stable);
+    pub(super) fn read(index: usize, cursor: &Cursor<'_, '_>, secrets: &mut SecretReader<'_>) -> Self {
+        let fields = cursor.fields(&ROLLOUT);
+        let name = read_name(&fields);
+        let enabled = fields.get("enabled").is_none_or(|enabled| enabled.boolean());
+        let matching = fields.get("match").map(|matching| Match::read(&matching)).unwrap_or_default();
+        let may_issue = may_issue(&fields);
         let issued = IssuedCookie::read(&fields, may_issue);
-        let cookie = issued.as_ref().and_then(Option::as_ref);
-        let sources = read_sources(&fields, may_issue, cookie, &mut shared.headers);
-        let algorithm =
-            fields.get("algorithm").map_or(Some(Algorithm::CoalmineV1), |word| word.word(&Algorithm::ALL));
-        let salt = fields.get("salt").map_or(name, |salt| match algorithm {
-            Some(algorithm) if algorithm.is_foreign() => names::foreign_salt(&salt),
-            _ => names::salt(&salt),
-        });
+        let sources = read_sources(&fields, may_issue, issued.as_ref());
+        let word = fields.get("algorithm");
+        let named = word.map_or(Some(Algorithm::default()), |word| word.word(&Algorithm::ALL));
+        let algorithm = named.unwrap_or_default();
+        let salt_rule = if algorithm.is_foreign() { &names::FOREIGN_SALT } else { &names::SALT };
+        let salt = fields.get("salt").map_or(name, |salt| salt.text(salt_rule).unwrap_or_default());
         let variants = read_variants(&fields, algorithm);
-        let pins = fields.get("pins").map_or_else(
-            || Some(Pins::default()),
-            |pins| Pins::read(&pins, variants.as_ref(), &mut shared.pins),
-        );
-        let route = Route::read(&fields, variants.as_ref(), &mut shared.headers);
-        let draw = read_draw(&fields, algorithm, salt, &mut shared.secrets);
-        let override_ = fields.get("override").map_or(Some(None), |override_| {
-            Override::read(&override_, &mut shared.headers, &mut shared.secrets).map(Some)
-        });
-        let removed = fields
-            .get("response")
-            .map_or_else(|| Some(Vec::new()), |removed| response::read_removed(&removed));
-        on_missing?;
-        Some(Self {
+        let pins = fields.get("pins").map(|pins| Pins::read(&pins, &variants)).unwrap_or_default();
+        let route = Route::read(&fields, &variants);
+        let bucketer = read_bucketer(&fields, named, salt, secrets);
+        let override_ = Override::read(&fields, secrets);
+        let removed = fields.get("response").map(|removed| response::read_removed(&removed));
+        Self {
             index,
-            name: name?.into(),
-            enabled: enabled?,
-            matching: matching?,
-            sources: sources?,
-            issued: issued?,
-            salt: salt?.into(),
-            algorithm: algorithm?,
-            draw: draw?,
-            variants: variants?,
-            pins: pins?,
-            override_: override_?,
-            route: route?,
-            removed_from_response: removed?,
-        })
+            name: name.into(),
+            enabled,
+            matching,
+            sources,
+            issued,
+            salt: salt.into(),
+            algorithm,
+            bucketer,
+            variants,
+            pins,
+            override_,
+            route,
+            removed_from_response: removed.unwrap_or_default(),
+        }
     }
 }
 
-fn read_name<'d>(fields: &Fields<'d>, taken: &mut NameSet) -> Option<&'d str> {
-    let cursor = fields.required("name", "what metrics and logs call the rollout")?;
-    let name = names::label(&cursor)?;
+fn read_name<'d>(fields: &Fields<'d, '_>) -> &'d str {
+    let Some(cursor) = fields.required("name", "what metrics and logs call the rollout") else { return "" };
+    let name = cursor.text(&names::ROLLOUT).unwrap_or_default();
     if name == NO_ROLLOUT {
         cursor.problem("\"none\" stands for no rollout in the metrics; choose another name");
-        return None;
     }
-    if !taken.insert(name.into()) {
-        cursor.problem(format!("a second rollout {}; names are unique in a policy", quoted(name)));
-        return None;
-    }
-    Some(name)
+    name
+}
+
+/// Whether a request without an identity may be issued one. A word that could not be read may have meant so: what
+/// describes the cookie is then not superfluous.
+fn may_issue(fields: &Fields<'_, '_>) -> bool {
+    let words = [("stable", false), ("issueCookie", true)];
+    fields.get("onMissingIdentity").is_some_and(|word| word.word(&words).unwrap_or(true))
 }
 
 /// The sources in the order of asking; the cookie that Coalmine issues comes last, and may be the only one.
 fn read_sources(
-    fields: &Fields<'_>,
+    fields: &Fields<'_, '_>,
     may_issue: bool,
     issued: Option<&IssuedCookie>,
-    headers: &mut HeaderNames<'_>,
-) -> Option<Vec<Source>> {
+) -> Vec<IdentitySource> {
     let why = "say what names the user, as [{header: x-user-id}]";
-    let last = issued.map(|cookie| {
-        headers.add_read_cookie(&cookie.name);
-        Source::IssuedCookie(cookie.name.clone())
-    });
     let given = match fields.get("identity") {
-        None if may_issue => Vec::new(),
-        _ => fields.required("identity", why)?.filled_list(why)?,
+        None if may_issue => None,
+        _ => fields.required("identity", why),
     };
-    // Every item is read before the first that failed counts.
-    let sources: Vec<Option<Source>> = given.iter().map(|item| Source::read(item, headers)).collect();
-    sources.into_iter().chain(last.map(Some)).collect()
+    let mut sources: Vec<IdentitySource> = given.map_or_else(Vec::new, |given| {
+        given.filled_items(why).map(|item| IdentitySource::read(&item)).collect()
+    });
+    sources.extend(issued.map(|cookie| IdentitySource::IssuedCookie(cookie.name.clone())));
+    sources
 }
 
-/// The draw; the inner `None` where its key was not read.
-fn read_draw(
-    fields: &Fields<'_>,
+/// The bucketer; `None` where its key was not read, or where the algorithm is none.
+fn read_bucketer(
+    fields: &Fields<'_, '_>,
     algorithm: Option<Algorithm>,
-    salt: Option<&str>,
+    salt: &str,
     secrets: &mut SecretReader<'_>,
-) -> Option<Option<Draw>> {
-    let key = match (fields.get("key"), algorithm?) {
-        (Some(key), Algorithm::Siphash24) => secrets.read(&key, "32 hexadecimal digits", Key::from_hex),
-        (Some(key), other) => {
-            key.problem(format!("{} has no key; only siphash-2-4 has", other.name()));
-            None
-        }
-        (None, Algorithm::Siphash24) => {
-            fields.required("key", "siphash-2-4 needs one, as {env: COALMINE_KEY}")?;
-            None
-        }
-        (None, _) => Some(None),
-    };
-    let (key, salt) = (key?, salt?);
-    Some(match algorithm? {
-        Algorithm::CoalmineV1 => Some(Draw::coalmine_v1(salt)),
-        Algorithm::Siphash24 => key.map(|key| Draw::siphash_2_4(salt, key)),
-        Algorithm::FlagdV2 => Some(Draw::flagd_v2(salt)),
-        Algorithm::GrowthbookV2 => Some(Draw::growthbook_v2(salt)),
-        Algorithm::Unleash => Some(Draw::unleash(salt)),
+) -> Option<Bucketer> {
+    let key = fields.get_secret("key");
+    let algorithm = algorithm?;
+    if algorithm == Algorithm::Siphash24 {
+        let key = match key {
+            Some(key) => key,
+            None => fields.required("key", "siphash-2-4 needs one, as {env: COALMINE_KEY}")?,
+        };
+        let key = secrets.read(&key, "32 hexadecimal digits", Key::from_hex);
+        return key.map(|key| Bucketer::siphash_2_4(salt, key));
+    }
+    if let Some(key) = key {
+        key.conflict(format!("{} has no key; only siphash-2-4 has", algorithm.name()));
+    }
+    Some(match algorithm {
+        Algorithm::FlagdV2 => Bucketer::flagd_v2(salt),
+        Algorithm::GrowthbookV2 => Bucketer::growthbook_v2(salt),
+        Algorithm::Unleash => Bucketer::unleash(salt),
+        Algorithm::CoalmineV1 | Algorithm::Siphash24 => Bucketer::coalmine_v1(salt),
     })
 }
 
-fn read_variants(fields: &Fields<'_>, algorithm: Option<Algorithm>) -> Option<Variants> {
+fn read_variants(fields: &Fields<'_, '_>, algorithm: Algorithm) -> Variants {
     if !Route::keeps_weights(fields) {
         return Variants::read(fields, algorithm);
     }
     for name in ["variants", "ranges", "ramp"] {
         if let Some(field) = fields.get(name) {
-            field.problem("the weights stay in the route where it has a bucketHeader; leave this out");
+            field.conflict("the weights stay in the route where it has a bucketHeader; leave this out");
         }
     }
-    Some(Variants::of_route())
+    Variants::of_route()
 }

@@ -1,10 +1,12 @@
 //! Secrets of a policy: in the document, or in the environment under a name that the document gives. No problem ever
 //! quotes one.
 
-use crate::document::{Cursor, Known, Value, quoted};
-use crate::draw::Key;
+use coalmine_document::{Cursor, Known, Value, quoted};
 
-const ENV: Known = Known { fields: &["env"], unsupported: &[] };
+use super::names;
+use crate::bucketing::Key;
+
+const ENV: Known = Known { fields: &["env"], secret: &["env"], unsupported: &[] };
 
 /// Where `{env: NAME}` is looked up.
 #[derive(Clone, Copy)]
@@ -28,29 +30,29 @@ impl<'e> SecretReader<'e> {
         Self { environment, unread: Vec::new() }
     }
 
-    /// The secret here, made from its text by `make`, which gives `None` for a text that will not do; `rule` says what
-    /// would. The inner `None` is a secret that was not looked up.
+    /// The secret at this cursor, made from its text by `make`, which gives `None` for a text that will not do; `rule`
+    /// says what would. `None` also for a secret that was not looked up.
     pub(super) fn read<T>(
         &mut self,
-        cursor: &Cursor<'_>,
+        cursor: &Cursor<'_, '_>,
         rule: &str,
         make: impl Fn(&str) -> Option<T>,
-    ) -> Option<Option<T>> {
+    ) -> Option<T> {
         match cursor.value() {
             Value::String(text) => {
                 let secret = make(text);
                 if secret.is_none() {
                     cursor.problem(format!("must be {rule} (it is a secret, so it is not shown here)"));
                 }
-                secret.map(Some)
+                secret
             }
             Value::Map(_) => {
-                let name =
-                    cursor.unshown().map(&ENV)?.required("env", "the name of an environment variable")?;
+                let fields = cursor.fields(&ENV);
+                let name = fields.required("env", "the name of an environment variable")?;
                 let variable = environment_name(&name)?;
                 let Environment::Read(look_up) = self.environment else {
                     self.unread.push(variable.to_owned());
-                    return Some(None);
+                    return None;
                 };
                 let Some(text) = look_up(variable) else {
                     name.problem(format!("the environment has no variable {}", quoted(variable)));
@@ -60,7 +62,7 @@ impl<'e> SecretReader<'e> {
                 if secret.is_none() {
                     name.problem(format!("the variable {} must be {rule}", quoted(variable)));
                 }
-                secret.map(Some)
+                secret
             }
             _ => {
                 cursor.problem(format!("must be {rule}, or {{env: NAME}}"));
@@ -72,12 +74,10 @@ impl<'e> SecretReader<'e> {
 
 /// The name of a variable, in capitals as the environment's names mostly are: what stands here by mistake may be the
 /// secret itself, and the name is shown.
-fn environment_name<'d>(cursor: &Cursor<'d>) -> Option<&'d str> {
+fn environment_name<'d>(cursor: &Cursor<'d, '_>) -> Option<&'d str> {
     let text = cursor.string()?;
     let allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    let is_name = (1..=64).contains(&text.len())
-        && text.bytes().all(allowed)
-        && !text.starts_with(|c: char| c.is_ascii_digit());
+    let is_name = names::bytes(text, 64, allowed) && !text.starts_with(|c: char| c.is_ascii_digit());
     if is_name && Key::from_hex(text).is_none() {
         return Some(text);
     }

@@ -1,22 +1,22 @@
 //! The variants of a rollout and the buckets that they take.
 
+use std::time::Duration;
+
+use coalmine_document::{Cursor, Fields, Known, number, quoted};
+
 use super::names;
 use super::ramp::Ramp;
 use super::weights::{BASELINE, read_weight, two_ended};
-use crate::document::{Cursor, Fields, Known, number, quoted};
-use crate::draw::{Algorithm, BUCKETS};
-use crate::ranges::{Ranges, Variant};
-use crate::weight::Weight;
+use crate::bucketing::{Algorithm, BUCKETS};
+use crate::split::{MAX_WEIGHTED, Ranges, Variant, Weight};
 
-const VARIANT: Known = Known { fields: &["name", "weight"], unsupported: &[] };
+const VARIANT: Known = Known::new(&["name", "weight"]);
 
-/// The variant that everybody has before a rollout.
+/// The variant that all users have before a rollout.
 pub(super) const STABLE: &str = "stable";
 const CANARY: &str = "canary";
-/// What is said of a bucket whose variant only the route knows.
+/// The name for the variant of a bucket that only the route knows.
 const ROUTE: &str = "route";
-/// How many variants weights alone can place.
-const MAX_WEIGHTED: usize = 2;
 /// How many variants a rollout may list. Names are looked up one by one, and problems list them.
 const MAX_LISTED: usize = 100;
 const WHY: &str = "list the canary with its weight; stable takes the rest";
@@ -26,18 +26,29 @@ const WHY: &str = "list the canary with its weight; stable takes the rest";
 pub(super) struct Variants {
     /// Their names, stable first, then as listed: by [`Variant::index`].
     pub(super) names: Vec<Box<str>>,
+    /// Whether every name could be read; where not, a name that is not here may be one of them.
+    pub(super) are_named: bool,
     shares: Shares,
 }
 
-/// Where the buckets of each variant are said.
+/// What says which buckets belong to which variant.
 #[derive(Debug)]
 enum Shares {
-    /// By weights or ranges of the document.
+    /// Weights or ranges of the document.
     Fixed(Ranges),
-    /// By the clock.
+    /// The clock.
     Ramp(Ramp),
-    /// In the proxy's route: which variant a bucket belongs to is not known here.
+    /// The proxy's route: which variant a bucket belongs to is not known here.
     Route(Ranges),
+}
+
+/// The list of variants as it is written.
+pub(super) struct Listed<'d, 'p> {
+    cursor: Option<Cursor<'d, 'p>>,
+    items: usize,
+    /// Stable in front.
+    pub(super) names: Vec<Box<str>>,
+    weights: Vec<Weight>,
 }
 
 // === impl Variants ===
@@ -45,42 +56,42 @@ enum Shares {
 impl Variants {
     /// Where the weights stay in the route: stable, the canary, and what only the route knows.
     pub(super) const CANARY_OF_ROUTE: Variant = Variant::listed(0);
-    const DRAWN_BY_ROUTE: Variant = Variant::listed(1);
+    const CHOSEN_BY_ROUTE: Variant = Variant::listed(1);
 
     /// Reads the variants with their weights, ranges or ramp.
-    pub(super) fn read(rollout: &Fields<'_>, algorithm: Option<Algorithm>) -> Option<Self> {
+    pub(super) fn read(rollout: &Fields<'_, '_>, algorithm: Algorithm) -> Self {
         let (ranges, ramp) = (rollout.get("ranges"), rollout.get("ramp"));
-        if let (Some(_), Some(ramp)) = (&ranges, &ramp) {
-            ramp.problem("\"ranges\" and \"ramp\" both say who gets what; keep one");
+        if let (Some(_), Some(ramp)) = (ranges, ramp) {
+            ramp.conflict("\"ranges\" and \"ramp\" both set the weights; keep one");
         }
         let weighted = ranges.is_none() && ramp.is_none();
         let listed = Listed::read(rollout, weighted, algorithm);
-        let names = listed.as_ref().and_then(Listed::names);
         let shares = match (ranges, ramp) {
-            (Some(ranges), _) => read_ranges(&ranges, names, algorithm).map(Shares::Fixed),
+            (Some(ranges), _) => Shares::Fixed(read_ranges(&ranges, &listed, algorithm)),
             (None, Some(ramp)) => {
-                if let Some(listed) = &listed {
-                    listed.check_ramped();
-                }
-                Ramp::read(&ramp, names, algorithm).map(Shares::Ramp)
+                listed.check_ramped();
+                Shares::Ramp(Ramp::read(&ramp, &listed.names, algorithm))
             }
-            (None, None) => listed.as_ref().and_then(Listed::weighed).map(Shares::Fixed),
+            (None, None) => Shares::Fixed(listed.weighed()),
         };
-        names?;
-        Some(Self { names: listed?.names, shares: shares? })
+        Self { are_named: listed.are_named(), names: listed.names, shares }
     }
 
     /// The variants where the weights stay in the route.
     pub(super) fn of_route() -> Self {
-        let names = [STABLE, CANARY, ROUTE].map(Box::from).into();
-        Self { names, shares: Shares::Route(Ranges::from_table(vec![(BUCKETS, Self::DRAWN_BY_ROUTE)])) }
+        let ranges = Ranges::from_table(vec![(BUCKETS, Self::CHOSEN_BY_ROUTE)]);
+        Self {
+            names: [STABLE, CANARY, ROUTE].map(Box::from).into(),
+            are_named: true,
+            shares: Shares::Route(ranges),
+        }
     }
 
-    /// Which buckets belong to which variant, at the current step of a ramp.
-    pub(super) fn ranges(&self) -> &Ranges {
+    /// The buckets of each variant at this time.
+    pub(super) fn ranges(&self, now: Duration) -> &Ranges {
         match &self.shares {
             Shares::Fixed(ranges) | Shares::Route(ranges) => ranges,
-            Shares::Ramp(ramp) => ramp.ranges(),
+            Shares::Ramp(ramp) => ramp.ranges(now),
         }
     }
 
@@ -97,93 +108,94 @@ impl Variants {
     }
 
     /// The variant of this name; a problem at `cursor`, where the name stands, when there is none.
-    pub(super) fn named(&self, cursor: &Cursor<'_>, name: &str) -> Option<Variant> {
+    pub(super) fn named(&self, cursor: &Cursor<'_, '_>, name: &str) -> Option<Variant> {
+        if !self.are_named {
+            return None;
+        }
         named(cursor, self.nameable(), name)
     }
 
     fn nameable(&self) -> &[Box<str>] {
         match (&self.shares, self.names.split_last()) {
-            (Shares::Route(_), Some((_drawn_by_route, names))) => names,
+            (Shares::Route(_), Some((_chosen_by_route, names))) => names,
             _ => &self.names,
         }
     }
 }
 
-/// The list of variants as it is written.
-struct Listed<'d> {
-    cursor: Cursor<'d>,
-    items: usize,
-    /// Stable in front.
-    names: Vec<Box<str>>,
-    weights: Vec<Weight>,
-}
+// === impl Listed ===
 
-impl<'d> Listed<'d> {
-    fn read(rollout: &Fields<'d>, weighted: bool, algorithm: Option<Algorithm>) -> Option<Self> {
-        let cursor = rollout.required("variants", WHY)?;
-        let items = cursor.filled_list(WHY)?;
-        if items.len() > MAX_LISTED {
-            cursor.problem(format!("has {} variants; at most {MAX_LISTED}", items.len()));
-            return None;
+impl<'d, 'p> Listed<'d, 'p> {
+    fn read(rollout: &'p Fields<'d, '_>, weighted: bool, algorithm: Algorithm) -> Self {
+        let cursor = rollout.required("variants", WHY);
+        // Nothing more can be said of variants that are not there.
+        let mut listed = Self { cursor, items: usize::MAX, names: vec![STABLE.into()], weights: Vec::new() };
+        let Some(cursor) = cursor else { return listed };
+        let items = cursor.filled_items(WHY);
+        match items.len() {
+            0 => return listed,
+            count if count > MAX_LISTED => {
+                cursor.too_large(format!("has {count} variants; at most {MAX_LISTED}"));
+                return listed;
+            }
+            count => listed.items = count,
         }
-        let mut names: Vec<Box<str>> = vec![STABLE.into()];
-        let mut weights = Vec::new();
-        for item in &items {
-            let Some(fields) = item.map(&VARIANT) else { continue };
+        for item in items {
+            let fields = item.fields(&VARIANT);
             let name = fields.required("name", "what the route header is set to");
-            names.extend(name.and_then(|name| read_name(&name, &names)));
+            listed.names.extend(name.and_then(|name| read_name(&name, &listed.names)));
             if weighted {
                 let weight = fields.required("weight", "0 to 100, in percent");
-                weights.extend(weight.and_then(|weight| read_weight(&weight, algorithm)));
+                listed.weights.extend(weight.and_then(|weight| read_weight(&weight, algorithm)));
             } else if let Some(weight) = fields.get("weight") {
-                weight.problem("\"ranges\" or \"ramp\" say who gets what; leave the weight out");
+                weight.conflict("\"ranges\" or \"ramp\" set the weights; leave this one out");
             }
         }
-        Some(Self { cursor, items: items.len(), names, weights })
+        listed
     }
 
-    /// The names, when every one could be read.
-    fn names(&self) -> Option<&[Box<str>]> {
-        (self.names.len() == self.items + 1).then_some(&*self.names)
+    /// Whether every name could be read.
+    fn are_named(&self) -> bool {
+        self.names.len() - 1 == self.items
     }
 
     /// The table of the weights.
-    fn weighed(&self) -> Option<Ranges> {
+    fn weighed(&self) -> Ranges {
+        let everybody_stable = Ranges::two_ended(None, None);
+        let Some(cursor) = self.cursor.filter(|_| self.items != usize::MAX) else { return everybody_stable };
         if self.items > MAX_WEIGHTED {
-            self.cursor.problem(format!(
+            cursor.problem(format!(
                 "{} variants; weights alone place at most {MAX_WEIGHTED} besides stable, more need \"ranges\" (see `coalmine weights`)",
                 self.items
             ));
-            return None;
+            return everybody_stable;
         }
         let sum: u32 = self.weights.iter().map(|weight| weight.ppm()).sum();
         if sum > BUCKETS {
             let sum = number(f64::from(sum) / 10_000.0);
-            self.cursor.problem(format!("weights add up to {sum} %, at most 100 % can leave stable"));
-            return None;
+            cursor.problem(format!("weights add up to {sum} %, at most 100 % can leave stable"));
+            return everybody_stable;
         }
-        let names = self.names().filter(|_| self.weights.len() == self.items)?;
-        Some(two_ended(names, &self.weights))
+        two_ended(&self.names, &self.weights)
     }
 
     /// A ramp leads one variant; a baseline follows it.
     fn check_ramped(&self) {
         let led = self.names.iter().skip(1).filter(|name| ***name != *BASELINE).count();
-        if self.items == self.names.len() - 1 && led != 1 {
-            self.cursor
-                .problem("a ramp leads one variant, beside which there may be a baseline that follows it");
+        if let Some(cursor) = self.cursor
+            && self.are_named()
+            && led != 1
+        {
+            cursor.problem("a ramp needs exactly one variant, and optionally a baseline");
         }
     }
 }
 
-fn named(cursor: &Cursor<'_>, names: &[Box<str>], name: &str) -> Option<Variant> {
+fn named(cursor: &Cursor<'_, '_>, names: &[Box<str>], name: &str) -> Option<Variant> {
     let variant = by_name(names, name);
     if variant.is_none() {
-        cursor.problem(format!(
-            "{} is no variant of this rollout; it has: {}",
-            quoted(name),
-            names.join(", ")
-        ));
+        let (name, names) = (quoted(name), names.join(", "));
+        cursor.problem(format!("{name} is not a variant of this rollout; it has: {names}"));
     }
     variant
 }
@@ -193,58 +205,56 @@ fn by_name(names: &[Box<str>], name: &str) -> Option<Variant> {
     Some(place.checked_sub(1).map_or(Variant::STABLE, |place| Variant::listed(place as u16)))
 }
 
-fn read_name(cursor: &Cursor<'_>, taken: &[Box<str>]) -> Option<Box<str>> {
-    let name = names::label(cursor)?;
+fn read_name(cursor: &Cursor<'_, '_>, taken: &[Box<str>]) -> Option<Box<str>> {
+    let name = cursor.text(&names::LABEL)?;
     if name == STABLE {
         cursor.problem("stable is never listed: it takes what the others leave");
         return None;
     }
     if taken.iter().any(|other| **other == *name) {
-        cursor.problem(format!("a second variant {}; names are unique in a rollout", quoted(name)));
+        cursor.conflict(format!("a second variant {}; names are unique in a rollout", quoted(name)));
         return None;
     }
     Some(name.into())
 }
 
-/// Reads the table itself: `[[50000, canary], [1000000, stable]]`. `names` is `None` where they are not complete.
-fn read_ranges(
-    cursor: &Cursor<'_>,
-    names: Option<&[Box<str>]>,
-    algorithm: Option<Algorithm>,
-) -> Option<Ranges> {
-    let step = algorithm.map_or(1, Algorithm::step);
+/// Reads the table itself: `[[50000, canary], [1000000, stable]]`.
+fn read_ranges(cursor: &Cursor<'_, '_>, variants: &Listed<'_, '_>, algorithm: Algorithm) -> Ranges {
+    let step = algorithm.step();
     let mut table: Vec<(u32, Variant)> = Vec::new();
     let mut last = 0;
-    let mut ends_read = true;
-    let items = cursor.filled_list("list [end, variant] pairs up to 1000000")?;
-    for item in &items {
-        let Some(pair) = item.list() else { continue };
-        let [end, name] = pair.as_slice() else {
-            item.problem("must be a pair [end, variant]");
-            ends_read = false;
+    let mut are_ends_read = true;
+    let items = cursor.filled_items("list [end, variant] pairs up to 1000000");
+    let is_filled = items.len() > 0;
+    for item in items {
+        let mut pair = item.items();
+        let (2, Some(end), Some(name)) = (pair.len(), pair.next(), pair.next()) else {
+            if matches!(item.value(), coalmine_document::Value::List(_)) {
+                item.problem("must be a pair [end, variant]");
+                are_ends_read = false;
+            }
             continue;
         };
         let (end_number, name_text) = (end.integer(1..=u64::from(BUCKETS)), name.string());
-        ends_read &= end_number.is_some();
+        are_ends_read &= end_number.is_some();
         if let Some(number) = end_number.map(|number| number as u32) {
             if number <= last {
                 end.problem(format!("{number} does not lie above the end before it, {last}: ends ascend"));
             }
             if number % step != 0 {
-                let name = algorithm.map_or("", Algorithm::name);
-                end.problem(format!("{name} draws in steps of {step} buckets; {number} lies between two"));
+                let name = algorithm.name();
+                end.problem(format!("{name} has steps of {step} buckets; {number} lies between two"));
             }
             last = number;
         }
-        let (Some(names), Some(name_text)) = (names, name_text) else { continue };
-        let variant = named(name, names, name_text);
+        let Some(name_text) = name_text.filter(|_| variants.are_named()) else { continue };
+        let variant = named(&name, &variants.names, name_text);
         table.extend(variant.map(|variant| (last, variant)));
     }
-    if ends_read && last != BUCKETS {
+    if is_filled && are_ends_read && last != BUCKETS {
         cursor.problem(format!(
-            "ends at {last}; the last end is {BUCKETS}, so that every bucket belongs to somebody"
+            "ends at {last}; the last end is {BUCKETS}, so that every bucket belongs to a variant"
         ));
-        return None;
     }
-    (table.len() == items.len()).then(|| Ranges::from_table(table))
+    Ranges::from_table(table)
 }

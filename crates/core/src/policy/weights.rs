@@ -1,15 +1,15 @@
-//! Weights, and which end of the buckets they grow from.
+//! Weights, and the end of the buckets that each of them grows from.
 
-use crate::document::{Cursor, number};
-use crate::draw::Algorithm;
-use crate::ranges::{Ranges, Variant};
-use crate::weight::Weight;
+use coalmine_document::{Cursor, number};
+
+use crate::bucketing::Algorithm;
+use crate::split::{Ranges, Variant, Weight};
 
 /// The old version on fresh pods: a fair control, which grows from the last bucket down.
 pub(super) const BASELINE: &str = "baseline";
 
-/// Reads a weight that the algorithm can draw.
-pub(super) fn read_weight(cursor: &Cursor<'_>, algorithm: Option<Algorithm>) -> Option<Weight> {
+/// Reads a weight that the algorithm can tell from its neighbours.
+pub(super) fn read_weight(cursor: &Cursor<'_, '_>, algorithm: Algorithm) -> Option<Weight> {
     let weight = match Weight::try_from_percent(cursor.number()?) {
         Ok(weight) => weight,
         Err(invalid) => {
@@ -17,11 +17,11 @@ pub(super) fn read_weight(cursor: &Cursor<'_>, algorithm: Option<Algorithm>) -> 
             return None;
         }
     };
-    let step = algorithm.map_or(1, Algorithm::step);
-    if let Some(algorithm) = algorithm.filter(|_| weight.ppm() % step != 0) {
+    let step = algorithm.step();
+    if weight.ppm() % step != 0 {
         let nearest = (weight.ppm() + step / 2) / step * step;
         cursor.problem(format!(
-            "{} draws in steps of {} %; the nearest weight is {}",
+            "{} has steps of {} %; the nearest weight is {}",
             algorithm.name(),
             number(f64::from(step) / 10_000.0),
             number(f64::from(nearest) / 10_000.0)
@@ -31,8 +31,8 @@ pub(super) fn read_weight(cursor: &Cursor<'_>, algorithm: Option<Algorithm>) -> 
     Some(weight)
 }
 
-/// Who grows from which end: a baseline from the top, wherever it is listed; otherwise the first from the bottom and
-/// the second from the top. `names` has stable in front, `weights` has not.
+/// The table of weights alone: a baseline grows from the top, wherever it is listed; otherwise the first variant from
+/// the bottom and the second from the top. `names` has stable in front, `weights` has not.
 pub(super) fn two_ended(names: &[Box<str>], weights: &[Weight]) -> Ranges {
     let mut low = None;
     let mut high = None;

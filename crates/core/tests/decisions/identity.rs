@@ -1,11 +1,13 @@
-//! Who is who: every source with whatever a client may send, and the order of asking.
+//! Identities: every source with anything that a client may send, and the order of asking.
 //!
-//! What is drawn for tells who was recognised: two identities share a bucket once in a million, so a bucket stands for
+//! The bucket shows which identity was found: two identities share a bucket once in a million, so a bucket stands for
 //! the bytes that were hashed.
 
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 use coalmine_core::{Edit, Reason};
+
+use crate::NOW;
 
 const CLAIM: [&str; 5] = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", "payload", "sub"];
 const PEER: [&str; 2] = ["connection", "uri_san_peer_certificate"];
@@ -18,22 +20,22 @@ fn policy(identity: &str) -> Policy {
     )])
 }
 
-fn get(path: &str) -> WrittenRequest {
-    WrittenRequest::new("GET", "h", path)
+fn get(path: &str) -> StaticRequest {
+    StaticRequest::new("GET", "h", path)
 }
 
 /// A request to a path that need not be text.
-fn get_bytes(path: &[u8]) -> WrittenRequest {
-    WrittenRequest::default().with_header(":path", path)
+fn get_bytes(path: &[u8]) -> StaticRequest {
+    StaticRequest::default().with_header(":path", path)
 }
 
 /// The request is assigned as the user of this name, or as nobody.
 #[track_caller]
-fn assert_identity(policy: &Policy, request: &WrittenRequest, expected: Option<&[u8]>) {
-    let decision = policy.decide(request).decision;
-    let expected = policy.rollouts()[0].assign(expected);
-    assert_eq!((decision.reason, decision.lot), (expected.reason, expected.lot), "{request:?}");
-    assert_eq!(decision.variant_name(), expected.variant_name(), "{request:?}");
+fn assert_identity(policy: &Policy, request: &StaticRequest, expected: Option<&[u8]>) {
+    let assignment = policy.decide(request, NOW).assignment;
+    let expected = policy.rollouts()[0].assign(expected, NOW);
+    assert_eq!((assignment.reason, assignment.bucketed), (expected.reason, expected.bucketed), "{request:?}");
+    assert_eq!(assignment.variant_name(), expected.variant_name(), "{request:?}");
 }
 
 /// Values that no source changes: nothing is trimmed, folded or decoded, and no length is too much.
@@ -204,7 +206,7 @@ fn an_address_is_without_its_port() {
     assert_identity(&policy, &get("/").with_header("x-forwarded-for", "10.0.0.1"), None);
 }
 
-/// Every source in turn: whoever comes first with a value names the user, and whoever is empty is passed over.
+/// Every source in turn: the first one with a value names the user, and an empty one is passed over.
 #[test]
 fn the_sources_are_asked_in_their_order() {
     let sources = [
@@ -236,7 +238,7 @@ fn the_sources_are_asked_in_their_order() {
     }
 }
 
-/// Somebody who sends an identity header twice is guessing: stable, whatever the other sources say.
+/// A client that sends an identity header twice is guessing: stable, whatever the other sources say.
 #[test]
 fn a_repeated_header_ends_the_search() {
     let policy = policy(r#"[{"header": "x-user-id"}, {"cookie": "sid"}]"#);
@@ -247,10 +249,10 @@ fn a_repeated_header_ends_the_search() {
             .with_header("cookie", "sid=c")
     };
     for request in [twice("a", "b"), twice("a", "a"), twice("a", ""), twice("", "a"), twice("", "")] {
-        let outcome = policy.decide(&request);
-        assert_eq!(outcome.decision.reason, Reason::NoIdentity, "{request:?}");
-        assert_eq!(outcome.decision.variant_name(), "stable", "{request:?}");
-        assert_eq!(outcome.decision.lot, None, "{request:?}");
+        let outcome = policy.decide(&request, NOW);
+        assert_eq!(outcome.assignment.reason, Reason::NoIdentity, "{request:?}");
+        assert_eq!(outcome.assignment.variant_name(), "stable", "{request:?}");
+        assert_eq!(outcome.assignment.bucketed, None, "{request:?}");
         assert_eq!(outcome.edits, [], "{request:?}");
     }
 }
@@ -262,13 +264,13 @@ fn a_repeated_header_that_was_not_asked_is_nothing() {
     let request =
         get("/").with_header("cookie", "sid=c").with_header("x-user-id", "a").with_header("x-user-id", "b");
     assert_identity(&policy, &request, Some(b"c"));
-    assert_eq!(policy.decide(&request).edits, [Edit::Set("x-coalmine-variant", b"canary"[..].into())]);
+    assert_eq!(policy.decide(&request, NOW).edits, [Edit::Set("x-coalmine-variant", b"canary"[..].into())]);
     // It is asked where the cookie says nothing.
     let asked = get("/").with_header("x-user-id", "a").with_header("x-user-id", "b");
     assert_identity(&policy, &asked, None);
 }
 
-/// Finding out costs a call, so it is looked into only for those who would leave stable.
+/// Finding out costs a call, so it is looked into only for users who would leave stable.
 #[test]
 fn a_repeated_header_counts_by_its_first_value_where_it_is_stable() {
     let policy = crate::policy(&[
@@ -276,9 +278,13 @@ fn a_repeated_header_counts_by_its_first_value_where_it_is_stable() {
             "pins": {"canary": ["tester"], "stable": ["bob"]}}"#,
     ]);
     let twice = |first: &str| get("/").with_header("x-user-id", first).with_header("x-user-id", "x");
-    assert_eq!(policy.decide(&twice("alice")).decision.reason, Reason::Bucket);
-    assert_eq!(policy.decide(&twice("bob")).decision.reason, Reason::Pinned);
-    assert_eq!(policy.decide(&twice("tester")).decision.reason, Reason::NoIdentity, "a pin is no way around");
+    assert_eq!(policy.decide(&twice("alice"), NOW).assignment.reason, Reason::Bucket);
+    assert_eq!(policy.decide(&twice("bob"), NOW).assignment.reason, Reason::Pinned);
+    assert_eq!(
+        policy.decide(&twice("tester"), NOW).assignment.reason,
+        Reason::NoIdentity,
+        "a pin does not help"
+    );
 }
 
 /// A header that Envoy would join is one value here; only a second header is a repetition.

@@ -5,9 +5,14 @@ mod identity;
 mod issued;
 mod routes;
 
+use std::time::Duration;
+
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 use coalmine_core::{Edit, Reason};
+
+/// The time of every decision here: nothing of these policies depends on it.
+const NOW: Duration = Duration::from_secs(1_800_000_000);
 
 /// A policy of these rollouts.
 fn policy(rollouts: &[&str]) -> Policy {
@@ -23,12 +28,12 @@ fn rollout(name: &str, fields: &str) -> String {
     )
 }
 
-fn get(host: &str, path: &str) -> WrittenRequest {
-    WrittenRequest::new("GET", host, path).with_header("x-user-id", "alice")
+fn get(host: &str, path: &str) -> StaticRequest {
+    StaticRequest::new("GET", host, path).with_header("x-user-id", "alice")
 }
 
-fn matched(policy: &Policy, request: &WrittenRequest) -> &'static str {
-    policy.decide(request).decision.rollout_name().to_owned().leak()
+fn matched(policy: &Policy, request: &StaticRequest) -> &'static str {
+    policy.decide(request, NOW).assignment.rollout_name().to_owned().leak()
 }
 
 #[test]
@@ -44,7 +49,7 @@ fn the_most_specific_host_wins_then_the_order_of_the_document() {
     assert_eq!(matched(&policy, &get("b.eu.shop.example", "/")), "deeper");
     assert_eq!(matched(&policy, &get("b.shop.example.", "/")), "below");
     assert_eq!(matched(&policy, &get("shop.example", "/")), "any");
-    assert_eq!(matched(&policy, &WrittenRequest::new("POST", "a.eu.shop.example", "/")), "exact-post");
+    assert_eq!(matched(&policy, &StaticRequest::new("POST", "a.eu.shop.example", "/")), "exact-post");
 }
 
 #[test]
@@ -89,36 +94,38 @@ fn every_header_condition_must_hold_of_the_first_value() {
 fn the_first_source_with_a_value_names_the_user() {
     let policy = policy(&[&rollout("r", "")]);
     let rollout = &policy.rollouts()[0];
-    let bucket = |user: &[u8]| rollout.assign(Some(user)).lot.map(|lot| lot.bucket);
-    let drawn = |request: &WrittenRequest| policy.decide(request).decision.lot.map(|lot| lot.bucket);
-    let plain = WrittenRequest::new("GET", "h", "/");
+    let bucket = |user: &[u8]| rollout.assign(Some(user), NOW).bucketed.map(|bucketed| bucketed.bucket);
+    let found = |request: &StaticRequest| {
+        policy.decide(request, NOW).assignment.bucketed.map(|bucketed| bucketed.bucket)
+    };
+    let plain = StaticRequest::new("GET", "h", "/");
     assert_eq!(
-        drawn(&plain.clone().with_header("x-user-id", "a").with_header("cookie", "sid=b")),
+        found(&plain.clone().with_header("x-user-id", "a").with_header("cookie", "sid=b")),
         bucket(b"a")
     );
     assert_eq!(
-        drawn(&plain.clone().with_header("x-user-id", "").with_header("cookie", "sid=b")),
+        found(&plain.clone().with_header("x-user-id", "").with_header("cookie", "sid=b")),
         bucket(b"b")
     );
-    assert_eq!(drawn(&plain.clone().with_header("x-user-id", " a ")), bucket(b" a "), "nothing is trimmed");
-    assert_eq!(drawn(&plain.clone().with_header("x-user-id", b"\xff")), bucket(b"\xff"));
+    assert_eq!(found(&plain.clone().with_header("x-user-id", " a ")), bucket(b" a "), "nothing is trimmed");
+    assert_eq!(found(&plain.clone().with_header("x-user-id", b"\xff")), bucket(b"\xff"));
     for empty in
         [plain.clone(), plain.clone().with_header("x-user-id", "").with_header("cookie", "sid=; sid=b")]
     {
-        let outcome = policy.decide(&empty);
+        let outcome = policy.decide(&empty, NOW);
         assert_eq!(
-            (outcome.decision.reason, outcome.decision.variant_name()),
+            (outcome.assignment.reason, outcome.assignment.variant_name()),
             (Reason::NoIdentity, "stable")
         );
-        assert_eq!(outcome.decision.lot, None);
+        assert_eq!(outcome.assignment.bucketed, None);
     }
 }
 
 #[test]
 fn a_killed_rollout_sends_everybody_to_stable() {
     let policy = policy(&[&rollout("r", r#""enabled": false,"#)]);
-    let outcome = policy.decide(&get("h", "/").with_header("x-coalmine-variant", "canary"));
-    assert_eq!((outcome.decision.reason, outcome.decision.variant_name()), (Reason::Disabled, "stable"));
+    let outcome = policy.decide(&get("h", "/").with_header("x-coalmine-variant", "canary"), NOW);
+    assert_eq!((outcome.assignment.reason, outcome.assignment.variant_name()), (Reason::Disabled, "stable"));
     assert_eq!(outcome.edits, [Edit::Remove("x-coalmine-variant")]);
 }
 
@@ -130,27 +137,27 @@ fn every_header_of_coalmine_is_cleared_whichever_rollout_matched() {
     ]);
     let forged = |host| get(host, "/").with_header("x-a", "canary").with_header("x-b", "canary");
     assert_eq!(
-        policy.decide(&forged("a")).edits,
+        policy.decide(&forged("a"), NOW).edits,
         [Edit::Set("x-a", b"canary"[..].into()), Edit::Remove("x-b")]
     );
     assert_eq!(
-        policy.decide(&forged("b")).edits,
+        policy.decide(&forged("b"), NOW).edits,
         [Edit::Remove("x-a"), Edit::Set("x-b", b"canary"[..].into())]
     );
-    assert_eq!(policy.decide(&forged("c")).edits, [Edit::Remove("x-a"), Edit::Remove("x-b")]);
-    assert!(policy.decide(&forged("c")).forged);
-    assert!(!policy.decide(&get("c", "/")).forged);
-    assert_eq!(policy.decide(&get("c", "/")).edits, []);
+    assert_eq!(policy.decide(&forged("c"), NOW).edits, [Edit::Remove("x-a"), Edit::Remove("x-b")]);
+    assert!(policy.decide(&forged("c"), NOW).forged);
+    assert!(!policy.decide(&get("c", "/"), NOW).forged);
+    assert_eq!(policy.decide(&get("c", "/"), NOW).edits, []);
 }
 
 #[test]
-fn an_empty_policy_sends_everybody_to_stable_also_who_forges_the_default_header() {
+fn an_empty_policy_sends_everybody_to_stable_and_removes_a_forged_default_header() {
     let read = Policy::from_json(b"{}").unwrap();
     for policy in [&Policy::default(), &read] {
-        let outcome = policy.decide(&get("h", "/"));
-        assert_eq!((outcome.decision.reason, outcome.decision.rollout_name()), (Reason::NoMatch, "none"));
+        let outcome = policy.decide(&get("h", "/"), NOW);
+        assert_eq!((outcome.assignment.reason, outcome.assignment.rollout_name()), (Reason::NoMatch, "none"));
         assert!(outcome.edits.is_empty());
-        let forged = policy.decide(&get("h", "/").with_header("x-coalmine-variant", "canary"));
+        let forged = policy.decide(&get("h", "/").with_header("x-coalmine-variant", "canary"), NOW);
         assert_eq!(forged.edits, [Edit::Remove("x-coalmine-variant")]);
         assert!(forged.forged);
     }

@@ -1,11 +1,13 @@
-//! Pins, ranges, and the three ways in which the answer reaches the router.
+//! Pins, ranges, and the three forms in which the answer reaches the router.
 
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 use coalmine_core::{Edit, Reason};
 
-fn get(user: &str) -> WrittenRequest {
-    WrittenRequest::new("GET", "h", "/").with_header("x-user-id", user)
+use crate::NOW;
+
+fn get(user: &str) -> StaticRequest {
+    StaticRequest::new("GET", "h", "/").with_header("x-user-id", user)
 }
 
 /// A policy of one rollout for the host `h`.
@@ -16,13 +18,13 @@ fn policy(fields: &str) -> Policy {
 }
 
 /// The variant, the reason and what is set for the router.
-fn outcome(policy: &Policy, request: &WrittenRequest) -> (String, Reason, Option<String>) {
-    let outcome = policy.decide(request);
+fn outcome(policy: &Policy, request: &StaticRequest) -> (String, Reason, Option<String>) {
+    let outcome = policy.decide(request, NOW);
     let set = outcome.edits.iter().find_map(|edit| match edit {
         Edit::Set(_, value) => Some(String::from_utf8(value.to_vec()).unwrap()),
         Edit::Remove(_) => None,
     });
-    (outcome.decision.variant_name().to_owned(), outcome.decision.reason, set)
+    (outcome.assignment.variant_name().to_owned(), outcome.assignment.reason, set)
 }
 
 fn is(variant: &str, reason: Reason, set: Option<&str>) -> (String, Reason, Option<String>) {
@@ -30,7 +32,7 @@ fn is(variant: &str, reason: Reason, set: Option<&str>) -> (String, Reason, Opti
 }
 
 #[test]
-fn a_pin_comes_before_the_draw() {
+fn a_pin_comes_before_the_bucket() {
     for (weight, others) in [(0, "stable"), (100, "canary")] {
         let policy = policy(&format!(
             r#""variants": [{{"name": "canary", "weight": {weight}}}, {{"name": "baseline", "weight": 0}}],
@@ -46,7 +48,7 @@ fn a_pin_comes_before_the_draw() {
         for user in ["Alice", "alice ", " alice", "alice\0", "42", "al", "zoe"] {
             assert_eq!(outcome(&policy, &get(user)), is(others, Reason::Bucket, set(others)), "{user}");
         }
-        let pinned = policy.decide(&get("alice")).decision.lot;
+        let pinned = policy.decide(&get("alice"), NOW).assignment.bucketed;
         assert!(pinned.is_some(), "where the user would have fallen is known all the same");
     }
 }
@@ -62,7 +64,7 @@ fn a_pin_of_a_killed_rollout_is_nothing() {
 
 /// A name may recur in a table; an end belongs to the next range.
 #[test]
-fn ranges_say_who_gets_what() {
+fn ranges_say_which_variant_a_bucket_gets() {
     let policy = policy(
         r#""variants": [{"name": "canary"}, {"name": "blue"}],
            "ranges": [[100000, "canary"], [300000, "blue"], [900000, "stable"], [950000, "canary"], [1000000, "blue"]]"#,
@@ -74,14 +76,14 @@ fn ranges_say_who_gets_what() {
         _ => "stable",
     };
     for user in (0..5_000).map(|number| format!("user-{number}")) {
-        let decision = policy.decide(&get(&user)).decision;
-        let bucket = decision.lot.unwrap().bucket;
-        assert_eq!(decision.variant_name(), expected(bucket.number()));
-        assert_eq!(decision.variant, rollout.ranges().variant(bucket));
+        let assignment = policy.decide(&get(&user), NOW).assignment;
+        let bucket = assignment.bucketed.unwrap().bucket;
+        assert_eq!(assignment.variant_name(), expected(bucket.number()));
+        assert_eq!(assignment.variant, rollout.ranges(NOW).variant(bucket));
     }
     for (number, variant) in [(99_999, "canary"), (100_000, "blue"), (299_999, "blue"), (300_000, "stable")] {
-        let bucket = coalmine_core::draw::Bucket::new(number).unwrap();
-        assert_eq!(rollout.variant_name(rollout.ranges().variant(bucket)), variant);
+        let bucket = coalmine_core::bucketing::Bucket::new(number).unwrap();
+        assert_eq!(rollout.variant_name(rollout.ranges(NOW).variant(bucket)), variant);
     }
 }
 
@@ -107,18 +109,18 @@ fn a_cluster_header_names_a_cluster_for_stable_too() {
 #[test]
 fn a_cluster_header_is_absent_without_a_match() {
     let policy = policy(&format!(r#""variants": [{{"name": "canary", "weight": 100}}], {CLUSTERS}"#));
-    let elsewhere = WrittenRequest::new("GET", "elsewhere", "/").with_header("x-user-id", "a");
-    assert_eq!(policy.decide(&elsewhere).edits, []);
+    let elsewhere = StaticRequest::new("GET", "elsewhere", "/").with_header("x-user-id", "a");
+    assert_eq!(policy.decide(&elsewhere, NOW).edits, []);
     let forged = elsewhere.with_header("X-Cluster", "admin");
-    let outcome = policy.decide(&forged);
+    let outcome = policy.decide(&forged, NOW);
     assert_eq!(
-        (outcome.decision.reason, &outcome.edits[..]),
+        (outcome.assignment.reason, &outcome.edits[..]),
         (Reason::NoMatch, &[Edit::Remove("x-cluster")][..])
     );
     assert!(outcome.forged);
     // With a match it is overwritten.
     let forged = get("a").with_header("x-cluster", "admin");
-    let edits = policy.decide(&forged).edits;
+    let edits = policy.decide(&forged, NOW).edits;
     assert_eq!(edits, [Edit::Set("x-cluster", b"outbound|80|v2|checkout"[..].into())]);
 }
 
@@ -131,7 +133,7 @@ fn a_bucket_header_is_the_bucket_in_the_routes_own_steps() {
     for total in [1, 2, 3, 100, 997, 1_000_000] {
         let policy = bucket_policy(total, "");
         for user in (0..500).map(|number| format!("user-{number}")) {
-            let bucket = policy.rollouts()[0].draw().unwrap().lot(user.as_bytes()).bucket.number();
+            let bucket = policy.rollouts()[0].bucketer().unwrap().bucket(user.as_bytes()).bucket.number();
             let value = (u64::from(bucket) * u64::from(total) / 1_000_000).to_string();
             assert_eq!(
                 outcome(&policy, &get(&user)),
@@ -143,7 +145,7 @@ fn a_bucket_header_is_the_bucket_in_the_routes_own_steps() {
 }
 
 #[test]
-fn a_bucket_header_of_those_who_are_not_drawn_for() {
+fn a_bucket_header_without_a_bucket() {
     for (total, last) in [(1, "0"), (100, "99"), (1_000_000, "999999")] {
         let policy = bucket_policy(total, r#""pins": {"canary": ["alice"], "stable": ["bob"]},"#);
         assert_eq!(outcome(&policy, &get("alice")), is("canary", Reason::Pinned, Some("0")));
@@ -159,24 +161,24 @@ fn a_bucket_header_of_those_who_are_not_drawn_for() {
 #[test]
 fn a_bucket_header_is_absent_without_a_match() {
     let policy = bucket_policy(100, "");
-    let elsewhere = WrittenRequest::new("GET", "elsewhere", "/").with_header("x-user-id", "a");
-    assert_eq!(policy.decide(&elsewhere).edits, []);
-    assert_eq!(policy.decide(&elsewhere.with_header("x-bucket", "0")).edits, [Edit::Remove("x-bucket")]);
-    assert!(policy.decide(&get("a").with_header("x-bucket", "0")).forged);
+    let elsewhere = StaticRequest::new("GET", "elsewhere", "/").with_header("x-user-id", "a");
+    assert_eq!(policy.decide(&elsewhere, NOW).edits, []);
+    assert_eq!(policy.decide(&elsewhere.with_header("x-bucket", "0"), NOW).edits, [Edit::Remove("x-bucket")]);
+    assert!(policy.decide(&get("a").with_header("x-bucket", "0"), NOW).forged);
 }
 
-/// The variant that a route draws has no name here: neither metrics nor logs claim to know it.
+/// The variant that a route chooses has no name here: neither metrics nor logs claim to know it.
 #[test]
 fn only_the_route_knows() {
     let policy = bucket_policy(100, r#""pins": {"canary": ["alice"]},"#);
-    assert_eq!(policy.decide(&get("zoe")).decision.variant_name(), "route");
-    assert_eq!(policy.decide(&get("alice")).decision.variant_name(), "canary");
-    assert_eq!(policy.decide(&get("")).decision.variant_name(), "stable");
+    assert_eq!(policy.decide(&get("zoe"), NOW).assignment.variant_name(), "route");
+    assert_eq!(policy.decide(&get("alice"), NOW).assignment.variant_name(), "canary");
+    assert_eq!(policy.decide(&get(""), NOW).assignment.variant_name(), "stable");
 }
 
-/// One policy may use all three ways; each match writes its own header and clears the others.
+/// One policy may use all three forms; each match writes its own header and clears the others.
 #[test]
-fn each_rollout_writes_its_own_way() {
+fn each_rollout_writes_its_own_header() {
     let rollout = |name: &str, fields: &str| {
         format!(
             r#"{{"name": "{name}", "match": {{"hosts": ["{name}"]}}, "identity": [{{"header": "x-user-id"}}], {fields}}}"#
@@ -194,11 +196,11 @@ fn each_rollout_writes_its_own_way() {
     let names = ["x-variant", "x-cluster", "x-bucket"];
     let values = ["canary", "outbound|80|v2|checkout", "0"];
     for (place, host) in ["a", "b", "c", "none"].into_iter().enumerate() {
-        let mut request = WrittenRequest::new("GET", host, "/").with_header("x-user-id", "u");
+        let mut request = StaticRequest::new("GET", host, "/").with_header("x-user-id", "u");
         for name in names {
             request = request.with_header(name, "forged");
         }
-        let edits = policy.decide(&request).edits;
+        let edits = policy.decide(&request, NOW).edits;
         let expected: Vec<Edit<'_>> = names
             .into_iter()
             .enumerate()

@@ -1,7 +1,7 @@
 //! Verified claims, as the host hands them over: first line the names on the way to it, separated by blanks, the rest the
 //! value.
 
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 
 use crate::engine::fuzz;
 use crate::{EVERYBODY, assert_identity, json, policy_of};
@@ -49,15 +49,11 @@ fn claim() {
         let mut place = vec!["metadata", "filter_metadata", "envoy.filters.http.jwt_authn"];
         place.extend(&names);
         let expected = expected(value);
-        let request = WrittenRequest::new("GET", "h", "/").with_property(&place, value);
+        let request = StaticRequest::new("GET", "h", "/").with_property(&place, value);
         assert_identity(&policy, &request, expected.as_deref());
         // Anywhere else it is not found.
         let elsewhere = [&place[..], &["x"]].concat();
-        assert_identity(
-            &policy,
-            &WrittenRequest::new("GET", "h", "/").with_property(&elsewhere, value),
-            None,
-        );
+        assert_identity(&policy, &StaticRequest::new("GET", "h", "/").with_property(&elsewhere, value), None);
         let number = expected.as_deref().is_some_and(|text| text != value);
         format!("{} {number} {} {}", expected.is_some(), value.len().min(10), names.len().min(4))
     });

@@ -1,9 +1,9 @@
 //! The `Cookie` header: first line the header, second line the name.
 
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 
 use crate::engine::fuzz;
-use crate::{EVERYBODY, assert_identity, json, lines, policy_of, set};
+use crate::{EVERYBODY, NOW, assert_identity, json, lines, policy_of, set};
 
 const DICTIONARY: [&str; 14] = [
     "sid",
@@ -73,7 +73,7 @@ fn cookie() {
         let Some(Ok(name)) = rest.first().map(|name| std::str::from_utf8(name)) else {
             return "no name".into();
         };
-        let request = WrittenRequest::new("GET", "h", "/").with_header("cookie", cookies).with_random(RANDOM);
+        let request = StaticRequest::new("GET", "h", "/").with_header("cookie", cookies).with_random(RANDOM);
         let Some(policy) = policy_of(&format!(r#""identity": [{{"cookie": {}}}], {EVERYBODY}"#, json(name)))
         else {
             return "refused".into();
@@ -88,11 +88,11 @@ fn cookie() {
 }
 
 /// The cookie that is issued is the only one of its name, and the others are as they were.
-fn issued(cookies: &[u8], name: &str, request: &WrittenRequest) {
+fn issued(cookies: &[u8], name: &str, request: &StaticRequest) {
     let fields =
         format!(r#""onMissingIdentity": "issueCookie", "cookie": {{"name": {}}}, {EVERYBODY}"#, json(name));
     let policy = policy_of(&fields).expect("a name that is good for an identity is good here");
-    let outcome = policy.decide(request);
+    let outcome = policy.decide(request, NOW);
     let first = of_name(cookies, name.as_bytes()).into_iter().next();
     let known = first.filter(|value| {
         value.len() == 32 && value.iter().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
@@ -111,14 +111,14 @@ fn issued(cookies: &[u8], name: &str, request: &WrittenRequest) {
 }
 
 /// A token's cookie ends here, and the others are as they were.
-fn overridden(cookies: &[u8], name: &str, request: &WrittenRequest) {
+fn overridden(cookies: &[u8], name: &str, request: &StaticRequest) {
     let fields = format!(
         r#""identity": [{{"header": "x-user-id"}}], {EVERYBODY},
            "override": {{"cookie": {}, "secret": "0123456789abcdef0123456789abcdef"}}"#,
         json(name)
     );
     let policy = policy_of(&fields).expect("a name that is good for an identity is good here");
-    let outcome = policy.decide(request);
+    let outcome = policy.decide(request, NOW);
     let sent = !of_name(cookies, name.as_bytes()).is_empty();
     assert_eq!(outcome.override_result.is_some(), sent);
     match set(&outcome, "cookie") {

@@ -1,10 +1,10 @@
 //! Hosts: first line the `:authority`, every other line the host of one rollout more.
 
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 
 use crate::engine::fuzz;
-use crate::{EVERYBODY, json, lines};
+use crate::{EVERYBODY, NOW, json, lines};
 
 const DICTIONARY: [&str; 16] = [
     "shop.example",
@@ -85,8 +85,8 @@ fn hosts() {
                 }
             };
         let decided = |authority: &[u8]| {
-            let request = WrittenRequest::default().with_header(":authority", authority);
-            policy.decide(&request).decision.rollout.map(|rollout| rollout.index())
+            let request = StaticRequest::default().with_header(":authority", authority);
+            policy.decide(&request, NOW).assignment.rollout.map(|rollout| rollout.index())
         };
         let host = host(authority);
         let fits = patterns

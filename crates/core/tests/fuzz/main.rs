@@ -1,4 +1,4 @@
-//! Whatever bytes come: a bounded number of mutations of a kept corpus go through the public interface, and what comes
+//! Any bytes: a bounded number of mutations of a kept corpus go through the public interface, and what comes
 //! out is compared with a second, naive reading, or with what must hold of every answer.
 //!
 //! ```text
@@ -14,15 +14,24 @@
 
 mod claim;
 mod cookie;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reads its corpus and its bounds; the crate itself reads nothing"
+)]
 mod engine;
 mod host;
 mod path;
 mod policy;
 mod query;
 
+use std::time::Duration;
+
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
-use coalmine_core::{Decision, Edit, Outcome};
+use coalmine_core::request::StaticRequest;
+use coalmine_core::{Assignment, Edit, Outcome};
+
+/// The time of every decision for which it makes no difference.
+const NOW: Duration = Duration::from_secs(1_795_258_800);
 
 /// The text as JSON writes it.
 fn json(text: &str) -> String {
@@ -42,7 +51,7 @@ fn policy_of(fields: &str) -> Option<Policy> {
         Ok(policy) => Some(policy),
         Err(problems) => {
             assert!(
-                problems.count() > 0 && problems.told().iter().all(|problem| !problem.message.is_empty())
+                problems.count() > 0 && problems.shown().iter().all(|problem| !problem.message.is_empty())
             );
             None
         }
@@ -53,20 +62,20 @@ fn policy_of(fields: &str) -> Option<Policy> {
 const EVERYBODY: &str = r#""variants": [{"name": "canary", "weight": 100}]"#;
 
 /// The request is assigned as the user of this name, or as nobody; and nothing else on the request makes a difference.
-fn assert_identity(policy: &Policy, request: &WrittenRequest, expected: Option<&[u8]>) {
-    let expected = policy.rollouts()[0].assign(expected);
+fn assert_identity(policy: &Policy, request: &StaticRequest, expected: Option<&[u8]>) {
+    let expected = policy.rollouts()[0].assign(expected, NOW);
     let noisy = request
         .clone()
         .with_header("x-other", "canary")
         .with_header("user-agent", "curl")
         .with_property(&["source", "address"], "10.0.0.1:1");
     for request in [request, &noisy] {
-        assert_same(&policy.decide(request).decision, &expected);
+        assert_same(&policy.decide(request, NOW).assignment, &expected);
     }
 }
 
-fn assert_same(one: &Decision<'_>, other: &Decision<'_>) {
-    assert_eq!((one.variant, one.reason, one.lot), (other.variant, other.reason, other.lot));
+fn assert_same(one: &Assignment<'_>, other: &Assignment<'_>) {
+    assert_eq!((one.variant, one.reason, one.bucketed), (other.variant, other.reason, other.bucketed));
 }
 
 /// What this header becomes; `None` where it stays as it is.

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use coalmine_core::document::{Node, Problems};
-use coalmine_core::draw::{BUCKETS, Bucket};
+use coalmine_core::bucketing::{BUCKETS, Bucket};
+use coalmine_core::document::{Problems, json};
 use coalmine_core::policy::{Environment, Policy};
-use coalmine_core::ranges::Variant;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
+use coalmine_core::split::Variant;
 use coalmine_core::{Outcome, Reason};
 
+use crate::NOW;
 use crate::engine::fuzz;
 
 const DICTIONARY: [&str; 72] = [
@@ -97,9 +98,9 @@ fn environment(_: &str) -> Option<String> {
 #[test]
 fn policy() {
     fuzz("policy", &DICTIONARY, |input| {
-        let document = match Node::from_json(input) {
+        let document = match json::read(input) {
             Ok(document) => document,
-            Err(problems) => return refused(&problems),
+            Err(problem) => return refused(&problem.into()),
         };
         let policy = Policy::from_document(&document, Environment::Read(&environment));
         let unread = Policy::from_document(&document, Environment::Unread);
@@ -111,13 +112,13 @@ fn policy() {
     });
 }
 
-/// Somebody has to mend the document with what is told, and it goes through logs.
+/// A person has to mend the document with these problems, and they go through logs.
 fn refused(problems: &Problems) -> String {
-    assert!(problems.count() >= problems.told().len());
-    assert!((1..=100).contains(&problems.told().len()));
+    assert!(problems.count() >= problems.shown().len());
+    assert!((1..=100).contains(&problems.shown().len()));
     assert_eq!(problems.count() > 100, problems.to_string().ends_with("more problems"));
     let mut kinds = BTreeSet::new();
-    for problem in problems.told() {
+    for problem in problems.shown() {
         assert!(!problem.message.is_empty());
         assert!(!problem.to_string().contains(|character: char| character.is_control()), "{problem}");
         // The kind of a problem: its words without what is quoted and counted.
@@ -135,18 +136,18 @@ fn accepted(policy: &Policy, text: &[u8]) -> String {
     assert!(policy.rollouts().iter().flat_map(|rollout| rollout.pins()).count() <= 10_000);
     let mut kinds = String::new();
     for now in [0, 1_795_251_600, 1_795_258_800, 253_402_300_799] {
-        policy.follow_clock(Duration::from_secs(now));
+        let now = Duration::from_secs(now);
         for rollout in policy.rollouts() {
-            let table = rollout.ranges().table();
+            let table = rollout.ranges(now).table();
             assert!(table.windows(2).all(|pair| pair[0].0 < pair[1].0));
             assert_eq!(table.last().map(|&(end, _)| end), Some(BUCKETS));
             for bucket in [0, 1, 499_999, BUCKETS - 1] {
-                let variant = rollout.ranges().variant(Bucket::new(bucket).unwrap());
+                let variant = rollout.ranges(now).variant(Bucket::new(bucket).unwrap());
                 assert!(rollout.variants().any(|(known, _)| known == variant));
             }
         }
         for request in requests() {
-            kinds = decided(policy, &request);
+            kinds = decided(policy, &request, now);
         }
     }
     rewritten(policy, text);
@@ -154,12 +155,12 @@ fn accepted(policy: &Policy, text: &[u8]) -> String {
 }
 
 /// Requests with and without everything that a policy may ask for.
-fn requests() -> Vec<WrittenRequest> {
-    let mut requests = vec![WrittenRequest::default()];
+fn requests() -> Vec<StaticRequest> {
+    let mut requests = vec![StaticRequest::default()];
     for user in USERS {
         for host in ["checkout", "a.shop.example", ""] {
             requests.push(
-                WrittenRequest::new("GET", host, "/api/?user=alice")
+                StaticRequest::new("GET", host, "/api/?user=alice")
                     .with_header("x-user-id", user)
                     .with_header("x-region", "eu")
                     .with_header("x-coalmine-variant", "canary")
@@ -177,37 +178,37 @@ fn requests() -> Vec<WrittenRequest> {
 }
 
 /// A decision is in itself consistent, the same every time, and the one that the preview would make.
-fn decided(policy: &Policy, request: &WrittenRequest) -> String {
-    let outcome = policy.decide(request);
-    let again = policy.decide(request);
+fn decided(policy: &Policy, request: &StaticRequest, now: Duration) -> String {
+    let outcome = policy.decide(request, now);
+    let again = policy.decide(request, now);
     assert_eq!(summary(&outcome), summary(&again));
-    let decision = &outcome.decision;
-    let Some(rollout) = decision.rollout else {
-        assert_eq!((decision.variant, decision.reason), (Variant::STABLE, Reason::NoMatch));
+    let assignment = &outcome.assignment;
+    let Some(rollout) = assignment.rollout else {
+        assert_eq!((assignment.variant, assignment.reason), (Variant::STABLE, Reason::NoMatch));
         assert_eq!(outcome.set_cookie, None);
         return "none".into();
     };
-    assert_eq!(rollout.is_enabled(), decision.reason != Reason::Disabled);
-    assert!(rollout.variants().any(|(variant, _)| variant == decision.variant));
-    if let (Some(lot), Reason::Bucket) = (decision.lot, decision.reason) {
-        assert_eq!(rollout.ranges().variant(lot.bucket), decision.variant);
+    assert_eq!(rollout.is_enabled(), assignment.reason != Reason::Disabled);
+    assert!(rollout.variants().any(|(variant, _)| variant == assignment.variant));
+    if let (Some(bucketed), Reason::Bucket) = (assignment.bucketed, assignment.reason) {
+        assert_eq!(rollout.ranges(now).variant(bucketed.bucket), assignment.variant);
     }
-    if matches!(decision.reason, Reason::NoIdentity | Reason::Disabled) {
-        assert_eq!((decision.variant, decision.lot), (Variant::STABLE, None));
+    if matches!(assignment.reason, Reason::NoIdentity | Reason::Disabled) {
+        assert_eq!((assignment.variant, assignment.bucketed), (Variant::STABLE, None));
     }
     assert!(outcome.set_cookie.is_none() || rollout.issues_cookie());
-    format!("{} {}", decision.reason, outcome.edits.len())
+    format!("{} {}", assignment.reason, outcome.edits.len())
 }
 
 /// All that a request gets, as text.
 fn summary(outcome: &Outcome<'_>) -> String {
-    let decision = &outcome.decision;
+    let assignment = &outcome.assignment;
     format!(
         "{} {:?} {} {:?} {:?} {:?} {:?} {}",
-        decision.rollout_name(),
-        decision.variant,
-        decision.reason,
-        decision.lot,
+        assignment.rollout_name(),
+        assignment.variant,
+        assignment.reason,
+        assignment.bucketed,
         outcome.edits,
         outcome.set_cookie,
         outcome.override_result,
@@ -220,16 +221,16 @@ fn rewritten(policy: &Policy, text: &[u8]) {
     let mut value: serde_json::Value = serde_json::from_slice(text).expect("it was read before");
     as_doubles(&mut value);
     let text = value.to_string();
-    let other =
-        Policy::from_document(&Node::from_json(text.as_bytes()).unwrap(), Environment::Read(&environment));
+    let other = Policy::from_document(&json::read(text.as_bytes()).unwrap(), Environment::Read(&environment));
     let other = other.unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-    policy.follow_clock(Duration::from_secs(1_795_258_800));
-    other.follow_clock(Duration::from_secs(1_795_258_800));
     for (one, other) in policy.rollouts().iter().zip(other.rollouts()) {
-        assert_eq!((one.name(), one.ranges()), (other.name(), other.ranges()));
+        assert_eq!((one.name(), one.ranges(NOW)), (other.name(), other.ranges(NOW)));
         for user in USERS {
-            let (one, other) = (one.assign(Some(user)), other.assign(Some(user)));
-            assert_eq!((one.variant, one.reason, one.lot), (other.variant, other.reason, other.lot));
+            let (one, other) = (one.assign(Some(user), NOW), other.assign(Some(user), NOW));
+            assert_eq!(
+                (one.variant, one.reason, one.bucketed),
+                (other.variant, other.reason, other.bucketed)
+            );
         }
     }
 }

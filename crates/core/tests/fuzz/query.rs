@@ -1,6 +1,6 @@
 //! The query: first line the `:path`, second line the name of the parameter.
 
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 
 use crate::engine::fuzz;
 use crate::{EVERYBODY, assert_identity, json, lines, policy_of};
@@ -43,7 +43,7 @@ fn query() {
         let fields = format!(r#""identity": [{{"queryParameter": {}}}], {EVERYBODY}"#, json(name));
         let Some(policy) = policy_of(&fields) else { return "refused".into() };
         let expected = first(path, name.as_bytes());
-        let request = WrittenRequest::default().with_header(":path", path).with_header(":authority", "h");
+        let request = StaticRequest::default().with_header(":path", path).with_header(":authority", "h");
         assert_identity(&policy, &request, expected.as_deref());
         let count = |wanted: u8| path.iter().filter(|&&byte| byte == wanted).count().min(4);
         format!("{:?} {} {} {}", expected.map(|it| it.len().min(3)), count(b'?'), count(b'&'), count(b'#'))

@@ -1,9 +1,9 @@
 //! What is wrong with a document as a whole.
 
-use coalmine_core::document::Node;
+use coalmine_core::document::{Code, Entry, MAX_BYTES, MAX_VALUES, Node, Span, Value};
 use coalmine_core::policy::{Environment, Policy};
 
-use super::{assert_problem, problems, rollout_with};
+use super::{assert_added, assert_problem, problems, rollout_with};
 
 #[test]
 fn the_top() {
@@ -32,7 +32,7 @@ fn the_top() {
     assert_problem(
         "\"revision\"",
         "\"colour\"",
-        "colour: unknown field; known here: version, revision, rollouts, observe, source, policy",
+        "colour: unknown field; known here: version, revision, rollouts, observe",
     );
     assert_problem("\"revision\": 7", "\"version\": 1", "version: is given twice; keep one");
     assert_problem(
@@ -52,50 +52,75 @@ fn every_number_may_be_a_whole_double() {
 
 #[test]
 fn what_this_version_does_not_act_on_is_refused_by_name() {
-    for field in ["source", "policy"] {
-        assert_problem(
-            "\"version\": 1",
-            &format!("\"{field}\": {{}}"),
-            &format!("{field}: \"{field}\" is not yet supported by this version of Coalmine"),
-        );
+    let unsupported = |field: &str| format!("\"{field}\" is not yet supported by this version of Coalmine");
+    for field in ["responses", "slow", "histogram"] {
+        let problem = format!("observe.{field}: {}", unsupported(field));
+        assert_problem("\"accessLog\"", &format!("\"{field}\""), &problem);
     }
-    assert_problem(
-        "\"accessLog\"",
-        "\"responses\"",
-        "observe.responses: \"responses\" is not yet supported by this version of Coalmine",
-    );
+    for field in ["since", "observe"] {
+        assert_added(&format!("\"{field}\": 1"), &format!(".{field}"), &unsupported(field));
+    }
+    for field in ["source", "policy"] {
+        let document = rollout_with("\"version\": 1", &format!("\"{field}\": {{}}"));
+        let hint = "known here: version, revision, rollouts, observe";
+        assert_eq!(problems(&document), [format!("{field}: unknown field; {hint}")]);
+    }
 }
 
 #[test]
 fn more_than_a_hundred_are_counted() {
     let document = format!("{{\"rollouts\": [{}]}}", vec!["0"; 130].join(", "));
     let problems = Policy::from_json(document.as_bytes()).unwrap_err();
-    assert_eq!((problems.told().len(), problems.count()), (100, 130));
+    assert_eq!((problems.shown().len(), problems.count()), (100, 130));
     assert!(problems.to_string().ends_with("and 30 more problems"));
 }
 
 #[test]
 fn a_long_value_is_cut() {
-    let told = problems(&rollout_with("checkout-7", &"x".repeat(500)));
     assert_eq!(
-        told[0],
+        problems(&rollout_with("checkout-7", &"x".repeat(500)))[0],
         format!(
-            "rollouts[0].salt: \"{}…\" is no salt: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'",
+            "rollouts[0].salt: \"{}…\" is not a valid salt: 1 to 160 of A-Z, a-z, 0-9, '.', '_', '/' and '-'",
             "x".repeat(64)
         )
     );
 }
 
 #[test]
-fn marks_are_handed_on() {
-    use coalmine_core::document::{Key, Mark, Value};
-    let mark = Some(Mark { line: 3, column: 5 });
-    let key = Key { name: "version".to_owned(), mark: None };
-    let value = Node { value: Value::Bool(true), mark };
-    let problems = Policy::from_document(
-        &Node { value: Value::Map(vec![(key, value)]), mark: None },
-        Environment::Unread,
-    )
-    .unwrap_err();
-    assert_eq!(problems.told()[0].mark, mark);
+fn spans_are_handed_on() {
+    let span = Span::new(30, 34);
+    let node = Node { span, ..Value::Bool(true).into() };
+    let version = Entry { key: "version".to_owned(), span: Span::new(20, 27), node };
+    let document = Value::Map(vec![version]).into();
+    let problems = Policy::from_document(&document, Environment::Unread).unwrap_err();
+    assert_eq!(problems.shown()[0].span, span);
+}
+
+/// Text of one megabyte would be tens of megabytes as a tree, in every worker. Reading it ends at the bound, and what
+/// a document says beyond it does not matter.
+#[test]
+fn more_values_than_a_document_may_have_are_one_problem() {
+    let refused = |document: &str| Policy::from_json(document.as_bytes()).unwrap_err();
+    let ones = vec!["1"; 500_000].join(",");
+    for document in [format!("[{ones}]"), format!("{{\"rollouts\": [{ones}]}}"), format!("[{ones}")] {
+        assert!(document.len() < MAX_BYTES);
+        let problems = refused(&document);
+        assert_eq!((problems.count(), problems.shown()[0].code), (1, Code::TooLarge));
+        let expected = "more values than a policy document may have, which is 100000";
+        assert!(problems.to_string().starts_with(expected), "{problems}");
+    }
+    // The bound itself is not too many: then the values are what is wrong.
+    let most = format!("[{}]", vec!["1"; MAX_VALUES - 1].join(","));
+    assert_eq!(refused(&most).to_string(), "must be a map, not a list");
+}
+
+/// A tree that was read from another notation is held to the same bound.
+#[test]
+fn a_tree_of_too_many_values_is_refused_too() {
+    let pins = Node::of_items((0..MAX_VALUES).map(|number| Node::of_text(format!("u{number}"))));
+    let refused = |document: Node| Policy::from_document(&document, Environment::Unread).unwrap_err();
+    let problems = refused(Node::of_fields([("rollouts", pins)]));
+    let first = &problems.shown()[0];
+    assert_eq!(first.code, Code::TooLarge);
+    assert_eq!(first.to_string(), "100002 values; a policy document may have at most 100000");
 }

@@ -30,7 +30,7 @@ fn an_identity() {
     assert_problem(
         "x-user-id",
         "x user",
-        "rollouts[0].identity[0].header: \"x user\" is no header name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~",
+        "rollouts[0].identity[0].header: \"x user\" is not a valid header name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~",
     );
 }
 
@@ -71,19 +71,21 @@ fn a_source() {
     source(
         r#"{"cookie": "a=b"}"#,
         ".cookie",
-        "\"a=b\" is no cookie name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~",
+        "\"a=b\" is not a valid cookie name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~",
     );
     source(
         r#"{"header": ""}"#,
         ".header",
-        "\"\" is no header name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~",
+        "\"\" is not a valid header name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~",
     );
     source(r#"{"header": ":path"}"#, ".header", "\":path\" is a pseudo-header; name an ordinary header");
     for name in ["", "a&b", "a=b", "a#b", "a b", "ü"] {
         source(
             &format!(r#"{{"queryParameter": "{name}"}}"#),
             ".queryParameter",
-            &format!("\"{name}\" is no parameter name: 1 to 256 characters as in a URL, without &, = and #"),
+            &format!(
+                "\"{name}\" is not a valid parameter name: 1 to 256 characters as in a URL, without &, = and #"
+            ),
         );
     }
 }
@@ -97,7 +99,7 @@ fn a_claim() {
             &format!("rollouts[0].identity[0].jwtClaim{place}: {message}"),
         );
     };
-    let no_name = "is no name of a claim: 1 to 256 bytes without NUL";
+    let no_name = "is not a valid claim name: 1 to 256 bytes without NUL";
     claim(r#""""#, "", &format!("\"\" {no_name}"));
     claim(r#""a\u0000b""#, "", &format!(r#""a\u{{0}}b" {no_name}"#));
     claim("7", "", "must be a string, not the number 7: put it in quotes");
@@ -120,7 +122,7 @@ fn a_claim() {
             "rollouts[0].identity[0].jwtClaim.payload: must be a string, not the number 8: put it in quotes"
                 .into(),
         ],
-        "all of them are told"
+        "all of them are shown"
     );
 }
 
@@ -137,13 +139,13 @@ fn an_issued_cookie() {
     cookie(
         r#"{"name": ""}"#,
         ".name",
-        "\"\" is no cookie name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~",
+        "\"\" is not a valid cookie name: 1 to 256 of A-Z, a-z, 0-9 and !#$%&'*+-.^_`|~",
     );
     for age in ["30", "30days", "-1d", "1.5h", "d", "", "4294967296s", "1 d", "+1d"] {
         cookie(
             &format!(r#"{{"maxAge": "{age}"}}"#),
             ".maxAge",
-            &format!("\"{age}\" is no duration: a whole number and s, m, h or d, as 30m"),
+            &format!("\"{age}\" is not a duration: a whole number and s, m, h or d, as 30m"),
         );
     }
     cookie(r#"{"maxAge": 30}"#, ".maxAge", "must be a string, not the number 30: put it in quotes");
@@ -183,7 +185,7 @@ fn an_issued_cookie() {
     );
 }
 
-/// A cookie that is issued names everybody, so no other source is needed; an empty list of them is still a mistake.
+/// A cookie that is issued names every user, so no other source is needed; an empty list of them is still a mistake.
 #[test]
 fn issuing_a_cookie_is_identity_enough() {
     let issuing = |identity: &str| {
@@ -206,7 +208,7 @@ fn what_happens_without_an_identity() {
     );
 }
 
-/// What is wrong with the cookie, or with the word that asks for it, is told once, and not what would follow from it.
+/// What is wrong with the cookie, or with the word that asks for it, is one problem, and what would follow from it is none.
 #[test]
 fn a_mistake_about_the_cookie_is_one_problem() {
     let issuing = |fields: &str| {

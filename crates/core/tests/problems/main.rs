@@ -1,13 +1,13 @@
-//! What a person is told about a bad document.
+//! The problems of a bad document, as a person reads them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod all_problems;
 mod document;
 mod identity;
 mod matching;
 mod pins;
 mod rollout;
 mod route;
-mod together;
 mod variants;
 
 use coalmine_core::policy::Policy;
@@ -15,7 +15,7 @@ use coalmine_core::policy::Policy;
 fn problems(document: &str) -> Vec<String> {
     match Policy::from_json(document.as_bytes()) {
         Ok(_) => Vec::new(),
-        Err(problems) => problems.told().iter().map(ToString::to_string).collect(),
+        Err(problems) => problems.shown().iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -47,7 +47,7 @@ fn rollout_and(fields: &str) -> String {
     rollout_with("\"enabled\": true", &format!("\"enabled\": true, {fields}"))
 }
 
-/// What is told when this field is added to the good rollout; `place` is without the rollout.
+/// The problem when this field is added to the good rollout; `place` is without the rollout.
 #[track_caller]
 fn assert_added(field: &str, place: &str, message: &str) {
     assert_eq!(problems(&rollout_and(field)), [format!("rollouts[0]{place}: {message}")]);

@@ -8,7 +8,7 @@ fn a_match() {
         assert_problem(
             "\"hosts\": [\"checkout\"]",
             &format!("\"hosts\": [\"{host}\"]"),
-            &format!("rollouts[0].match.hosts[0]: \"{host}\" is no host: {why}"),
+            &format!("rollouts[0].match.hosts[0]: \"{host}\" is not a valid host: {why}"),
         );
     };
     host("*", "leave out \"hosts\" to match every host");
@@ -37,7 +37,7 @@ fn a_match() {
     assert_problem(
         "[\"GET\"]",
         "[\"get\"]",
-        "rollouts[0].match.methods[0]: \"get\" is no method: methods are in upper case, as GET",
+        "rollouts[0].match.methods[0]: \"get\" is not a valid method: 1 to 256 of A-Z, 0-9 and !#$%&'*+-.^_`|~, in upper case, as GET",
     );
     assert_problem(
         ", \"exact\": \"eu\"",

@@ -15,13 +15,17 @@ fn a_pin() {
         "must be a string, not the number 4711: put it in quotes",
     );
     pins(r#"{"canary": [null]}"#, ".canary[0]", "must be a string, not null");
-    pins(r#"{"canary": [""]}"#, ".canary[0]", "is empty, and an empty identity names nobody");
+    pins(r#"{"canary": [""]}"#, ".canary[0]", "is empty, and an empty identity names no user");
     pins(
         r#"{"canry": ["alice"]}"#,
         ".canry",
-        "\"canry\" is no variant of this rollout; it has: stable, canary",
+        "\"canry\" is not a variant of this rollout; it has: stable, canary",
     );
-    pins(r#"{"Canary": []}"#, ".Canary", "\"Canary\" is no variant of this rollout; it has: stable, canary");
+    pins(
+        r#"{"Canary": []}"#,
+        ".Canary",
+        "\"Canary\" is not a variant of this rollout; it has: stable, canary",
+    );
     pins(
         r#"{"canary": ["alice", "bob"], "stable": ["carol", "bob"]}"#,
         ".stable[1]",
@@ -38,12 +42,12 @@ fn pins_that_are_not_the_same() {
 }
 
 #[test]
-fn every_pin_that_is_wrong_is_told() {
+fn every_pin_that_is_wrong_is_a_problem() {
     assert_eq!(
         problems(&rollout_and(r#""pins": {"x": ["", 1], "canary": [true, "a"], "stable": ["a", {}]}"#)),
         [
-            "rollouts[0].pins.x: \"x\" is no variant of this rollout; it has: stable, canary",
-            "rollouts[0].pins.x[0]: is empty, and an empty identity names nobody",
+            "rollouts[0].pins.x: \"x\" is not a variant of this rollout; it has: stable, canary",
+            "rollouts[0].pins.x[0]: is empty, and an empty identity names no user",
             "rollouts[0].pins.x[1]: must be a string, not the number 1: put it in quotes",
             "rollouts[0].pins.canary[0]: must be a string, not true",
             "rollouts[0].pins.stable[0]: \"a\" is pinned to another variant too; keep one",
@@ -65,19 +69,19 @@ fn pinned(first: usize, second: usize) -> String {
     format!("{{\"rollouts\": [{}, {}]}}", rollout("a", first), rollout("b", second))
 }
 
-/// The bound is the document's, not a rollout's. It is told once, where it is passed.
+/// The bound is the document's, not a rollout's. It is one problem, of the rollouts that have pins.
 #[test]
 fn a_document_has_at_most_ten_thousand() {
     assert_eq!(problems(&pinned(6_000, 4_000)), [""; 0]);
     for beyond in [4_001, 4_500] {
         assert_eq!(
             problems(&pinned(6_000, beyond)),
-            ["rollouts[1].pins.canary[4000]: is pin number 10001; a document has at most 10000"]
+            [format!("rollouts[1].pins: with these the policy has {} pins; at most 10000", 6_000 + beyond)]
         );
     }
 }
 
-/// Where the route keeps the weights there is stable and the canary; what the route draws is nobody's to pin.
+/// Where the route keeps the weights there is stable and the canary; what the route chooses cannot be pinned.
 #[test]
 fn the_variants_of_a_route_that_keeps_the_weights() {
     let document = |variant: &str| {
@@ -92,7 +96,7 @@ fn the_variants_of_a_route_that_keeps_the_weights() {
         assert_eq!(
             problems(&document(variant)),
             [format!(
-                "rollouts[0].pins.{variant}: \"{variant}\" is no variant of this rollout; it has: stable, canary"
+                "rollouts[0].pins.{variant}: \"{variant}\" is not a variant of this rollout; it has: stable, canary"
             )]
         );
     }

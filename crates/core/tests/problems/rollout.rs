@@ -12,7 +12,7 @@ fn a_rollout() {
     assert_problem(
         "\"checkout\", \"enabled\"",
         "\"Checkout\", \"enabled\"",
-        "rollouts[0].name: \"Checkout\" is no name: 1 to 63 of a-z, 0-9 and -",
+        "rollouts[0].name: \"Checkout\" is not a valid name: 1 to 63 of a-z, 0-9 and -, alone or behind a namespace of the same form, as shop/checkout",
     );
     assert_problem(
         "\"checkout\", \"enabled\"",
@@ -27,7 +27,7 @@ fn a_rollout() {
     assert_problem(
         "checkout-7",
         "checkout:7",
-        "rollouts[0].salt: \"checkout:7\" is no salt: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'",
+        "rollouts[0].salt: \"checkout:7\" is not a valid salt: 1 to 160 of A-Z, a-z, 0-9, '.', '_', '/' and '-'",
     );
     assert_problem(
         "coalmine-v1",
@@ -41,7 +41,10 @@ fn names_are_unique() {
     let two = r#"{"rollouts": [
         {"name": "a", "identity": [{"cookie": "sid"}], "variants": [{"name": "canary", "weight": 1}]},
         {"name": "a", "identity": [{"cookie": "sid"}], "variants": [{"name": "canary", "weight": 1}]}]}"#;
-    assert_eq!(problems(two), ["rollouts[1].name: a second rollout \"a\"; names are unique in a policy"]);
+    assert_eq!(
+        problems(two),
+        ["rollouts[1].name: a second rollout \"a\", as rollouts[0]; names are unique in a policy"]
+    );
     assert_problem(
         r#"{"name": "canary", "weight": 5}"#,
         r#"{"name": "canary", "weight": 5}, {"name": "canary", "weight": 5}"#,
@@ -65,23 +68,26 @@ fn salts_of_other_systems() {
         }
         assert_eq!(
             salted(algorithm, ""),
-            ["rollouts[0].salt: \"\" is no salt: 1 to 256 bytes"],
+            ["rollouts[0].salt: \"\" is not a valid salt: 1 to 256 bytes"],
             "{algorithm}"
         );
         // 129 times two bytes.
         assert_eq!(
             salted(algorithm, &"ü".repeat(129)),
-            [format!("rollouts[0].salt: \"{}…\" is no salt: 1 to 256 bytes", "ü".repeat(32))],
+            [format!("rollouts[0].salt: \"{}…\" is not a valid salt: 1 to 256 bytes", "ü".repeat(32))],
             "{algorithm}"
         );
     }
-    for salt in ["", &"x".repeat(65), "a b", "ü"] {
-        let told = salted("coalmine-v1", salt);
-        assert!(told.len() == 1 && told[0].contains("is no salt: 1 to 64 of"), "{told:?}");
+    for salt in ["", &"x".repeat(161), "a b", "ü"] {
+        let problems = salted("coalmine-v1", salt);
+        assert!(
+            problems.len() == 1 && problems[0].contains("is not a valid salt: 1 to 160 of"),
+            "{problems:?}"
+        );
     }
 }
 
-/// A mistyped algorithm is one problem: nothing else of the rollout is judged by it.
+/// A mistyped algorithm is one problem: nothing else of the rollout is checked by it.
 #[test]
 fn an_algorithm_that_is_not_known() {
     assert_problem(

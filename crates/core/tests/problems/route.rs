@@ -35,7 +35,7 @@ fn a_route() {
             "x-coalmine-variant",
             name,
             &format!(
-                "{place}: \"{}\" is also an identity or a condition of this policy, but what clients send under it is removed",
+                "{place}: \"{}\" is also an identity or a condition of this policy (rollouts[0]), but what clients send under it is removed",
                 name.to_lowercase()
             ),
         );
@@ -43,7 +43,7 @@ fn a_route() {
 }
 
 #[test]
-fn a_policy_owns_at_most_four_headers() {
+fn a_policy_manages_at_most_four_headers() {
     let rollouts: Vec<String> = (0..6)
         .map(|n| format!(r#"{{"name": "r{n}", "identity": [{{"cookie": "s"}}], "variants": [{{"name": "c", "weight": 1}}],
             "route": {{"header": "x-{}"}}}}"#, n % 5))
@@ -52,32 +52,32 @@ fn a_policy_owns_at_most_four_headers() {
     assert_eq!(
         problems(&document),
         [
-            "rollouts[4].route.header: \"x-4\" would be the header of Coalmine number 5; a policy has at most 4, rollouts may share one"
+            "rollouts[4].route.header: \"x-4\" would be managed header number 5, after those of rollouts[0], rollouts[1], rollouts[2], rollouts[3]; a policy has at most 4, rollouts may share one"
         ]
     );
 }
 
-/// What is told about the good rollout with this route.
-fn told_of_route(route: &str) -> Vec<String> {
+/// The problems of the good rollout with this route.
+fn problems_of_route(route: &str) -> Vec<String> {
     problems(&rollout_with(r#"{"header": "x-coalmine-variant"}"#, route))
 }
 
 #[test]
-fn there_is_one_way_to_the_router() {
+fn a_route_has_one_form() {
     let clusters = r#""clusterHeader": {"name": "x-cluster", "clusters": {"stable": "s", "canary": "c"}}"#;
     for route in ["{}".to_owned(), format!(r#"{{"header": "x-variant", {clusters}}}"#)] {
         assert_eq!(
-            told_of_route(&route),
+            problems_of_route(&route),
             ["rollouts[0].route: needs one way: header, clusterHeader or bucketHeader"]
         );
     }
-    assert_eq!(told_of_route(&format!("{{{clusters}}}")), [""; 0]);
+    assert_eq!(problems_of_route(&format!("{{{clusters}}}")), [""; 0]);
     assert_eq!(
-        told_of_route("\"x-variant\""),
+        problems_of_route("\"x-variant\""),
         ["rollouts[0].route: must be a map, not the string \"x-variant\""]
     );
     assert_eq!(
-        told_of_route(r#"{"header": "x-a", "cluster": "x-b"}"#),
+        problems_of_route(r#"{"header": "x-a", "cluster": "x-b"}"#),
         ["rollouts[0].route.cluster: unknown field; known here: header, clusterHeader, bucketHeader"]
     );
 }
@@ -106,17 +106,17 @@ fn a_cluster_header() {
         (
             r#"{"name": "x-c", "clusters": {"stable": "s", "canary": "c", "blue": "b"}}"#,
             ".clusters.blue",
-            "\"blue\" is no variant of this rollout; it has: stable, canary",
+            "\"blue\" is not a variant of this rollout; it has: stable, canary",
         ),
         (
             r#"{"name": "x-c", "clusters": {"stable": "s", "canary": ""}}"#,
             ".clusters.canary",
-            "\"\" is no cluster name: 1 to 1024 visible characters of ASCII",
+            "\"\" is not a valid cluster name: 1 to 1024 visible characters of ASCII",
         ),
         (
             r#"{"name": "x-c", "clusters": {"stable": "a b", "canary": "c"}}"#,
             ".clusters.stable",
-            "\"a b\" is no cluster name: 1 to 1024 visible characters of ASCII",
+            "\"a b\" is not a valid cluster name: 1 to 1024 visible characters of ASCII",
         ),
         (
             r#"{"name": "x-c", "clusters": {"stable": "s", "canary": 5}}"#,
@@ -136,16 +136,16 @@ fn a_cluster_header() {
         (
             r#"{"name": "x-user-id", "clusters": {"stable": "s", "canary": "c"}}"#,
             ".name",
-            "\"x-user-id\" is also an identity or a condition of this policy, but what clients send under it is removed",
+            "\"x-user-id\" is also an identity or a condition of this policy (rollouts[0]), but what clients send under it is removed",
         ),
     ] {
         let expected = format!("rollouts[0].route.clusterHeader{place}: {message}");
-        assert_eq!(told_of_route(&format!(r#"{{"clusterHeader": {header}}}"#)), [expected], "{header}");
+        assert_eq!(problems_of_route(&format!(r#"{{"clusterHeader": {header}}}"#)), [expected], "{header}");
     }
 }
 
-/// What is told about a rollout whose route keeps the weights.
-fn told_of_bucket(header: &str, fields: &str) -> Vec<String> {
+/// The problems of a rollout whose route keeps the weights.
+fn problems_of_bucket(header: &str, fields: &str) -> Vec<String> {
     problems(&format!(
         r#"{{"rollouts": [{{"name": "r", "identity": [{{"cookie": "s"}}], {fields} "route": {{"bucketHeader": {header}}}}}]}}"#
     ))
@@ -153,7 +153,7 @@ fn told_of_bucket(header: &str, fields: &str) -> Vec<String> {
 
 #[test]
 fn a_bucket_header() {
-    assert_eq!(told_of_bucket(r#"{"name": "x-bucket", "total": 1000000}"#, ""), [""; 0]);
+    assert_eq!(problems_of_bucket(r#"{"name": "x-bucket", "total": 1000000}"#, ""), [""; 0]);
     for (header, place, message) in [
         ("1", "", "must be a map, not the number 1"),
         (r#"{"total": 100}"#, "", "\"name\" is missing: the header_name of the route's weighted_clusters"),
@@ -185,7 +185,7 @@ fn a_bucket_header() {
         ),
     ] {
         let expected = format!("rollouts[0].route.bucketHeader{place}: {message}");
-        assert_eq!(told_of_bucket(header, ""), [expected], "{header}");
+        assert_eq!(problems_of_bucket(header, ""), [expected], "{header}");
     }
 }
 
@@ -196,7 +196,7 @@ fn a_bucket_header_leaves_the_weights_to_the_route() {
         (r#""ranges": [[1000000, "stable"]],"#, "ranges"),
     ] {
         assert_eq!(
-            told_of_bucket(r#"{"name": "x-bucket", "total": 100}"#, field),
+            problems_of_bucket(r#"{"name": "x-bucket", "total": 100}"#, field),
             [format!(
                 "rollouts[0].{name}: the weights stay in the route where it has a bucketHeader; leave this out"
             )]
@@ -227,7 +227,7 @@ fn names_of_every_kind_count_towards_the_four() {
     assert_eq!(
         more(&rollout("e", &clusters("x-5"), canary)),
         [
-            "rollouts[4].route.clusterHeader.name: \"x-5\" would be the header of Coalmine number 5; a policy has at most 4, rollouts may share one"
+            "rollouts[4].route.clusterHeader.name: \"x-5\" would be managed header number 5, after those of rollouts[0], rollouts[1], rollouts[2], rollouts[3]; a policy has at most 4, rollouts may share one"
         ]
     );
 }
@@ -247,14 +247,15 @@ fn a_fifth_name_hides_nothing() {
     assert_eq!(
         problems(&format!("{{\"rollouts\": [{}]}}", rollouts.join(", "))),
         [
-            "rollouts[4].route.bucketHeader.name: \"x-5\" would be the header of Coalmine number 5; a policy has at most 4, rollouts may share one",
-            "rollouts[5].route.bucketHeader.name: \"x-user\" is also an identity or a condition of this policy, but what clients send under it is removed",
+            "rollouts[4].route.bucketHeader.name: \"x-5\" would be managed header number 5, after those of rollouts[0], rollouts[1], rollouts[2], rollouts[3]; a policy has at most 4, rollouts may share one",
+            "rollouts[5].route.bucketHeader.name: \"x-user\" is also an identity or a condition of this policy (rollouts[0]), but what clients send under it is removed",
+            "rollouts[5].route.bucketHeader.name: \"x-user\" would be managed header number 6, after those of rollouts[0], rollouts[1], rollouts[2], rollouts[3]; a policy has at most 4, rollouts may share one",
         ]
     );
 }
 
 #[test]
-fn a_policy_owns_at_most_four_cookies() {
+fn a_policy_manages_at_most_four_cookies() {
     let rollout = |n: u32| {
         format!(
             r#"{{"name": "r{n}", "identity": [{{"header": "x-u"}}], "variants": [{{"name": "c", "weight": 1}}],
@@ -268,7 +269,9 @@ fn a_policy_owns_at_most_four_cookies() {
     let problems = Policy::from_json(document(8).as_bytes()).unwrap_err();
     assert_eq!(
         problems.to_string(),
-        "rollouts[4].override.cookie: \"c4\" would be the cookie of Coalmine number 5; a policy has at most 4, rollouts \
-         may share one"
+        "rollouts[4].override.cookie: \"c4\" would be managed cookie number 5, after those of rollouts[0], rollouts[1], \
+         rollouts[2], rollouts[3]; a policy has at most 4, rollouts may share one\n\
+         rollouts[5].override.cookie: \"c5\" would be managed cookie number 6, after those of rollouts[0], rollouts[1], \
+         rollouts[2], rollouts[3]; a policy has at most 4, rollouts may share one"
     );
 }

@@ -54,7 +54,7 @@ fn variants() {
 
 /// Names are looked up one by one, and beyond 65,535 of them a variant would be taken for another.
 #[test]
-fn more_variants_than_anybody_has() {
+fn more_variants_than_a_rollout_may_have() {
     let listing = |count: usize| {
         let variants: Vec<String> = (0..count).map(|number| format!(r#"{{"name": "v{number}"}}"#)).collect();
         let document = rollout_and(r#""ranges": [[1000000, "v99"]]"#);
@@ -89,7 +89,7 @@ fn weights_that_an_algorithm_cannot_tell() {
         assert_eq!(
             weighing(algorithm, weight),
             [format!(
-                "rollouts[0].variants[0].weight: {algorithm} draws in steps of {step} %; the nearest weight is {nearest}"
+                "rollouts[0].variants[0].weight: {algorithm} has steps of {step} %; the nearest weight is {nearest}"
             )]
         );
     }
@@ -100,8 +100,8 @@ fn weights_that_an_algorithm_cannot_tell() {
     }
 }
 
-/// What is told about a rollout with the variants canary and blue and this table.
-fn told_of_ranges(algorithm: &str, table: &str) -> Vec<String> {
+/// The problems of a rollout with the variants canary and blue and this table.
+fn problems_of_ranges(algorithm: &str, table: &str) -> Vec<String> {
     let document =
         rollout_with("[{\"name\": \"canary\", \"weight\": 5}]", r#"[{"name": "canary"}, {"name": "blue"}]"#)
             .replace("coalmine-v1", algorithm);
@@ -110,14 +110,14 @@ fn told_of_ranges(algorithm: &str, table: &str) -> Vec<String> {
 
 #[test]
 fn a_table_of_ranges() {
-    let told = |table: &str| told_of_ranges("coalmine-v1", table);
+    let refused = |table: &str| problems_of_ranges("coalmine-v1", table);
     for good in [
         r#"[[1000000, "stable"]]"#,
         r#"[[1, "blue"], [2, "canary"], [3, "blue"], [1000000, "canary"]]"#,
         r#"[[50000.0, "canary"], [1e6, "stable"]]"#,
         r#"[[1, "blue"], [1000000, "blue"]]"#,
     ] {
-        assert_eq!(told(good), [""; 0], "{good}");
+        assert_eq!(refused(good), [""; 0], "{good}");
     }
     for (table, place, message) in [
         ("[]", "", "is an empty list; list [end, variant] pairs up to 1000000"),
@@ -146,7 +146,7 @@ fn a_table_of_ranges() {
         (
             r#"[[5, "green"], [1000000, "stable"]]"#,
             "[0][1]",
-            "\"green\" is no variant of this rollout; it has: stable, canary, blue",
+            "\"green\" is not a variant of this rollout; it has: stable, canary, blue",
         ),
         (
             r#"[[5, 7], [1000000, "stable"]]"#,
@@ -156,27 +156,27 @@ fn a_table_of_ranges() {
         (
             r#"[[999999, "stable"]]"#,
             "",
-            "ends at 999999; the last end is 1000000, so that every bucket belongs to somebody",
+            "ends at 999999; the last end is 1000000, so that every bucket belongs to a variant",
         ),
     ] {
         let expected = format!("rollouts[0].ranges{place}: {message}");
-        assert_eq!(told(table), [expected], "{table}");
+        assert_eq!(refused(table), [expected], "{table}");
     }
     assert_eq!(
-        told(r#"[[5, "canary"], [1000001, "stable"]]"#)[0],
+        refused(r#"[[5, "canary"], [1000001, "stable"]]"#)[0],
         "rollouts[0].ranges[1][0]: must be a whole number from 1 to 1000000, not 1000001"
     );
 }
 
 /// Every item of a table is read, whatever is wrong with the one before it.
 #[test]
-fn every_item_of_a_table_is_told() {
+fn every_item_of_a_table_is_read() {
     assert_eq!(
-        told_of_ranges("coalmine-v1", r#"[5, [6], [7, "green"], "x", [1000000, "stable"]]"#),
+        problems_of_ranges("coalmine-v1", r#"[5, [6], [7, "green"], "x", [1000000, "stable"]]"#),
         [
             "rollouts[0].ranges[0]: must be a list, not the number 5",
             "rollouts[0].ranges[1]: must be a pair [end, variant]",
-            "rollouts[0].ranges[2][1]: \"green\" is no variant of this rollout; it has: stable, canary, blue",
+            "rollouts[0].ranges[2][1]: \"green\" is not a variant of this rollout; it has: stable, canary, blue",
             "rollouts[0].ranges[3]: must be a list, not the string \"x\"",
         ]
     );
@@ -184,16 +184,16 @@ fn every_item_of_a_table_is_told() {
 
 #[test]
 fn ranges_keep_to_the_steps_of_the_algorithm() {
-    assert_eq!(told_of_ranges("unleash", r#"[[50000, "canary"], [1000000, "stable"]]"#), [""; 0]);
+    assert_eq!(problems_of_ranges("unleash", r#"[[50000, "canary"], [1000000, "stable"]]"#), [""; 0]);
     assert_eq!(
-        told_of_ranges("unleash", r#"[[5000, "canary"], [1000000, "stable"]]"#),
-        ["rollouts[0].ranges[0][0]: unleash draws in steps of 10000 buckets; 5000 lies between two"]
+        problems_of_ranges("unleash", r#"[[5000, "canary"], [1000000, "stable"]]"#),
+        ["rollouts[0].ranges[0][0]: unleash has steps of 10000 buckets; 5000 lies between two"]
     );
     assert_eq!(
-        told_of_ranges("growthbook-v2", r#"[[150, "canary"], [1000000, "stable"]]"#),
-        ["rollouts[0].ranges[0][0]: growthbook-v2 draws in steps of 100 buckets; 150 lies between two"]
+        problems_of_ranges("growthbook-v2", r#"[[150, "canary"], [1000000, "stable"]]"#),
+        ["rollouts[0].ranges[0][0]: growthbook-v2 has steps of 100 buckets; 150 lies between two"]
     );
-    assert_eq!(told_of_ranges("flagd-v2", r#"[[1, "canary"], [1000000, "stable"]]"#), [""; 0]);
+    assert_eq!(problems_of_ranges("flagd-v2", r#"[[1, "canary"], [1000000, "stable"]]"#), [""; 0]);
 }
 
 #[test]
@@ -201,6 +201,6 @@ fn ranges_and_weights_exclude_one_another() {
     assert_added(
         r#""ranges": [[50000, "canary"], [1000000, "stable"]]"#,
         ".variants[0].weight",
-        "\"ranges\" or \"ramp\" say who gets what; leave the weight out",
+        "\"ranges\" or \"ramp\" set the weights; leave this one out",
     );
 }

@@ -1,6 +1,6 @@
 //! What the filter shows to the access log.
 
-use coalmine_envoy_tests::{USER, compile, rollout, somebody};
+use coalmine_envoy_tests::{USER, compile, rollout, user_with};
 use coalmine_harness::access_log::Entry;
 use coalmine_harness::{Lab, get};
 use serde_json::json;
@@ -19,8 +19,8 @@ fn shown(entry: &Entry) -> [Option<&str>; 4] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollout_variant_reason_and_revision_are_logged_but_never_a_user() {
     let compiled = compile(&policy(true)).unwrap();
-    let canary = somebody(&compiled, HOST, "canary").unwrap();
-    let stable = somebody(&compiled, HOST, "stable").unwrap();
+    let canary = user_with(&compiled, HOST, "canary").unwrap();
+    let stable = user_with(&compiled, HOST, "stable").unwrap();
     let lab = Lab::builder().unwrap().start(&policy(true)).await.unwrap();
     lab.ask(get(HOST).header(USER, &canary)).await.unwrap();
     lab.ask(get(HOST).header(USER, &stable)).await.unwrap();

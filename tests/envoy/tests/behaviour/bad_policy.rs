@@ -1,6 +1,6 @@
 //! A bad policy, at the start and at an update: Envoy's log says what is wrong and where, and requests go on.
 
-use coalmine_envoy_tests::{USER, compile, rollout, somebody};
+use coalmine_envoy_tests::{USER, compile, rollout, user_with};
 use coalmine_harness::{Answer, Lab, get};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn good(revision: u32) -> Value {
 }
 
 fn canary_user() -> String {
-    somebody(&compile(&good(1).to_string()).unwrap(), HOST, "canary").unwrap()
+    user_with(&compile(&good(1).to_string()).unwrap(), HOST, "canary").unwrap()
 }
 
 async fn ask(lab: &Lab, user: &str) -> Answer {

@@ -1,6 +1,6 @@
 //! The filter crashes, or is not there at all: every request is answered, by stable, until the next policy.
 
-use coalmine_envoy_tests::{USER, compile, rollout, somebody, visit};
+use coalmine_envoy_tests::{USER, compile, rollout, user_with, visit};
 use coalmine_harness::tools::{self, CRASH_HEADER};
 use coalmine_harness::{Answer, Connection, Lab, Protocol, get};
 use http_body_util::Empty;
@@ -14,7 +14,7 @@ fn policy(revision: u32) -> String {
 
 /// Somebody who is in the canary as long as the filter works.
 fn canary_user() -> String {
-    somebody(&compile(&policy(1)).unwrap(), HOST, "canary").unwrap()
+    user_with(&compile(&policy(1)).unwrap(), HOST, "canary").unwrap()
 }
 
 async fn ask(lab: &Lab, user: &str) -> Answer {

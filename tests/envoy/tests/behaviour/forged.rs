@@ -1,6 +1,6 @@
 //! Nobody can choose a variant by sending the route header: behind early removal, and by the filter alone.
 
-use coalmine_envoy_tests::{USER, compile, rollout, somebody};
+use coalmine_envoy_tests::{USER, compile, rollout, user_with};
 use coalmine_harness::raw::RawRequest;
 use coalmine_harness::{Lab, LabBuilder, Metrics};
 use serde_json::json;
@@ -18,8 +18,8 @@ fn forged(metrics: &Metrics) -> u64 {
 /// Every way to forge, by every kind of user. Returns how many requests were forged.
 async fn forge(lab: &Lab) -> u64 {
     let policy = compile(&policy()).unwrap();
-    let canary = somebody(&policy, HOST, "canary").unwrap();
-    let stable = somebody(&policy, HOST, "stable").unwrap();
+    let canary = user_with(&policy, HOST, "canary").unwrap();
+    let stable = user_with(&policy, HOST, "stable").unwrap();
     let users = [
         ("canary", RawRequest::get(HOST, "/").header(USER, &canary)),
         ("stable", RawRequest::get(HOST, "/").header(USER, &stable)),

@@ -1,5 +1,7 @@
 //! Identities, cookies and paths that nobody meant: always the documented variant, never a 5xx, never a crash.
 
+use std::time::Duration;
+
 use coalmine_core::policy::Policy;
 use coalmine_envoy_tests::{USER, compile};
 use coalmine_harness::raw::{RawAnswer, RawRequest};
@@ -73,7 +75,7 @@ impl Trial {
     /// What a user of this identity gets in a rollout.
     fn drawn(&self, rollout: &str, identity: Option<&[u8]>) -> String {
         let rollout = self.policy.rollouts().iter().find(|found| found.name() == rollout).unwrap();
-        rollout.assign(identity).variant_name().to_owned()
+        rollout.assign(identity, Duration::ZERO).variant_name().to_owned()
     }
 
     /// The filter has decided about each request that was let in: so no worker runs without it.

@@ -1,5 +1,7 @@
 //! The files in `envoy/` work as they are: only ports and paths are other ones.
 
+use std::time::Duration;
+
 use coalmine_envoy_tests::{compile, user};
 use coalmine_harness::{Lab, PolicyFile, get, tools};
 
@@ -10,7 +12,8 @@ async fn the_shipped_policy_is_in_force() {
     let lab = Lab::builder().unwrap().start(&policy).await.unwrap();
     let users: Vec<String> = (0..100).map(user).collect();
     for user in &users {
-        let expected = compiled.rollouts()[0].assign(Some(user.as_bytes())).variant_name().to_owned();
+        let expected =
+            compiled.rollouts()[0].assign(Some(user.as_bytes()), Duration::ZERO).variant_name().to_owned();
         let by_header = lab.ask(get("shop.example").header("x-user-id", user)).await.unwrap();
         let by_cookie = lab.ask(get("shop.example").header("cookie", format!("sid={user}"))).await.unwrap();
         assert_eq!([by_header.variant(), by_cookie.variant()], [Some(expected.as_str()); 2], "{user}");

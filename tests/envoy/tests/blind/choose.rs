@@ -1,6 +1,8 @@
 //! A client that tries to choose its variant over HTTP/1.1. Whatever it sends, an identity gets what it drew; all that
 //! a client can do is to come without one (and be stable), or to be refused.
 
+use std::time::Duration;
+
 use coalmine_envoy_tests::{compile, together, user};
 use coalmine_harness::{Lab, PolicyFile};
 
@@ -13,7 +15,8 @@ pub(super) fn people() -> (String, String) {
     let policy = compile(&PolicyFile::shipped_policy().unwrap()).unwrap();
     let rollout = &policy.rollouts()[0];
     let of = |variant: &str| {
-        let drawn = |user: &String| rollout.assign(Some(user.as_bytes())).variant_name() == variant;
+        let drawn =
+            |user: &String| rollout.assign(Some(user.as_bytes()), Duration::ZERO).variant_name() == variant;
         (0..10_000).map(user).find(drawn).unwrap()
     };
     (of("stable"), of("canary"))

@@ -2,9 +2,9 @@
 
 mod choose;
 mod choose_http2;
+mod distinguishers;
 mod overrides;
 mod predict;
 mod secrets;
-mod tells;
 mod tokens;
 mod wire;

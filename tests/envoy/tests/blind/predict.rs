@@ -1,7 +1,7 @@
 //! A client that tries to predict its variant: it computes what a million identities draw, and comes with some of
 //! those that it likes. Against a public salt it gets what it wants; against a key it does no better than chance.
 
-use coalmine_core::draw::{Draw, Key};
+use coalmine_core::bucketing::{Bucketer, Key};
 use coalmine_envoy_tests::{USER, visit};
 use coalmine_harness::{Binomial, Lab, PolicyFile, load};
 use serde_json::{Value, json};
@@ -23,8 +23,8 @@ fn keyed_policy() -> String {
 }
 
 /// The first thousand identities of a million that this draw sends to the canary.
-fn guesses(draw: &Draw) -> Vec<String> {
-    let lands = |identity: &String| draw.lot(identity.as_bytes()).bucket.number() < WEIGHT * 10_000;
+fn guesses(bucketer: &Bucketer) -> Vec<String> {
+    let lands = |identity: &String| bucketer.bucket(identity.as_bytes()).bucket.number() < WEIGHT * 10_000;
     let all: Vec<String> = (0..GUESSES).map(|number| format!("guess-{number}")).filter(lands).collect();
     println!("of {GUESSES} identities {} are computed to land in the canary", all.len());
     all.into_iter().take(SENT).collect()
@@ -50,7 +50,7 @@ async fn against_a_public_salt_every_guess_lands() {
     let policy = PolicyFile::shipped_policy().unwrap();
     assert!(policy.contains(SALT) && policy.contains(USER), "the attacker has read {policy}");
     let lab = Lab::builder().unwrap().without_access_log().start(&policy).await.unwrap();
-    let landed = sent_to_canary(&lab, guesses(&Draw::coalmine_v1(SALT))).await;
+    let landed = sent_to_canary(&lab, guesses(&Bucketer::coalmine_v1(SALT))).await;
     println!("public salt: {} of {SENT} land", landed.len());
     assert_eq!(landed.len(), SENT);
 }
@@ -65,12 +65,15 @@ async fn against_a_key_guesses_are_no_better_than_chance() {
     };
     let mut other_key = KEY.to_owned();
     other_key.replace_range(31.., "1");
-    for (what, draw) in [
-        ("by the public draw", Draw::coalmine_v1(SALT)),
-        ("by a key of zeros", Draw::siphash_2_4(SALT, Key::from_hex(&"0".repeat(32)).unwrap())),
-        ("by a key that is wrong in one bit", Draw::siphash_2_4(SALT, Key::from_hex(&other_key).unwrap())),
+    for (what, bucketer) in [
+        ("by the public draw", Bucketer::coalmine_v1(SALT)),
+        ("by a key of zeros", Bucketer::siphash_2_4(SALT, Key::from_hex(&"0".repeat(32)).unwrap())),
+        (
+            "by a key that is wrong in one bit",
+            Bucketer::siphash_2_4(SALT, Key::from_hex(&other_key).unwrap()),
+        ),
     ] {
-        is_chance(what, sent_to_canary(&lab, guesses(&draw)).await.len());
+        is_chance(what, sent_to_canary(&lab, guesses(&bucketer)).await.len());
     }
 
     // Who has found some identities of the canary by trying learns nothing about others that are like them.
@@ -81,7 +84,7 @@ async fn against_a_key_guesses_are_no_better_than_chance() {
     is_chance("by likeness to those found", sent_to_canary(&lab, alike.take(SENT).collect()).await.len());
     // With the key it works, so it is the key that keeps them out.
     let key = Key::from_hex(KEY).unwrap();
-    assert_eq!(sent_to_canary(&lab, guesses(&Draw::siphash_2_4(SALT, key))).await.len(), SENT);
+    assert_eq!(sent_to_canary(&lab, guesses(&Bucketer::siphash_2_4(SALT, key))).await.len(), SENT);
 }
 
 /// The same with one more letter.

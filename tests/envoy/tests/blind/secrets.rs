@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use coalmine_core::draw::{Draw, Key};
+use coalmine_core::bucketing::{Bucketer, Key};
 use coalmine_core::token::Secret;
 use coalmine_envoy_tests::{USER, rollout, user, visit};
 use coalmine_harness::{Lab, LabBuilder, get, load};
@@ -31,7 +31,7 @@ fn env(name: &str) -> Value {
 
 /// Everybody gets what the key says, and a token that the secret has signed is believed.
 async fn is_in_force(lab: &Lab) {
-    let draw = Draw::siphash_2_4("keyed-salt", Key::from_hex(KEY).unwrap());
+    let bucketer = Bucketer::siphash_2_4("keyed-salt", Key::from_hex(KEY).unwrap());
     let answers = load::send_all(
         lab.address(),
         4,
@@ -40,7 +40,7 @@ async fn is_in_force(lab: &Lab) {
         |_, answer| answer.variant().unwrap(),
     );
     for (index, variant) in answers.await.unwrap().into_iter().enumerate() {
-        let bucket = draw.lot(user(index).as_bytes()).bucket.number();
+        let bucket = bucketer.bucket(user(index).as_bytes()).bucket.number();
         let expected = if bucket < 500_000 { "canary" } else { "stable" };
         assert_eq!(variant, expected, "{}", user(index));
     }

@@ -6,6 +6,8 @@ mod jwt;
 mod peer;
 mod query;
 
+use std::time::Duration;
+
 use coalmine_core::policy::Policy;
 use serde_json::{Value, json};
 
@@ -33,5 +35,5 @@ fn document(rollouts: &[Value]) -> String {
 /// What a user of this identity gets in a rollout.
 fn drawn<'p>(policy: &'p Policy, rollout: &str, identity: Option<&[u8]>) -> &'p str {
     let rollout = policy.rollouts().iter().find(|found| found.name() == rollout).unwrap();
-    rollout.assign(identity).variant_name()
+    rollout.assign(identity, Duration::ZERO).variant_name()
 }

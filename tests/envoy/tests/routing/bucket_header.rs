@@ -1,11 +1,13 @@
 //! The weights stay in Envoy's route, and change there; the filter says where in them a user stands.
 
+use std::time::Duration;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use coalmine_core::Edit;
 use coalmine_core::policy::Policy;
-use coalmine_core::request::WrittenRequest;
+use coalmine_core::request::StaticRequest;
 use coalmine_envoy_tests::alive::decided;
 use coalmine_envoy_tests::{USER, compile, user, visit};
 use coalmine_harness::raw::RawRequest;
@@ -56,8 +58,8 @@ impl Routes {
 
 /// What core writes into the header for this user.
 fn bucket(policy: &Policy, user: &str) -> u32 {
-    let request = WrittenRequest::new("GET", HOST, "/").with_header(USER, user);
-    let outcome = policy.decide(&request);
+    let request = StaticRequest::new("GET", HOST, "/").with_header(USER, user);
+    let outcome = policy.decide(&request, Duration::ZERO);
     let [Edit::Set("x-coalmine-bucket", value)] = outcome.edits.as_slice() else { panic!("{outcome:?}") };
     std::str::from_utf8(value).unwrap().parse().unwrap()
 }

@@ -7,6 +7,8 @@ mod flags;
 mod ranges;
 mod streams;
 
+use std::time::Duration;
+
 use coalmine_core::policy::Policy;
 use coalmine_envoy_tests::user;
 
@@ -15,7 +17,7 @@ const HOST: &str = "shop.example";
 
 /// What a user gets by the one rollout of an example.
 fn drawn<'p>(policy: &'p Policy, user: &str) -> &'p str {
-    policy.rollouts()[0].assign(Some(user.as_bytes())).variant_name()
+    policy.rollouts()[0].assign(Some(user.as_bytes()), Duration::ZERO).variant_name()
 }
 
 /// The first users of the list who get this variant.

@@ -1,5 +1,7 @@
 //! Three variants by ranges, and users who are pinned.
 
+use std::time::Duration;
+
 use std::collections::BTreeMap;
 
 use coalmine_envoy_tests::alive::{by_reason, decided};
@@ -52,7 +54,7 @@ async fn everybody_is_where_the_table_and_the_pins_say() {
         (b"a,b", "canary"),
         (b"bob", "baseline"),
         (b"carol", "stable"),
-        (b"Alice", compiled.rollouts()[0].assign(Some(b"Alice")).variant_name()),
+        (b"Alice", compiled.rollouts()[0].assign(Some(b"Alice"), Duration::ZERO).variant_name()),
     ];
     for (user, variant) in pinned {
         let answer = lab.ask(get(HOST).header(USER, user)).await.unwrap();

@@ -4,11 +4,11 @@ mod envoy;
 mod plugins;
 mod routes;
 
-use coalmine_core::policy::{Policy, Rollout, Route};
+use coalmine_core::policy::Policy;
 
-use crate::finding::Finding;
-use crate::found::{Object, Place, Scan};
-use crate::text::{Span, Tree};
+use crate::diagnostic::Diagnostic;
+use crate::scan::{Object, Scan};
+use coalmine_document::{Node, OwnedPath, Span};
 
 /// Where Istio takes a resource as meant for every namespace.
 const ROOT_NAMESPACE: &str = "istio-system";
@@ -25,28 +25,28 @@ pub(super) struct Cluster<'s> {
     resources: Vec<Resource<'s>>,
     policies: &'s [Policy],
     /// By file.
-    findings: Vec<(usize, Finding)>,
+    diagnostics: Vec<(usize, Diagnostic)>,
 }
 
-/// The findings about resources, each with the place of its file among `scans`.
-pub(super) fn findings(scans: &[&Scan], policies: &[Policy]) -> Vec<(usize, Finding)> {
+/// The diagnostics about resources, each with the place of its file among `scans`.
+pub(super) fn diagnostics(scans: &[&Scan], policies: &[Policy]) -> Vec<(usize, Diagnostic)> {
     let mut resources = Vec::new();
     for (file, scan) in scans.iter().enumerate() {
         for object in scan.documents.iter().filter_map(Object::of) {
-            let items = object.items(&Place::default()).into_iter().map(|(item, _)| item);
+            let items = object.items(&OwnedPath::default()).into_iter().map(|(item, _)| item);
             resources.extend(items.chain([object]).map(|object| Resource { file, object }));
         }
     }
-    let mut cluster = Cluster { resources, policies, findings: Vec::new() };
+    let mut cluster = Cluster { resources, policies, diagnostics: Vec::new() };
     plugins::check(&mut cluster);
     routes::check(&mut cluster);
     for (file, scan) in scans.iter().enumerate() {
         for document in &scan.documents {
-            let found = envoy::findings(document, policies);
-            cluster.findings.extend(found.into_iter().map(|finding| (file, finding)));
+            let found = envoy::diagnostics(document, policies);
+            cluster.diagnostics.extend(found.into_iter().map(|diagnostic| (file, diagnostic)));
         }
     }
-    cluster.findings
+    cluster.diagnostics
 }
 
 // === impl Cluster ===
@@ -56,18 +56,14 @@ impl<'s> Cluster<'s> {
         self.resources.iter().filter(|resource| kinds.contains(&resource.object.kind)).copied().collect()
     }
 
-    fn tell(&mut self, resource: Resource<'_>, finding: Finding) {
-        self.findings.push((resource.file, finding));
+    fn tell(&mut self, resource: Resource<'_>, diagnostic: Diagnostic) {
+        self.diagnostics.push((resource.file, diagnostic));
     }
 
     /// The names of the headers that the policies set for a route.
     fn route_headers(&self) -> Vec<&'s str> {
-        let name = |rollout: &'s Rollout| match rollout.route() {
-            Route::Header(name) | Route::ClusterHeader { name, .. } | Route::BucketHeader { name, .. } => {
-                &**name
-            }
-        };
-        self.policies.iter().flat_map(Policy::rollouts).map(name).collect()
+        let rollouts = self.policies.iter().flat_map(Policy::rollouts);
+        rollouts.map(|rollout| rollout.route().header()).collect()
     }
 
     /// The names of the variants but stable.
@@ -77,24 +73,21 @@ impl<'s> Cluster<'s> {
     }
 }
 
-/// The bytes of a field of a resource: its key; of the resource's kind where the field is missing.
-fn span_of(object: &Object<'_>, way: &[&str]) -> Span {
-    for length in (1..=way.len()).rev() {
-        let Some((last, before)) = way.get(..length).and_then(<[&str]>::split_last) else { continue };
-        let parent = object.tree.path(before);
-        if let Some(entry) =
-            parent.and_then(|parent| parent.entries().iter().find(|entry| entry.key == *last))
-        {
-            return entry.span.clone();
-        }
+/// The bytes of a field of a resource: its key; where the field is missing, the key of what should hold it.
+fn span_of(object: &Object<'_>, fields: &[&str]) -> Span {
+    let mut span = object.node.span;
+    let mut node = object.node;
+    for field in fields {
+        let Some(entry) = node.entry(field) else { break };
+        (span, node) = (entry.span, &entry.node);
     }
-    object.tree.span.clone()
+    span
 }
 
 /// A map of labels.
-fn labels(tree: Option<&Tree>) -> Vec<(&str, &str)> {
-    let entries = tree.map_or(&[][..], Tree::entries);
-    entries.iter().filter_map(|entry| Some((entry.key.as_str(), entry.tree.text()?))).collect()
+fn labels(tree: Option<&Node>) -> Vec<(&str, &str)> {
+    let entries = tree.map_or(&[][..], Node::entries);
+    entries.iter().filter_map(|entry| Some((entry.key.as_str(), entry.node.text()?))).collect()
 }
 
 /// Whether every label that is asked for is there.

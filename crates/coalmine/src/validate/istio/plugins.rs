@@ -1,16 +1,16 @@
 //! Plugins: what they do when they fail, where they run, and who else runs there.
 
 use super::{Cluster, ROOT_NAMESPACE, Resource, carries, labels, span_of};
-use crate::finding::{Code, Finding};
-use crate::text::{Tree, Value};
+use crate::diagnostic::{Code, Diagnostic};
+use coalmine_document::{Node, Value};
 
 /// A plugin of Istio.
 #[derive(Clone)]
 struct Plugin<'s> {
     resource: Resource<'s>,
-    /// The way to the module's settings: `spec`, or `spec.wasm`.
-    way: Vec<&'static str>,
-    settings: &'s Tree,
+    /// The path to the module's settings: `spec`, or `spec.wasm`.
+    path: Vec<&'static str>,
+    settings: &'s Node,
     labels: Vec<(&'s str, &'s str)>,
     has_targets: bool,
 }
@@ -34,32 +34,32 @@ pub(super) fn check(cluster: &mut Cluster<'_>) {
 /// What becomes of requests when the module cannot be fetched, or crashes.
 fn fails_closed(cluster: &mut Cluster<'_>, plugin: &Plugin<'_>) {
     let strategy = plugin.settings.text_at(&["failStrategy"]);
-    let way: Vec<&str> = plugin.way.iter().copied().chain(["failStrategy"]).collect();
+    let path: Vec<&str> = plugin.path.iter().copied().chain(["failStrategy"]).collect();
     let object = &plugin.resource.object;
-    let place = way.join(".");
-    let finding = match strategy {
+    let place = path.join(".");
+    let diagnostic = match strategy {
         Some("FAIL_OPEN") => return,
-        Some("FAIL_RELOAD") => Finding::warning(
+        Some("FAIL_RELOAD") => Diagnostic::warning(
             Code::FailsClosed,
-            span_of(object, &way),
+            span_of(object, &path),
             &place,
             "after a crash every request is refused until the filter is loaded again; with FAIL_OPEN they go to stable",
         ),
-        Some(_) => Finding::error(
+        Some(_) => Diagnostic::error(
             Code::FailsClosed,
-            span_of(object, &way),
+            span_of(object, &path),
             &place,
             "when the module cannot be fetched or crashes, every request is refused; with FAIL_OPEN they go to stable",
         ),
-        None => Finding::error(
+        None => Diagnostic::error(
             Code::FailsClosed,
-            span_of(object, &way),
+            span_of(object, &path),
             &place,
             "is missing, and Istio then refuses every request when the module cannot be fetched or crashes: \
              \"failStrategy: FAIL_OPEN\" sends them to stable",
         ),
     };
-    cluster.tell(plugin.resource, finding);
+    cluster.tell(plugin.resource, diagnostic);
 }
 
 /// A route is chosen by the caller's proxy: the filter has to run there.
@@ -67,17 +67,17 @@ fn side(cluster: &mut Cluster<'_>, plugin: &Plugin<'_>) {
     let modes = plugin.modes();
     let object = &plugin.resource.object;
     let span = span_of(object, &["spec", "match"]);
-    let finding = if modes.contains(&"SERVER") && !modes.contains(&"CLIENT") {
+    let diagnostic = if modes.contains(&"SERVER") && !modes.contains(&"CLIENT") {
         let message = "runs where requests arrive, but routes are chosen where they leave: \"mode: CLIENT\"";
-        Finding::error(Code::WrongSide, span, "spec.match", message)
+        Diagnostic::error(Code::WrongSide, span, "spec.match", message)
     } else if !plugin.is_gateway() && !modes.contains(&"CLIENT") {
         let message = "is not limited to requests that leave, so the filter runs a second time where they arrive: \
                        \"match: [{mode: CLIENT}]\"";
-        Finding::warning(Code::WrongSide, span, "spec.match", message)
+        Diagnostic::warning(Code::WrongSide, span, "spec.match", message)
     } else {
         return;
     };
-    cluster.tell(plugin.resource, finding);
+    cluster.tell(plugin.resource, diagnostic);
 }
 
 /// A caller's sidecar has neither a verified JWT nor a peer nor the user's address.
@@ -86,24 +86,24 @@ fn sources(cluster: &mut Cluster<'_>, plugin: &Plugin<'_>) {
         return;
     }
     let Some(config) = plugin.settings.get("pluginConfig") else { return };
-    let rollouts = config.get("rollouts").map_or(&[][..], Tree::items);
+    let rollouts = config.get("rollouts").map_or(&[][..], Node::items);
     let mut found = Vec::new();
     for (rollout, tree) in rollouts.iter().enumerate() {
-        for (place, source) in tree.get("identity").map_or(&[][..], Tree::items).iter().enumerate() {
+        for (place, source) in tree.get("identity").map_or(&[][..], Node::items).iter().enumerate() {
             let missing =
                 source.entries().iter().find(|entry| ["jwtClaim", "peer", "sourceIp"].contains(&&*entry.key));
             let Some(entry) = missing else { continue };
-            let way = format!(
+            let path = format!(
                 "{}.pluginConfig.rollouts[{rollout}].identity[{place}].{}",
-                plugin.way.join("."),
+                plugin.path.join("."),
                 entry.key
             );
-            let message = "a caller's sidecar does not have this: draw by it at the gateway, and hand the user on as a \
+            let message = "a caller's sidecar does not have this: use it at the gateway, and hand the user on as a \
                            header (outputClaimToHeaders)";
-            found.push(Finding::warning(Code::SourceNotThere, entry.span.clone(), &way, message));
+            found.push(Diagnostic::warning(Code::SourceNotThere, entry.span, &path, message));
         }
     }
-    found.into_iter().for_each(|finding| cluster.tell(plugin.resource, finding));
+    found.into_iter().for_each(|diagnostic| cluster.tell(plugin.resource, diagnostic));
 }
 
 /// Istio looks for a plugin's workloads in the plugin's own namespace.
@@ -117,7 +117,7 @@ fn namespace(cluster: &mut Cluster<'_>, plugin: &Plugin<'_>) {
     let workloads = cluster.of_kind(&["Deployment", "DaemonSet", "StatefulSet"]);
     let selected = workloads.iter().filter(|workload| {
         carries(
-            &labels(workload.object.tree.path(&["spec", "template", "metadata", "labels"])),
+            &labels(workload.object.node.descend(&["spec", "template", "metadata", "labels"])),
             &plugin.labels,
         )
     });
@@ -127,8 +127,10 @@ fn namespace(cluster: &mut Cluster<'_>, plugin: &Plugin<'_>) {
             "selects workloads in {namespace}, its own namespace; the one that carries these labels is in {elsewhere}"
         );
         let span = span_of(&plugin.resource.object, &["metadata", "namespace"]);
-        cluster
-            .tell(plugin.resource, Finding::error(Code::WrongNamespace, span, "metadata.namespace", message));
+        cluster.tell(
+            plugin.resource,
+            Diagnostic::error(Code::WrongNamespace, span, "metadata.namespace", message),
+        );
     }
 }
 
@@ -140,16 +142,16 @@ fn together(cluster: &mut Cluster<'_>, one: &Plugin<'_>, other: &Plugin<'_>) {
         let message =
             format!("every request would pass two filters: {title} is for the same workloads; keep one kind");
         let span = span_of(object, &["kind"]);
-        cluster.tell(other.resource, Finding::error(Code::TwoKinds, span, "kind", message));
+        cluster.tell(other.resource, Diagnostic::error(Code::TwoKinds, span, "kind", message));
         return;
     }
     let any_coalmine = one.resource.object.is_coalmine() || object.is_coalmine();
     if any_coalmine && one.order() == other.order() {
         let message = format!(
-            "has the phase and the priority of {title}, so nobody knows which comes first; give one a priority"
+            "has the phase and the priority of {title}, so their order is not defined; give one a priority"
         );
         let span = span_of(object, &["spec", "phase"]);
-        cluster.tell(other.resource, Finding::warning(Code::SameOrder, span, "spec", message));
+        cluster.tell(other.resource, Diagnostic::warning(Code::SameOrder, span, "spec", message));
     }
 }
 
@@ -158,13 +160,13 @@ fn together(cluster: &mut Cluster<'_>, one: &Plugin<'_>, other: &Plugin<'_>) {
 impl<'s> Plugin<'s> {
     fn of(resource: Resource<'s>) -> Option<Self> {
         let (settings, _) = resource.object.plugin()?;
-        let way = if resource.object.kind == "WasmPlugin" { vec!["spec"] } else { vec!["spec", "wasm"] };
+        let path = if resource.object.kind == "WasmPlugin" { vec!["spec"] } else { vec!["spec", "wasm"] };
         let spec = resource.object.spec()?;
         Some(Self {
             resource,
-            way,
+            path,
             settings,
-            labels: labels(spec.path(&["selector", "matchLabels"])),
+            labels: labels(spec.descend(&["selector", "matchLabels"])),
             has_targets: spec.get("targetRefs").is_some() || spec.get("targetRef").is_some(),
         })
     }
@@ -178,7 +180,7 @@ impl<'s> Plugin<'s> {
     }
 
     fn modes(&self) -> Vec<&'s str> {
-        let items = self.resource.object.tree.path(&["spec", "match"]).map_or(&[][..], Tree::items);
+        let items = self.resource.object.node.descend(&["spec", "match"]).map_or(&[][..], Node::items);
         items
             .iter()
             .flat_map(|item| match item.text_at(&["mode"]) {
@@ -200,9 +202,9 @@ impl<'s> Plugin<'s> {
             && (carries(&self.labels, &other.labels) || carries(&other.labels, &self.labels))
     }
 
-    fn targets(&self) -> Option<Tree> {
+    fn targets(&self) -> Option<Node> {
         let spec = self.resource.object.spec()?;
-        spec.get("targetRefs").or_else(|| spec.get("targetRef")).cloned().map(Tree::without_places)
+        spec.get("targetRefs").or_else(|| spec.get("targetRef")).cloned().map(Node::without_places)
     }
 
     /// What Istio sorts by.

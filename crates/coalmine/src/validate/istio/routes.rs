@@ -1,16 +1,16 @@
-//! Routes: whether what the filter writes is what they read, and where everybody else goes.
+//! Routes: whether they read what the filter writes, and where requests without a header go.
 
 use super::{Cluster, Resource, carries, labels, span_of};
-use crate::finding::{Code, Finding};
-use crate::text::{Span, Tree};
+use crate::diagnostic::{Code, Diagnostic};
+use coalmine_document::{Node, Span};
 
-/// How Coalmine's headers begin when nobody chose another name.
+/// The beginning of Coalmine's default headers.
 const OURS: &str = "x-coalmine-";
 
 /// A route of a VirtualService.
 struct HttpRoute<'s> {
     place: String,
-    tree: &'s Tree,
+    tree: &'s Node,
     /// The headers that it looks at, with the texts that they must be.
     headers: Vec<(&'s str, Option<&'s str>, Span)>,
     destinations: Vec<Destination<'s>>,
@@ -32,14 +32,14 @@ pub(super) fn check(cluster: &mut Cluster<'_>) {
 }
 
 fn http_routes<'s>(service: Resource<'s>) -> Vec<HttpRoute<'s>> {
-    let items = service.object.tree.path(&["spec", "http"]).map_or(&[][..], Tree::items);
-    let route = |(index, tree): (usize, &'s Tree)| {
-        let matches = tree.get("match").map_or(&[][..], Tree::items).iter();
+    let items = service.object.node.descend(&["spec", "http"]).map_or(&[][..], Node::items);
+    let route = |(index, tree): (usize, &'s Node)| {
+        let matches = tree.get("match").map_or(&[][..], Node::items).iter();
         let headers = matches
-            .flat_map(|item| item.get("headers").map_or(&[][..], Tree::entries))
-            .map(|entry| (entry.key.as_str(), entry.tree.text_at(&["exact"]), entry.span.clone()))
+            .flat_map(|item| item.get("headers").map_or(&[][..], Node::entries))
+            .map(|entry| (entry.key.as_str(), entry.node.text_at(&["exact"]), entry.span))
             .collect();
-        let destination = |item: &'s Tree| {
+        let destination = |item: &'s Node| {
             let destination = item.get("destination")?;
             Some(Destination {
                 host: destination.text_at(&["host"])?,
@@ -47,7 +47,7 @@ fn http_routes<'s>(service: Resource<'s>) -> Vec<HttpRoute<'s>> {
             })
         };
         let destinations =
-            tree.get("route").map_or(&[][..], Tree::items).iter().filter_map(destination).collect();
+            tree.get("route").map_or(&[][..], Node::items).iter().filter_map(destination).collect();
         HttpRoute { place: format!("spec.http[{index}]"), tree, headers, destinations }
     };
     items.iter().enumerate().map(route).collect()
@@ -64,17 +64,17 @@ fn header_names(cluster: &mut Cluster<'_>, service: Resource<'_>, routes: &[Http
             let is_meant = name.starts_with(OURS) || exact.is_some_and(|exact| variants.contains(&exact));
             if is_meant && !ours.contains(name) {
                 let message = format!(
-                    "the policy sets {}; nobody sets {name}, so this route gets nobody",
+                    "the policy sets {}; nothing sets {name}, so no request takes this route",
                     ours.join(", ")
                 );
                 let place = format!("{}.match", route.place);
-                cluster.tell(service, Finding::error(Code::HeaderDiffers, span.clone(), &place, message));
+                cluster.tell(service, Diagnostic::error(Code::HeaderDiffers, *span, &place, message));
             }
         }
     }
 }
 
-/// Whoever has no header is stable: of these there must be a route, and it must not lead to another variant.
+/// A request without the header is stable: there must be a route for it, and it must not lead to another variant.
 fn default_route(cluster: &mut Cluster<'_>, service: Resource<'_>, routes: &[HttpRoute<'_>]) {
     let ours = cluster.route_headers();
     let is_ours = |route: &&HttpRoute<'_>| {
@@ -85,15 +85,14 @@ fn default_route(cluster: &mut Cluster<'_>, service: Resource<'_>, routes: &[Htt
         return;
     }
     let Some(default) = routes.iter().find(|route| route.tree.get("match").is_none()) else {
-        let message = "no route without a match: whoever has no header is stable, and would get a 404; add one to stable";
+        let message = "no route without a match: a request without the header is stable, and would get a 404; add a route to stable";
         let span = span_of(&service.object, &["spec", "http"]);
-        cluster.tell(service, Finding::error(Code::DefaultNotStable, span, "spec.http", message));
+        cluster.tell(service, Diagnostic::error(Code::DefaultNotStable, span, "spec.http", message));
         return;
     };
     let variants = cluster.variants();
     let place = format!("{}.route", default.place);
-    let span =
-        default.tree.get("route").map_or_else(|| default.tree.span.clone(), |route| route.span.clone());
+    let span = default.tree.get("route").map_or_else(|| default.tree.span, |route| route.span);
     let to_variant = default.destinations.iter().find(|destination| {
         destination.subset.is_some_and(|subset| variants.contains(&subset))
             || by_header.iter().any(|route| route.destinations.contains(destination))
@@ -101,12 +100,13 @@ fn default_route(cluster: &mut Cluster<'_>, service: Resource<'_>, routes: &[Htt
     if let Some(destination) = to_variant {
         let to = destination.subset.unwrap_or(destination.host);
         let message = format!(
-            "leads to {to}, but whoever has no header is stable: without a filter everybody would get {to}"
+            "leads to {to}, but a request without the header is stable: without a filter all users would get {to}"
         );
-        cluster.tell(service, Finding::error(Code::DefaultNotStable, span, &place, message));
+        cluster.tell(service, Diagnostic::error(Code::DefaultNotStable, span, &place, message));
     } else if default.destinations.len() > 1 {
-        let message = "splits requests at random; whoever has no header is stable: keep one destination";
-        cluster.tell(service, Finding::warning(Code::DefaultNotStable, span, &place, message));
+        let message =
+            "splits requests at random; a request without the header is stable: keep one destination";
+        cluster.tell(service, Diagnostic::warning(Code::DefaultNotStable, span, &place, message));
     }
 }
 
@@ -117,12 +117,12 @@ fn subsets(cluster: &mut Cluster<'_>) {
         return;
     }
     for rule in cluster.of_kind(&["DestinationRule"]) {
-        let items = rule.object.tree.path(&["spec", "subsets"]).map_or(&[][..], Tree::items);
+        let items = rule.object.node.descend(&["spec", "subsets"]).map_or(&[][..], Node::items);
         for (index, subset) in items.iter().enumerate() {
             let asked = labels(subset.get("labels"));
             let carried = workloads.iter().any(|workload| {
                 carries(
-                    &labels(workload.object.tree.path(&["spec", "template", "metadata", "labels"])),
+                    &labels(workload.object.node.descend(&["spec", "template", "metadata", "labels"])),
                     &asked,
                 )
             });
@@ -132,10 +132,9 @@ fn subsets(cluster: &mut Cluster<'_>) {
                     "no Deployment here has pods with {}: the subset is empty, and its users get 503",
                     text.join(", ")
                 );
-                let span =
-                    subset.get("labels").map_or_else(|| subset.span.clone(), |labels| labels.span.clone());
+                let span = subset.get("labels").map_or_else(|| subset.span, |labels| labels.span);
                 let place = format!("spec.subsets[{index}].labels");
-                cluster.tell(rule, Finding::warning(Code::EmptySubset, span, &place, message));
+                cluster.tell(rule, Diagnostic::warning(Code::EmptySubset, span, &place, message));
             }
         }
     }

@@ -1,0 +1,105 @@
+//! Configurations of Envoy.
+
+use coalmine_document::{Node, OwnedPath, Value};
+
+use super::is_policy;
+
+/// How a message of Envoy's says that it configures a plugin.
+const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+/// A message of a type that only the receiver knows; its fields are under `value`.
+const TYPED_STRUCT: &str = "TypedStruct";
+const STRING_VALUE: &str = "google.protobuf.StringValue";
+
+/// Fields that only a configuration of Envoy has at its top.
+const TOP: [&str; 11] = [
+    "@type",
+    "admin",
+    "dynamic_resources",
+    "dynamicResources",
+    "http_filters",
+    "httpFilters",
+    "node",
+    "resources",
+    "static_resources",
+    "staticResources",
+    "typed_config",
+];
+
+/// A plugin that may be Coalmine's filter.
+pub(super) struct Plugin<'t> {
+    pub(super) configuration: Configuration<'t>,
+    /// The path to the configuration.
+    pub(super) path: OwnedPath,
+}
+
+/// What a plugin is given.
+pub(super) enum Configuration<'t> {
+    /// The text that the filter gets.
+    Text(&'t Node),
+    /// What Envoy makes a JSON text of.
+    Struct(&'t Node),
+}
+
+/// Whether this document is a configuration of Envoy, or a part of one.
+pub(super) fn is_configuration(document: &Node) -> bool {
+    TOP.iter().any(|field| document.get(field).is_some())
+}
+
+/// The plugins in this node, which stands at `at`.
+pub(super) fn plugins<'t>(node: &'t Node, at: &OwnedPath) -> Vec<Plugin<'t>> {
+    let mut found = Vec::new();
+    collect(node, at, &mut found);
+    found
+}
+
+fn collect<'t>(node: &'t Node, at: &OwnedPath, found: &mut Vec<Plugin<'t>>) {
+    let kind = node.text_at(&["@type"]).unwrap_or_default();
+    if kind.ends_with(WASM) {
+        found.extend(plugin(node, at));
+        return;
+    }
+    let inner = either(node, "type_url", "typeUrl").and_then(|(url, _)| url.text()).unwrap_or_default();
+    if kind.ends_with(TYPED_STRUCT) && inner.ends_with(WASM) {
+        if let Some(value) = node.get("value") {
+            found.extend(plugin(value, &at.field("value")));
+        }
+        return;
+    }
+    for entry in node.entries() {
+        collect(&entry.node, &at.field(&entry.key), found);
+    }
+    for (index, item) in node.items().iter().enumerate() {
+        collect(item, &at.item(index), found);
+    }
+}
+
+/// The plugin of this message, when it is Coalmine's as far as its names show.
+fn plugin<'t>(wasm: &'t Node, at: &OwnedPath) -> Option<Plugin<'t>> {
+    let config = wasm.get("config")?;
+    let configuration = config.get("configuration")?;
+    let path = at.field("config").field("configuration");
+    let named = ["name", "root_id", "rootId"].iter().filter_map(|field| config.text_at(&[field]));
+    let vm = either(config, "vm_config", "vmConfig").map(|(vm, _)| vm);
+    let vm_id = vm.and_then(|vm| either(vm, "vm_id", "vmId")?.0.text());
+    let code = vm.and_then(|vm| vm.text_at(&["code", "local", "filename"]));
+    let is_coalmine = named.chain(vm_id).chain(code).any(|name| name.contains("coalmine"));
+    let kind = configuration.text_at(&["@type"]).unwrap_or_default();
+    let (configuration, path) = match configuration.get("value") {
+        Some(text) if kind.ends_with(STRING_VALUE) => (Configuration::Text(text), path.field("value")),
+        // A Struct in the form of an Any, or without one.
+        Some(value) if matches!(value.value, Value::Map(_)) => {
+            (Configuration::Struct(value), path.field("value"))
+        }
+        _ => (Configuration::Struct(configuration), path),
+    };
+    let says_so = match configuration {
+        Configuration::Text(text) => text.text().is_some_and(|text| text.contains("\"rollouts\"")),
+        Configuration::Struct(node) => is_policy(node),
+    };
+    (is_coalmine || says_so).then_some(Plugin { configuration, path })
+}
+
+/// A field by its name in Envoy's YAML, or in its JSON.
+fn either<'t>(node: &'t Node, snake: &'static str, camel: &'static str) -> Option<(&'t Node, &'static str)> {
+    node.get(snake).map(|found| (found, snake)).or_else(|| Some((node.get(camel)?, camel)))
+}

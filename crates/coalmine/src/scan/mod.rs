@@ -1,0 +1,211 @@
+//! Policies in files: on their own, or inside the resources of Istio, Kubernetes and Envoy that carry them.
+
+mod envoy;
+mod kubernetes;
+
+pub(crate) use kubernetes::Object;
+
+use coalmine_core::policy::{Environment, Policy};
+use coalmine_document::{Node, Notation, OwnedPath, SourceText, embedded, secrets, too_large};
+
+use crate::diagnostic::{Code, Diagnostic};
+
+/// The fields of which a document has at least one when it is a policy.
+const POLICY_FIELDS: [&str; 4] = ["version", "revision", "rollouts", "observe"];
+
+/// A file, the documents in it, and the policies in those.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    pub(crate) source: SourceText,
+    pub(crate) documents: Vec<Node>,
+    pub(crate) policies: Vec<EmbeddedPolicy>,
+    /// What could not be read at all.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// A policy and where it was found.
+#[derive(Clone, Debug)]
+pub(crate) struct EmbeddedPolicy {
+    pub(crate) container: Container,
+    /// The path to it in its document; empty where it is the document.
+    pub(crate) path: OwnedPath,
+    pub(crate) node: Node,
+    /// Its length in the notation that it is written in.
+    bytes: usize,
+}
+
+/// What a policy is embedded in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Container {
+    /// Nothing: the document is the policy.
+    Document,
+    /// A resource of Kubernetes: the place of the document in the file, and what it is called.
+    Object { document: usize, title: String },
+    /// A configuration of Envoy.
+    Envoy,
+}
+
+// === impl Scan ===
+
+impl Scan {
+    /// Finds every policy in a file.
+    pub(crate) fn of(source: SourceText) -> Self {
+        let notation = Notation::of(source.name(), source.text());
+        let mut scan = Self { source, documents: Vec::new(), policies: Vec::new(), diagnostics: Vec::new() };
+        let is_empty = scan.source.text().trim().is_empty();
+        match notation.read(scan.source.text()) {
+            read if is_empty || read.as_ref().is_ok_and(Vec::is_empty) => {
+                scan.diagnostics.push(Diagnostic::of_file(Code::Empty, "is empty; a policy was expected"));
+            }
+            Ok(documents) => {
+                for (index, document) in documents.iter().enumerate() {
+                    scan.document(index, document);
+                }
+                scan.documents = documents;
+            }
+            Err(refused) => {
+                scan.diagnostics.push(Diagnostic::error(Code::Syntax, refused.span, "", refused.message));
+            }
+        }
+        for policy in &scan.policies {
+            scan.source.hide(Policy::compile(&policy.node, Environment::Unread).secrets);
+        }
+        let mut texts = Vec::new();
+        for node in scan.policies.iter().map(|policy| &policy.node).chain(&scan.documents) {
+            let secrets = secrets(node);
+            scan.source.hide(secrets.spans);
+            texts.extend(secrets.texts);
+        }
+        scan.source.hide_texts(&texts);
+        scan
+    }
+
+    fn document(&mut self, index: usize, document: &Node) {
+        if let Some(object) = Object::of(document) {
+            self.object(index, &object, &OwnedPath::default());
+            return;
+        }
+        if !envoy::is_configuration(document) {
+            self.policies.push(EmbeddedPolicy {
+                container: Container::Document,
+                path: OwnedPath::default(),
+                node: document.clone(),
+                bytes: document.span.len(),
+            });
+            return;
+        }
+        self.envoy(Container::Envoy, document, &OwnedPath::default());
+    }
+
+    fn object(&mut self, index: usize, object: &Object<'_>, at: &OwnedPath) {
+        let container = Container::Object { document: index, title: object.title() };
+        for (item, path) in object.items(at) {
+            self.object(index, &item, &path);
+        }
+        if let Some((config, path)) = object.plugin_config() {
+            self.policies.push(EmbeddedPolicy {
+                container: container.clone(),
+                path: at.join(&path),
+                node: config.clone(),
+                bytes: config.span.len(),
+            });
+        }
+        for (entry, path) in object.texts() {
+            let text = entry.text().unwrap_or_default();
+            let notation = path.last_field().map_or(Notation::Yaml, |name| Notation::of(name, text));
+            // Most texts of a ConfigMap are no policy, and not all of them YAML.
+            let Ok(documents) = embedded(self.source.text(), entry, notation) else {
+                if text.contains("rollouts") {
+                    self.embedded(&container, entry, &at.join(&path), notation);
+                }
+                continue;
+            };
+            for node in documents.into_iter().filter(is_policy) {
+                let (container, path) = (container.clone(), at.join(&path));
+                self.policies.push(EmbeddedPolicy { container, path, node, bytes: text.len() });
+            }
+        }
+        if object.kind == "EnvoyFilter" {
+            self.envoy(container, object.node, at);
+        }
+    }
+
+    fn envoy(&mut self, container: Container, node: &Node, at: &OwnedPath) {
+        for plugin in envoy::plugins(node, at) {
+            match plugin.configuration {
+                envoy::Configuration::Text(text) => {
+                    self.embedded(&container, text, &plugin.path, Notation::Json)
+                }
+                envoy::Configuration::Struct(node) => self.policies.push(EmbeddedPolicy {
+                    container: container.clone(),
+                    path: plugin.path,
+                    bytes: node.span.len(),
+                    node: node.clone(),
+                }),
+            }
+        }
+    }
+
+    /// The policy in a text that is nothing else.
+    fn embedded(&mut self, container: &Container, text: &Node, path: &OwnedPath, notation: Notation) {
+        let bytes = text.text().map_or(0, str::len);
+        match embedded(self.source.text(), text, notation) {
+            Ok(documents) => self.policies.extend(documents.into_iter().map(|node| EmbeddedPolicy {
+                container: container.clone(),
+                path: path.clone(),
+                node,
+                bytes,
+            })),
+            Err(refused) => {
+                let place = path.to_string();
+                self.diagnostics.push(Diagnostic::error(Code::Syntax, refused.span, &place, refused.message));
+            }
+        }
+    }
+}
+
+// === impl EmbeddedPolicy ===
+
+impl EmbeddedPolicy {
+    /// The policy, or everything that is wrong with it, in the places of the file.
+    pub(crate) fn policy(&self, environment: Environment<'_>) -> Result<Policy, Vec<Diagnostic>> {
+        if let Some(message) = too_large(self.bytes) {
+            let place = self.path.to_string();
+            let error = Diagnostic::error(Code::Policy, self.node.span, &place, message);
+            return Err(vec![Diagnostic { kind: Some(coalmine_document::Code::TooLarge), ..error }]);
+        }
+        Policy::from_document(&self.node, environment).map_err(|problems| {
+            let mut diagnostics: Vec<Diagnostic> =
+                problems.shown().iter().map(|problem| Diagnostic::of_problem(problem, &self.path)).collect();
+            let not_shown = problems.count() - problems.shown().len();
+            if not_shown > 0 {
+                let message = format!("and {not_shown} more problems");
+                let more = Diagnostic::of_file(Code::Policy, message);
+                diagnostics.push(Diagnostic { stands_for: not_shown, ..more });
+            }
+            diagnostics
+        })
+    }
+
+    /// Its place in the file, for a sentence: the container, or its line.
+    pub(crate) fn where_in(&self, source: &SourceText) -> String {
+        match self.title() {
+            "" => format!("line {}", source.line_of(self.node.span.start) + 1),
+            title => title.to_owned(),
+        }
+    }
+
+    /// The container, for a sentence; empty where there is none.
+    pub(crate) fn title(&self) -> &str {
+        match &self.container {
+            Container::Document => "",
+            Container::Object { title, .. } => title,
+            Container::Envoy => "Envoy configuration",
+        }
+    }
+}
+
+/// Whether this can be meant as a policy.
+fn is_policy(node: &Node) -> bool {
+    POLICY_FIELDS.iter().any(|field| node.get(field).is_some())
+}

@@ -1,0 +1,103 @@
+//! `coalmine token`, `schema`, `completions`, `man`, and what all commands do alike.
+
+use std::process::Command;
+
+use insta::assert_snapshot;
+
+use crate::harness::Lab;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn policy(secret: &str) -> String {
+    format!(
+        "rollouts:\n- name: checkout\n  identity: [{{peer: true}}]\n  variants: [{{name: canary, weight: 5}}]\n  \
+         override: {{header: x-coalmine-override, cookie: o, secret: {secret}}}\n"
+    )
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|_| panic!("{text}"))
+}
+
+#[test]
+fn a_minted_token_is_accepted_by_the_filter_s_own_reader() {
+    let lab = Lab::new().with("policy.yaml", policy(SECRET));
+    let run = lab.run("token policy.yaml --variant canary --for 10m");
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    let header = format!("x-coalmine-override: {}", run.stdout.trim());
+    let explain = ["explain", "policy.yaml", "--request", "GET", "h/", "-H", &header, "--format", "json"];
+    let explanation = json(&lab.run_with(&explain, b"").stdout);
+    assert_eq!((&explanation["variant"], &explanation["reason"]), (&"canary".into(), &"override".into()));
+    let later = [&explain[..], &["--at", "2100-01-01T00:00:00Z"]].concat();
+    let explanation = json(&lab.run_with(&later, b"").stdout);
+    assert_eq!(
+        (&explanation["variant"], &explanation["overrideToken"]),
+        (&"stable".into(), &"expired".into())
+    );
+    let answer = json(&lab.run("token policy.yaml --variant stable --format json").stdout);
+    assert_eq!((&answer["header"], &answer["cookie"]), (&"x-coalmine-override".into(), &"o".into()));
+}
+
+#[test]
+fn a_token_that_cannot_be() {
+    let lab = Lab::new().with("policy.yaml", policy("{env: COALMINE_SECRET}"));
+    assert_snapshot!(lab.run("token policy.yaml --variant canary"));
+    let lab = Lab::new().with("policy.yaml", policy(SECRET));
+    assert_snapshot!(lab.run("token policy.yaml --variant blue"));
+    assert_snapshot!(lab.run("token policy.yaml --variant canary --for 2d"));
+    let without =
+        policy(SECRET).lines().filter(|line| !line.contains("override")).collect::<Vec<_>>().join("\n");
+    assert_snapshot!(Lab::new().with("policy.yaml", without).run("token policy.yaml --variant canary"));
+}
+
+#[test]
+fn the_schema_is_json() {
+    assert_eq!(json(&Lab::new().run("schema").stdout)["title"], "Coalmine policy");
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let lab = Lab::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let run = lab.run(&format!("completions {shell}"));
+        assert!(run.code == 0 && run.stdout.contains("simulate"), "{run}");
+    }
+    assert!(lab.run("man").stdout.contains("coalmine\\-weights(1)"));
+    for command in
+        ["validate", "explain", "assign", "simulate", "diff", "weights", "token", "schema", "completions"]
+    {
+        let page = lab.run(&format!("man {command}"));
+        assert!(page.code == 0 && page.stdout.contains(".SH SYNOPSIS"), "{page}");
+        let (short, long) = (lab.run(&format!("{command} -h")), lab.run(&format!("{command} --help")));
+        assert!(short.stdout.len() < long.stdout.len(), "{command}");
+        assert!(long.stdout.contains("Examples:") && !short.stdout.contains("Examples:"), "{command}");
+    }
+    assert_snapshot!(lab.run("man nothing"));
+}
+
+#[test]
+fn the_short_help() {
+    assert_snapshot!(Lab::new().run("-h"));
+    assert_snapshot!(Lab::new().run("weights --help"));
+}
+
+/// Colours are for terminals. A terminal is made here by `script`, where there is one.
+#[test]
+fn colours_are_for_terminals_and_never_with_no_color() {
+    let lab = Lab::new().with("policy.yaml", "rollouts: 5\n");
+    assert!(!lab.run("validate policy.yaml").stdout.contains('\x1b'));
+    let on_a_terminal = |variables: &[(&str, &str)]| {
+        let command = format!("'{}' validate policy.yaml", env!("CARGO_BIN_EXE_coalmine"));
+        let mut script = Command::new("script");
+        script
+            .args(["-qec", &command, "/dev/null"])
+            .current_dir(lab.path())
+            .env_remove("NO_COLOR")
+            .env("TERM", "xterm");
+        script.envs(variables.iter().copied());
+        script.output().ok().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let Some(plain) = on_a_terminal(&[]) else { return };
+    assert!(plain.contains("\x1b["), "{plain}");
+    assert!(!on_a_terminal(&[("NO_COLOR", "1")]).unwrap().contains("\x1b["));
+}

@@ -1,0 +1,186 @@
+//! The rollouts that a host may concern, found without looking at each of them.
+
+use coalmine_document::{Cursor, quoted};
+use fnv::FnvHashMap;
+
+/// The longest name of the DNS (RFC 1035), and so the longest host worth looking up: a client may send any length.
+const MAX_HOST: usize = 253;
+
+/// A host of a rollout's `match`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum HostPattern {
+    /// This host alone.
+    Exact(Box<str>),
+    /// Any depth below this one, not this one itself: `*.x`.
+    Below(Box<str>),
+}
+
+/// From a host to the rollouts that it may concern, by their place in the document.
+#[derive(Debug, Default)]
+pub(super) struct HostIndex {
+    exact: FnvHashMap<Box<str>, Vec<usize>>,
+    below: FnvHashMap<Box<str>, Vec<usize>>,
+    any: Vec<usize>,
+    /// One more than the highest place.
+    rollouts: usize,
+}
+
+// === impl HostPattern ===
+
+impl HostPattern {
+    /// Reads a host; the placeholder is a host that no request has.
+    pub(super) fn read(cursor: &Cursor<'_, '_>) -> Self {
+        let Some(text) = cursor.string() else { return Self::Exact(Box::default()) };
+        if let Some(why) = refusal(text) {
+            cursor.problem(format!("{} is not a valid host: {why}", quoted(text)));
+        }
+        match text.strip_prefix("*.") {
+            Some(name) => Self::Below(name.into()),
+            None => Self::Exact(text.into()),
+        }
+    }
+}
+
+/// What keeps a text from being a host of a policy.
+fn refusal(text: &str) -> Option<&'static str> {
+    if text == "*" {
+        return Some("leave out \"hosts\" to match every host");
+    }
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    if name.starts_with('[') && name != text {
+        return Some("nothing lies below an address");
+    }
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Some("write it in lower case; requests are compared in lower case");
+    }
+    let is_address = name.starts_with('[') && name.ends_with(']');
+    if name.contains(':') && !is_address {
+        return Some("leave out the port; it is taken off the request before the comparison");
+    }
+    if name.ends_with('.') {
+        return Some("leave out the final dot; it is taken off the request before the comparison");
+    }
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let in_address = |byte: u8| byte.is_ascii_hexdigit() || b"[]:.".contains(&byte);
+    let allowed = |byte| if is_address { in_address(byte) } else { in_name(byte) };
+    let gap = name.split('.').any(str::is_empty);
+    if gap || name.len() > MAX_HOST || !name.bytes().all(allowed) {
+        return Some("1 to 253 of a-z, 0-9, '-', '_' and single dots, \"*.\" at most in front");
+    }
+    None
+}
+
+// === impl HostIndex ===
+
+impl HostIndex {
+    /// Adds the rollout at this place of the document; without hosts it concerns every request.
+    pub(super) fn add(&mut self, rollout: usize, hosts: &[HostPattern]) {
+        self.rollouts = self.rollouts.max(rollout + 1);
+        if hosts.is_empty() {
+            self.any.push(rollout);
+        }
+        for host in hosts {
+            let (map, name) = match host {
+                HostPattern::Exact(name) => (&mut self.exact, name),
+                HostPattern::Below(name) => (&mut self.below, name),
+            };
+            let rollouts: &mut Vec<usize> = map.entry(name.clone()).or_default();
+            if rollouts.last() != Some(&rollout) {
+                rollouts.push(rollout);
+            }
+        }
+    }
+
+    /// The rollouts that name this very pattern.
+    pub(super) fn of_pattern(&self, host: &HostPattern) -> &[usize] {
+        let (map, name) = match host {
+            HostPattern::Exact(name) => (&self.exact, name),
+            HostPattern::Below(name) => (&self.below, name),
+        };
+        map.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The rollouts without hosts.
+    pub(super) fn of_any_host(&self) -> &[usize] {
+        &self.any
+    }
+
+    /// Whether the host of a request makes any difference.
+    pub(super) fn needs_host(&self) -> bool {
+        !self.exact.is_empty() || !self.below.is_empty()
+    }
+
+    /// The rollouts that this `:authority` may concern, each once, the most specific first: its own name, then the
+    /// longest name that it lies below, and so on, then those without hosts; the document's order within each.
+    pub(super) fn candidates<'i>(&'i self, authority: &[u8]) -> impl Iterator<Item = usize> + 'i {
+        let host = host_of(authority);
+        let exact = host.as_deref().and_then(|host| self.exact.get(host));
+        let mut below = Vec::new();
+        if let Some(host) = host.as_deref().filter(|_| !self.below.is_empty()) {
+            for (dot, _) in host.match_indices('.') {
+                below.extend(host.get(dot + 1..).and_then(|name| self.below.get(name)));
+            }
+        }
+        // Only a rollout that names a host and one above it could come twice.
+        let mut seen = if below.is_empty() { Vec::new() } else { vec![false; self.rollouts] };
+        let is_first =
+            move |rollout: &usize| seen.get_mut(*rollout).is_none_or(|seen| !std::mem::replace(seen, true));
+        let by_host = exact.into_iter().chain(below).flatten().copied().filter(is_first);
+        by_host.chain(self.any.iter().copied())
+    }
+}
+
+/// The host that an `:authority` names, as hosts are compared: in lower case, without a final port and one trailing
+/// dot. `None` for what cannot be a host that a policy names.
+fn host_of(authority: &[u8]) -> Option<String> {
+    // One more for the dot, six for the port: nothing longer can become a host.
+    if authority.len() > MAX_HOST + 7 {
+        return None;
+    }
+    let authority = std::str::from_utf8(authority).ok()?;
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    Some(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_compared_without_case_port_and_final_dot() {
+        for (authority, host) in [
+            ("checkout", "checkout"),
+            ("CheckOut:8080", "checkout"),
+            ("checkout.:80", "checkout"),
+            ("checkout..", "checkout."),
+            ("[::1]:8080", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("a:b", "a:b"),
+            ("", ""),
+        ] {
+            assert_eq!(host_of(authority.as_bytes()).as_deref(), Some(host), "{authority}");
+        }
+        assert_eq!(host_of(b"\xff"), None);
+        assert_eq!(host_of(&vec![b'.'; 60_000]), None);
+    }
+
+    #[test]
+    fn the_most_specific_host_comes_first() {
+        let exact = |name: &str| HostPattern::Exact(name.into());
+        let below = |name: &str| HostPattern::Below(name.into());
+        let mut index = HostIndex::default();
+        index.add(0, &[]);
+        index.add(1, &[below("example")]);
+        index.add(2, &[below("shop.example"), exact("x.shop.example")]);
+        index.add(3, &[exact("x.shop.example")]);
+        let candidates = |host: &str| index.candidates(host.as_bytes()).collect::<Vec<_>>();
+        assert_eq!(candidates("X.shop.example:443"), [2, 3, 1, 0]);
+        assert_eq!(candidates("a.b.shop.example"), [2, 1, 0]);
+        assert_eq!(candidates("shop.example"), [1, 0]);
+        assert_eq!(candidates("example"), [0]);
+        assert_eq!(candidates("other"), [0]);
+    }
+}
