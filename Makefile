@@ -29,7 +29,9 @@ $(VENV):
 # What rust-toolchain.toml names, where rustup has not yet got all of it.
 .PHONY: toolchain
 toolchain:
-	@rustup --quiet toolchain install
+	@for target in wasm32-wasip1 wasm32-unknown-unknown; do \
+		rustup target list --installed 2>/dev/null | grep -qx $$target || { rustup --quiet toolchain install; break; }; \
+	done
 
 # Node runs wasm-opt and the WebAssembly tests. Where it is missing, too old, or without npm, PyPI has both.
 ifeq ($(shell command -v npm >/dev/null && node --print 'parseInt(process.versions.node) >= 20' 2>/dev/null),true)
