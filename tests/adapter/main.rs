@@ -268,6 +268,7 @@ fn a_signed_token_forces_a_variant_and_ends_here() {
     let mut proxy = Proxy::with_policy(&POLICY.replace(r#""variants""#, &override_));
     let now = Duration::from_secs(1_795_251_600);
     host(|host| host.now = now);
+    proxy.tick();
     let secret = coalmine_core::token::Secret::new(secret.as_bytes()).unwrap();
     let token = secret.mint("checkout", "canary", now + Duration::from_secs(60));
     let by_header = proxy.request(&to_checkout(&[("x-user-id", STABLE), ("x-over", token.as_bytes())]));
