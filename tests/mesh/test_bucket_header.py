@@ -17,9 +17,12 @@ BUCKET_HEADER = "x-coalmine-bucket"
 RAMP = (5, 25, 50, 0, 100)
 
 
-@pytest.fixture
-def weighted(demo: Scenario) -> Iterator[Scenario]:
-    """The demo with istio/bucket-header added, and the policy that it asks for: no variants, no weights."""
+@pytest.fixture(params=["last", "first"])
+def weighted(demo: Scenario, request: pytest.FixtureRequest) -> Iterator[Scenario]:
+    """The demo with istio/bucket-header added, and the policy that it asks for: no variants, no weights.
+
+    The canary is the last destination, as Flagger and Argo Rollouts write it and as the folder has it, or the first.
+    """
     demo.add("istio/bucket-header")
     added = next(d for d in reversed(demo.documents) if d["kind"] == "VirtualService")
     demo.documents[demo.documents.index(demo.find("VirtualService"))] = added     # of the same name: it takes its place
@@ -27,8 +30,10 @@ def weighted(demo: Scenario) -> Iterator[Scenario]:
     policy["revision"] += 1
     rollout = policy["rollouts"][0]
     del rollout["variants"]
-    rollout["route"] = {"bucketHeader": {"name": BUCKET_HEADER, "total": TOTAL}}
+    rollout["route"] = {"bucketHeader": {"name": BUCKET_HEADER, "total": TOTAL, "canary": request.param}}
     demo.set_policy(policy)
+    if request.param == "first":
+        added["spec"]["http"][0]["route"].reverse()
     yield demo
 
 
@@ -37,17 +42,27 @@ def doors(demo: Scenario) -> list[Door]:
     return [demo.gateway(), demo.sidecar()]
 
 
+def is_canary_first(demo: Scenario) -> bool:
+    """Whether the policy says that the canary is the first destination."""
+    return demo.policy["rollouts"][0]["route"]["bucketHeader"]["canary"] == "first"
+
+
 def set_route_weight(demo: Scenario, weight: int) -> None:
-    """What Flagger, Argo Rollouts or a person does: another pair of weights in the VirtualService, nothing else."""
+    """What a tool does: the route written anew, one in all, without a match and a name, with another pair of weights."""
     route = demo.find("VirtualService")
-    canary, stable = route["spec"]["http"][0]["route"]
-    canary["weight"], stable["weight"] = weight, TOTAL - weight
+    destinations = [entry["destination"] for entry in route["spec"]["http"][0]["route"]]
+    weights = [weight, TOTAL - weight] if is_canary_first(demo) else [TOTAL - weight, weight]
+    route["spec"]["http"] = [{"route": [{"destination": destination, "weight": share}
+                                        for destination, share in zip(destinations, weights)]}]
     demo.apply("VirtualService")
 
 
 def by_bucket(demo: Scenario, weight: int) -> dict[str, str]:
     """The version that each user has to get: the command's bucket, and the route's weight."""
-    return {user: demo.version("canary" if bucket * TOTAL // 1_000_000 < weight else "stable")
+    def is_canary(bucket: int) -> bool:
+        value = bucket * TOTAL // 1_000_000
+        return value < weight if is_canary_first(demo) else value >= TOTAL - weight
+    return {user: demo.version("canary" if is_canary(bucket) else "stable")
             for user, bucket in users.buckets(demo.policy, USERS).items()}
 
 
@@ -94,8 +109,8 @@ def test_without_a_bucket_everybody_is_stable_and_none_can_be_forged(weighted: S
     assert weighted.gateway().versions(USERS[:100], {BUCKET_HEADER: "0"}) == {u: nobody[u] for u in USERS[:100]}
 
 
-def test_pins_and_the_kill_switch_reach_an_arm_while_its_weight_is_above_0(weighted: Scenario) -> None:
-    """The policy writes the first or the last bucket; what the route makes of it is the route's."""
+def test_pins_and_the_kill_switch(weighted: Scenario) -> None:
+    """Stable is stable at every weight; a pin to the canary reaches it while its weight is above 0."""
     set_route_weight(weighted, 5)
     expected = by_bucket(weighted, 5)
     stable, canary = weighted.version("stable"), weighted.version("canary")
@@ -105,13 +120,14 @@ def test_pins_and_the_kill_switch_reach_an_arm_while_its_weight_is_above_0(weigh
     policy["revision"] += 1
     policy["rollouts"][0]["pins"] = {"canary": [outsider], "stable": [insider]}
     weighted.set_policy(policy)
-    for door in doors(weighted):
-        door.await_versions(expected | {outsider: canary, insider: stable})
+    for weight, pinned in ((5, canary), (0, stable), (100, canary)):
+        set_route_weight(weighted, weight)
+        everybody = by_bucket(weighted, weight) | {outsider: pinned, insider: stable}
+        for door in doors(weighted):
+            door.await_versions(everybody)
+            assert {door.ask(None).version for _ in range(10)} == {stable}, f"no identity, at {weight}"
     policy["revision"] += 1
     policy["rollouts"][0]["enabled"] = False
     weighted.set_policy(policy)
     for door in doors(weighted):
         door.await_versions(dict.fromkeys(USERS[:300], stable))
-    set_route_weight(weighted, 100)     # as documented: nothing else is left in the route
-    for door in doors(weighted):
-        door.await_versions(dict.fromkeys(USERS[:100], canary))

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use coalmine_core::policy::{Rollout, RouteValue};
+use coalmine_core::policy::{CanaryPlace, Rollout, RouteValue};
 use coalmine_document::json::pretty;
 use coalmine_document::{Node, Span};
 
@@ -263,11 +263,17 @@ fn host(template: &Template, rollout: &Rollout, plan: &Plan, domains: &[String])
             "match:\n{blanks}  prefix: /\n{blanks}  headers:\n{blanks}  - {{name: {header}, present_match: true}}\n\
              {blanks}route: {{cluster_header: {header}}}{joint}{to_stable}"
         ),
-        RouteValue::Bucket(total) => {
-            let canary = plain(clusters.get(1).map_or("canary", String::as_str));
-            let stable = plain(stable_cluster);
+        RouteValue::Bucket(scale) => {
+            let total = scale.total();
+            let canary =
+                format!("{{name: {}, weight: 0}}", plain(clusters.get(1).map_or("canary", String::as_str)));
+            let stable = format!("{{name: {}, weight: {total}}}", plain(stable_cluster));
+            let (place, first, last) = match scale.canary() {
+                CanaryPlace::First => ("first", canary, stable),
+                CanaryPlace::Last => ("last", stable, canary),
+            };
             let lines = [
-                "# Only where the filter has set the header: without it, Envoy would choose at random for every request.",
+                "# Only where the filter has set the header: a request without it is stable, by the route below.",
                 "match:",
                 "  prefix: /",
                 "  headers:",
@@ -276,11 +282,11 @@ fn host(template: &Template, rollout: &Rollout, plan: &Plan, domains: &[String])
                 "  weighted_clusters:",
                 &format!("    header_name: {header}"),
                 &format!(
-                    "    # The canary is the first, and the weights add up to {total}, the policy's total, always."
+                    "    # The canary is the {place}, and the weights add up to {total}, the policy's total, always."
                 ),
                 "    clusters:",
-                &format!("    - {{name: {canary}, weight: 0}}"),
-                &format!("    - {{name: {stable}, weight: {total}}}"),
+                &format!("    - {first}"),
+                &format!("    - {last}"),
             ];
             format!("{}{joint}{to_stable}", lines.join(&format!("\n{blanks}")))
         }

@@ -69,6 +69,9 @@ fn good() -> Vec<Value> {
             json!({"route": {"clusterHeader": {"name": "x-c", "clusters": {"stable": "a", "canary": "b"}}}}),
         ),
         policy(json!({"variants": null, "route": {"bucketHeader": {"name": "x-b", "total": 100}}})),
+        policy(
+            json!({"variants": null, "route": {"bucketHeader": {"name": "x-b", "total": 100, "canary": "last"}}}),
+        ),
         policy(json!({"variants": [{"name": "a", "weight": 0.0001}, {"name": "b", "weight": 50}]})),
     ]
 }

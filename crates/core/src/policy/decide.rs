@@ -61,10 +61,7 @@ impl Policy {
             let sent = request.header(&header.name).is_some();
             forged |= sent && header.routes;
             let route = assignment.rollout.map(|rollout| &rollout.route).filter(|route| route.slot == slot);
-            let text = route.and_then(|route| {
-                route.text(assignment.variant, assignment.variant_name(), assignment.bucketed)
-            });
-            match text {
+            match route.and_then(|route| route.text(assignment)) {
                 Some(text) => edits.push(Edit::Set(&header.name, text)),
                 None if sent => edits.push(Edit::Remove(&header.name)),
                 None => {}
@@ -154,7 +151,7 @@ impl Rollout {
     }
 
     fn assigned(&self, variant: Variant, reason: Reason, bucketed: Option<Bucketed>) -> Assignment<'_> {
-        Assignment { rollout: Some(self), variant, reason, bucketed }
+        Assignment { rollout: Some(self), variant: self.variants.told(variant), reason, bucketed }
     }
 
     fn answer<'p>(

@@ -49,5 +49,5 @@ pub use match_rules::Refusal;
 pub use observer::Observer;
 pub use overrides::OverrideResult;
 pub use rollout::Rollout;
-pub use route::{Route, RouteValue};
+pub use route::{BucketScale, CanaryPlace, Route, RouteValue};
 pub use secrets::Environment;

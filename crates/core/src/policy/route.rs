@@ -4,14 +4,15 @@ use std::borrow::Cow;
 
 use coalmine_document::{Cursor, Fields, Known, OwnedPath, Value};
 
+use super::assignment::{Assignment, Reason};
 use super::names::{self, DEFAULT_HEADER, managed_header};
 use super::variants::Variants;
-use crate::bucketing::{BUCKETS, Bucketed};
+use crate::bucketing::{BUCKETS, Bucket};
 use crate::split::Variant;
 
 const ROUTE: Known = Known::new(&["header", "clusterHeader", "bucketHeader"]);
 const CLUSTER_HEADER: Known = Known::new(&["name", "clusters"]);
-const BUCKET_HEADER: Known = Known::new(&["name", "total"]);
+const BUCKET_HEADER: Known = Known::new(&["name", "total", "canary"]);
 
 /// The header that tells the host's router the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +32,25 @@ pub enum RouteValue {
     Variant,
     /// The variant's cluster, for stable too. The clusters are in the order of [`Variant::index`].
     Cluster(Box<[Box<str>]>),
-    /// The bucket itself, scaled to this sum of the route's weights: the route keeps the weights.
-    Bucket(u32),
+    /// The bucket of a user who is drawn: the route keeps the weights. The absence of the header is stable, whatever
+    /// the weights are and in whatever order the route has its clusters.
+    Bucket(BucketScale),
+}
+
+/// The buckets as a route with weights counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BucketScale {
+    total: u32,
+    canary: CanaryPlace,
+}
+
+/// Where in the route's weights the canary is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CanaryPlace {
+    /// It is the first cluster.
+    First,
+    /// It is the last cluster, as where a tool lists stable first.
+    Last,
 }
 
 // === impl Route ===
@@ -88,28 +106,47 @@ impl Route {
         })
     }
 
-    /// The text of the header for this variant, whose name is given too; `None` where the header must be absent.
-    pub(super) fn text<'p>(
-        &'p self,
-        variant: Variant,
-        name: &'p str,
-        bucketed: Option<Bucketed>,
-    ) -> Option<Cow<'p, [u8]>> {
+    /// The text of the header for this assignment; `None` where the header must be absent.
+    pub(super) fn text<'p>(&'p self, assignment: &Assignment<'p>) -> Option<Cow<'p, [u8]>> {
+        let variant = assignment.variant;
         match &self.value {
-            RouteValue::Variant if variant == Variant::STABLE => None,
-            RouteValue::Variant => Some(name.as_bytes().into()),
+            RouteValue::Variant | RouteValue::Bucket(_) if variant == Variant::STABLE => None,
+            RouteValue::Variant => Some(assignment.variant_name().as_bytes().into()),
             RouteValue::Cluster(clusters) => Some(clusters.get(variant.index())?.as_bytes().into()),
-            RouteValue::Bucket(total) => {
-                let value = match variant {
-                    Variant::STABLE => total - 1,
-                    Variants::CANARY_OF_ROUTE => 0,
-                    _ => {
-                        let bucket = bucketed?.bucket.number();
-                        (u64::from(bucket) * u64::from(*total) / u64::from(BUCKETS)) as u32
-                    }
+            RouteValue::Bucket(scale) => {
+                let value = match assignment.reason {
+                    Reason::Pinned | Reason::Override => scale.of_canary(),
+                    _ => scale.of(assignment.bucketed?.bucket),
                 };
                 Some(value.to_string().into_bytes().into())
             }
+        }
+    }
+}
+
+// === impl BucketScale ===
+
+impl BucketScale {
+    /// The sum of the route's weights.
+    pub fn total(self) -> u32 {
+        self.total
+    }
+
+    /// Where the canary is among the route's clusters.
+    pub fn canary(self) -> CanaryPlace {
+        self.canary
+    }
+
+    /// Where this bucket lies in the route's weights.
+    fn of(self, bucket: Bucket) -> u32 {
+        (u64::from(bucket.number()) * u64::from(self.total) / u64::from(BUCKETS)) as u32
+    }
+
+    /// What is the canary's at every weight but 0.
+    fn of_canary(self) -> u32 {
+        match self.canary {
+            CanaryPlace::First => 0,
+            CanaryPlace::Last => self.total - 1,
         }
     }
 }
@@ -145,5 +182,7 @@ fn read_bucket_header(cursor: &Cursor<'_, '_>) -> (Box<str>, RouteValue) {
     let name = name.map(|name| managed_header(&name)).unwrap_or_default();
     let total = fields.required("total", "the sum of the route's weights, 100 in a VirtualService");
     let total = total.and_then(|total| total.integer(1..=u64::from(BUCKETS)));
-    (name, RouteValue::Bucket(total.map_or(1, |total| total as u32)))
+    let places = [("first", CanaryPlace::First), ("last", CanaryPlace::Last)];
+    let canary = fields.get("canary").and_then(|place| place.word(&places)).unwrap_or(CanaryPlace::First);
+    (name, RouteValue::Bucket(BucketScale { total: total.map_or(1, |total| total as u32), canary }))
 }

@@ -54,8 +54,7 @@ pub(super) struct Listed<'d, 'p> {
 // === impl Variants ===
 
 impl Variants {
-    /// Where the weights stay in the route: stable, the canary, and what only the route knows.
-    pub(super) const CANARY_OF_ROUTE: Variant = Variant::listed(0);
+    /// What only the route knows, where the weights stay there: its names are stable, the canary, and this.
     const CHOSEN_BY_ROUTE: Variant = Variant::listed(1);
 
     /// Reads the variants with their weights, ranges or ramp.
@@ -99,6 +98,15 @@ impl Variants {
         match &self.shares {
             Shares::Ramp(ramp) => Some(ramp),
             Shares::Fixed(_) | Shares::Route(_) => None,
+        }
+    }
+
+    /// The variant that can be told of a request that is to get this one. Where the weights stay in the route, that one
+    /// decides about everything but stable: a pin to a canary of weight 0 does not get there.
+    pub(super) fn told(&self, variant: Variant) -> Variant {
+        match self.shares {
+            Shares::Route(_) if variant != Variant::STABLE => Self::CHOSEN_BY_ROUTE,
+            _ => variant,
         }
     }
 

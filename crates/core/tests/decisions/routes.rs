@@ -124,14 +124,16 @@ fn a_cluster_header_is_absent_without_a_match() {
     assert_eq!(edits, [Edit::Set("x-cluster", b"outbound|80|v2|checkout"[..].into())]);
 }
 
-fn bucket_policy(total: u32, fields: &str) -> Policy {
-    policy(&format!(r#"{fields} "route": {{"bucketHeader": {{"name": "x-bucket", "total": {total}}}}}"#))
+/// `scale` is the total, and what may follow it.
+fn bucket_policy(scale: &str, fields: &str) -> Policy {
+    policy(&format!(r#"{fields} "route": {{"bucketHeader": {{"name": "x-bucket", "total": {scale}}}}}"#))
 }
 
 #[test]
 fn a_bucket_header_is_the_bucket_in_the_routes_own_steps() {
-    for total in [1, 2, 3, 100, 997, 1_000_000] {
-        let policy = bucket_policy(total, "");
+    for total in [1_u32, 2, 3, 100, 997, 1_000_000] {
+        let place = if total % 2 == 0 { r#", "canary": "last""# } else { "" };
+        let policy = bucket_policy(&format!("{total}{place}"), "");
         for user in (0..500).map(|number| format!("user-{number}")) {
             let bucket = policy.rollouts()[0].bucketer().unwrap().bucket(user.as_bytes()).bucket.number();
             let value = (u64::from(bucket) * u64::from(total) / 1_000_000).to_string();
@@ -144,35 +146,59 @@ fn a_bucket_header_is_the_bucket_in_the_routes_own_steps() {
     }
 }
 
+/// Whatever is stable without a draw has no header: the route behind the weights is stable in every order.
 #[test]
-fn a_bucket_header_without_a_bucket() {
-    for (total, last) in [(1, "0"), (100, "99"), (1_000_000, "999999")] {
-        let policy = bucket_policy(total, r#""pins": {"canary": ["alice"], "stable": ["bob"]},"#);
-        assert_eq!(outcome(&policy, &get("alice")), is("canary", Reason::Pinned, Some("0")));
-        assert_eq!(outcome(&policy, &get("bob")), is("stable", Reason::Pinned, Some(last)));
-        assert_eq!(outcome(&policy, &get("")), is("stable", Reason::NoIdentity, Some(last)));
-        let twice = get("zoe").with_header("x-user-id", "alice");
-        assert_eq!(outcome(&policy, &twice), is("stable", Reason::NoIdentity, Some(last)), "a guess");
-        let killed = bucket_policy(total, r#""enabled": false, "pins": {"canary": ["alice"]},"#);
-        assert_eq!(outcome(&killed, &get("alice")), is("stable", Reason::Disabled, Some(last)));
+fn the_absence_of_a_bucket_header_is_stable() {
+    for place in ["", r#", "canary": "first""#, r#", "canary": "last""#] {
+        for total in ["1", "100", "1000000"] {
+            let of = |fields: &str| bucket_policy(&format!("{total}{place}"), fields);
+            let policy = of(r#""pins": {"canary": ["alice"], "stable": ["bob"]},"#);
+            assert_eq!(outcome(&policy, &get("bob")), is("stable", Reason::Pinned, None));
+            assert_eq!(outcome(&policy, &get("")), is("stable", Reason::NoIdentity, None));
+            let twice = get("zoe").with_header("x-user-id", "alice");
+            assert_eq!(outcome(&policy, &twice), is("stable", Reason::NoIdentity, None), "a guess");
+            let killed = of(r#""enabled": false, "pins": {"canary": ["alice"]},"#);
+            assert_eq!(outcome(&killed, &get("alice")), is("stable", Reason::Disabled, None));
+            let keyless = of(r#""algorithm": "siphash-2-4", "key": {"env": "KEY"},"#);
+            assert_eq!(outcome(&keyless, &get("alice")), is("stable", Reason::NoKey, None));
+            let forged = get("bob").with_header("x-bucket", "0");
+            assert_eq!(policy.decide(&forged, NOW).edits, [Edit::Remove("x-bucket")]);
+        }
+    }
+}
+
+/// A pin to the canary lies in its range at every weight but 0, and the route has the last word.
+#[test]
+fn a_pin_to_the_canary_lies_where_the_canary_is() {
+    for (scale, value) in [
+        ("1", "0"),
+        ("100", "0"),
+        (r#"100, "canary": "first""#, "0"),
+        (r#"100, "canary": "last""#, "99"),
+        (r#"1, "canary": "last""#, "0"),
+        (r#"1000000, "canary": "last""#, "999999"),
+    ] {
+        let policy = bucket_policy(scale, r#""pins": {"canary": ["alice"]},"#);
+        assert_eq!(outcome(&policy, &get("alice")), is("route", Reason::Pinned, Some(value)), "{scale}");
     }
 }
 
 #[test]
 fn a_bucket_header_is_absent_without_a_match() {
-    let policy = bucket_policy(100, "");
+    let policy = bucket_policy("100", "");
     let elsewhere = StaticRequest::new("GET", "elsewhere", "/").with_header("x-user-id", "a");
     assert_eq!(policy.decide(&elsewhere, NOW).edits, []);
     assert_eq!(policy.decide(&elsewhere.with_header("x-bucket", "0"), NOW).edits, [Edit::Remove("x-bucket")]);
     assert!(policy.decide(&get("a").with_header("x-bucket", "0"), NOW).forged);
 }
 
-/// The variant that a route chooses has no name here: neither metrics nor logs claim to know it.
+/// The variant that a route chooses has no name here: neither metrics nor logs claim to know it. A pin too may find a
+/// canary of weight 0.
 #[test]
 fn only_the_route_knows() {
-    let policy = bucket_policy(100, r#""pins": {"canary": ["alice"]},"#);
+    let policy = bucket_policy("100", r#""pins": {"canary": ["alice"]},"#);
     assert_eq!(policy.decide(&get("zoe"), NOW).assignment.variant_name(), "route");
-    assert_eq!(policy.decide(&get("alice"), NOW).assignment.variant_name(), "canary");
+    assert_eq!(policy.decide(&get("alice"), NOW).assignment.variant_name(), "route");
     assert_eq!(policy.decide(&get(""), NOW).assignment.variant_name(), "stable");
 }
 

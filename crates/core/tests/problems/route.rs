@@ -153,7 +153,10 @@ fn problems_of_bucket(header: &str, fields: &str) -> Vec<String> {
 
 #[test]
 fn a_bucket_header() {
-    assert_eq!(problems_of_bucket(r#"{"name": "x-bucket", "total": 1000000}"#, ""), [""; 0]);
+    for more in ["", r#", "canary": "first""#, r#", "canary": "last""#] {
+        let header = format!(r#"{{"name": "x-bucket", "total": 1000000{more}}}"#);
+        assert_eq!(problems_of_bucket(&header, ""), [""; 0]);
+    }
     for (header, place, message) in [
         ("1", "", "must be a map, not the number 1"),
         (r#"{"total": 100}"#, "", "\"name\" is missing: the header_name of the route's weighted_clusters"),
