@@ -74,7 +74,18 @@ impl Host {
         warn("add a response header", hostcalls::add_map_value(MapType::HttpResponseHeaders, name, value));
     }
 
-    /// Shows a word to the access log, as the filter state `wasm.NAME`.
+    /// Has the filter state `wasm.NAME` of this configuration's requests live as long as the client's request: an
+    /// internal redirect does not end it. Without this Envoy forgets it together with the filters that have run.
+    pub(crate) fn keep_across_redirects(&self, name: &str) {
+        // `DeclarePropertyArguments` of Envoy: field 1 is the name, field 5 the life span, 1 a request of downstream.
+        let mut arguments = vec![0x0a, name.len() as u8];
+        arguments.extend_from_slice(name.as_bytes());
+        arguments.extend_from_slice(&[0x28, 1]);
+        let done = hostcalls::call_foreign_function("declare_property", Some(&arguments));
+        warn("keep what an internal redirect has to know", done.map(drop));
+    }
+
+    /// Sets the filter state `wasm.NAME`, which the access log can show.
     pub(crate) fn set_filter_state(&self, name: &str, value: &str) {
         warn("set a filter state", hostcalls::set_property(vec![name], Some(value.as_bytes())));
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use coalmine_core::Outcome;
-use coalmine_core::policy::Rollout;
+use coalmine_core::policy::{Policy, Rollout};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -15,15 +15,15 @@ pub(crate) struct Http {
     active: Rc<ActivePolicy>,
     /// The place of the rollout that matched.
     rollout: Option<usize>,
-    /// What the response is to say to the user: the identity that the request was issued.
-    set_cookie: Option<String>,
+    /// What the response is to say to the user: the identities that the request was issued.
+    set_cookies: Vec<String>,
 }
 
 // === impl Http ===
 
 impl Http {
     pub(crate) fn new(active: Rc<ActivePolicy>) -> Self {
-        Self { active, rollout: None, set_cookie: None }
+        Self { active, rollout: None, set_cookies: Vec::new() }
     }
 
     /// Shows the assignment to the proxy's access log.
@@ -49,12 +49,18 @@ impl HttpContext for Http {
         for edit in &outcome.edits {
             Host.edit(edit);
         }
-        self.active.counters.count(&outcome);
+        if !outcome.is_redirected {
+            self.active.counters.count(&outcome);
+        }
+        if let Some(notes) = &outcome.notes {
+            Host.set_filter_state(Policy::NOTES, notes);
+        }
         if self.active.policy.access_log() {
             self.show(&outcome);
         }
         self.rollout = outcome.assignment.rollout.map(Rollout::index);
-        self.set_cookie = outcome.set_cookie;
+        self.set_cookies = outcome.earlier_cookies;
+        self.set_cookies.extend(outcome.set_cookie);
         Action::Continue
     }
 
@@ -63,7 +69,7 @@ impl HttpContext for Http {
         for name in rollout.map(Rollout::removed_from_response).unwrap_or_default() {
             Host.remove_from_response(name);
         }
-        if let Some(cookie) = self.set_cookie.take() {
+        for cookie in self.set_cookies.drain(..) {
             Host.add_to_response("set-cookie", &cookie);
         }
         Action::Continue

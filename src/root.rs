@@ -43,6 +43,9 @@ impl RootContext for Root {
         }
         match compile(&configuration) {
             Ok(policy) => {
+                if policy.leaves_notes() {
+                    Host.keep_across_redirects(Policy::NOTES);
+                }
                 self.active = Rc::new(ActivePolicy::new(policy, Host.now()));
                 Host.tick_every(TICK);
                 true

@@ -15,8 +15,9 @@ const BUDGET: usize = 237_500;
 /// What the module may be linked with: the functions of ABI 0.2.1 that wasm-opt finds a caller for, and of WASI
 /// what a Rust program needs to end with a message, its environment, and the random source. No files, no sockets, no
 /// clock but the host's, no threads.
-const IMPORTS: [&str; 28] = [
+const IMPORTS: [&str; 29] = [
     "env.proxy_add_header_map_value",
+    "env.proxy_call_foreign_function",
     "env.proxy_close_stream",
     "env.proxy_continue_stream",
     "env.proxy_define_metric",

@@ -22,6 +22,10 @@ pub(crate) struct FakeHost {
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) response: Vec<(String, String)>,
     pub(crate) filter_state: BTreeMap<String, String>,
+    /// The filter state that lives as long as the client's request, by name.
+    pub(crate) kept: Vec<String>,
+    /// How often the request was redirected, where it was.
+    pub(crate) redirects: Option<u32>,
     /// Counters by the ids that the host gave; one name may have several, as in Envoy.
     pub(crate) counters: Vec<(String, u64)>,
     pub(crate) tick_milliseconds: u32,
@@ -103,6 +107,37 @@ impl Proxy {
         abi::proxy_on_delete(context);
         let (response, calls) = host(|host| (std::mem::take(&mut host.response), host.calls.clone()));
         Answered { response, calls, ..answered }
+    }
+
+    /// A request that the application answers with an internal redirect once or more: the filter sees it again, with
+    /// the headers that it has left and the mark that Envoy sets.
+    pub(crate) fn redirected_request(&mut self, headers: &[(&str, &[u8])], redirects: u32) -> Answered {
+        let mut context = self.open(headers);
+        self.request_headers(context);
+        for count in 1..=redirects {
+            abi::proxy_on_delete(context);
+            context = self.context();
+            abi::proxy_on_context_create(context, self.root);
+            host(|host| {
+                host.redirects = Some(count);
+                host.headers.retain(|(name, _)| name != "x-envoy-original-url");
+                host.headers.push(("x-envoy-original-url".to_owned(), b"http://checkout/".to_vec()));
+                let FakeHost { kept, filter_state, .. } = host;
+                filter_state.retain(|name, _| kept.contains(name));
+            });
+            abi::proxy_on_request_headers(context, 0, true);
+        }
+        abi::proxy_on_response_headers(context, 0, true);
+        abi::proxy_on_delete(context);
+        host(|host| {
+            host.redirects = None;
+            Answered {
+                headers: host.headers.clone(),
+                filter_state: host.filter_state.clone(),
+                response: std::mem::take(&mut host.response),
+                calls: host.calls.clone(),
+            }
+        })
     }
 
     /// A request that has begun, but whose headers the filter has not seen.
@@ -318,6 +353,12 @@ unsafe extern "C" fn proxy_get_property(
     let path = unsafe { text(path, path_size) };
     let value = host(|host| {
         host.calls.push(format!("property {}", path.replace('\0', ".")));
+        if path == "filter_state\0num_internal_redirects" {
+            return host.redirects.map(|redirects| redirects.to_string().into_bytes());
+        }
+        if let Some(state) = host.filter_state.get(&path) {
+            return Some(state.clone().into_bytes());
+        }
         let name = path.strip_prefix("request\0headers\0")?;
         let values: Vec<_> =
             host.headers.iter().filter(|(given, _)| given == name).map(|(_, v)| &**v).collect();
@@ -368,6 +409,25 @@ extern "C" fn proxy_increment_metric(id: u32, by: i64) -> Status {
     Status::Ok
 }
 
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_call_foreign_function(
+    name: *const u8,
+    name_size: usize,
+    arguments: *const u8,
+    arguments_size: usize,
+    _data: *mut *mut u8,
+    _size: *mut usize,
+) -> Status {
+    let (name, arguments) = unsafe { (text(name, name_size), bytes(arguments, arguments_size).to_vec()) };
+    assert_eq!(name, "declare_property");
+    host(|host| {
+        let [0x0a, _, property @ .., 0x28, 1] = &arguments[..] else { panic!("{arguments:?}") };
+        assert_eq!(usize::from(arguments[1]), property.len());
+        host.kept.push(String::from_utf8(property.to_vec()).unwrap());
+    });
+    Status::Ok
+}
+
 /// Functions that the SDK is linked with but that the filter has no business calling.
 macro_rules! never_called {
     ($($name:ident)*) => {
@@ -386,5 +446,5 @@ never_called! {
     proxy_register_shared_queue proxy_resolve_shared_queue proxy_dequeue_shared_queue proxy_enqueue_shared_queue
     proxy_continue_stream proxy_close_stream proxy_send_local_response proxy_http_call proxy_grpc_call
     proxy_grpc_stream proxy_grpc_send proxy_grpc_cancel proxy_grpc_close proxy_get_status
-    proxy_set_effective_context proxy_call_foreign_function proxy_done proxy_get_metric proxy_record_metric
+    proxy_set_effective_context proxy_done proxy_get_metric proxy_record_metric
 }

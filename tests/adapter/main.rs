@@ -14,6 +14,8 @@ const POLICY: &str = r#"{"version": 1, "revision": 7, "rollouts": [{
     "variants": [{"name": "canary", "weight": 50.0}]}], "observe": {"accessLog": false}}"#;
 const CANARY: &[u8] = b"a";
 const STABLE: &[u8] = b"alice@example.com";
+/// Every request is asked whether it begins again.
+const MARK: &str = "get x-envoy-original-url";
 
 /// A request to the rollout's host, with these headers besides.
 fn to_checkout<'a>(headers: &[(&'a str, &'a [u8])]) -> Vec<(&'a str, &'a [u8])> {
@@ -37,10 +39,10 @@ fn a_canary_user_gets_the_header_and_a_stable_user_nothing() {
 }
 
 #[test]
-fn a_stable_request_takes_three_calls_into_the_host() {
+fn a_stable_request_takes_four_calls_into_the_host() {
     let mut proxy = Proxy::with_policy(POLICY);
     let answered = proxy.request(&to_checkout(&[("x-user-id", STABLE)]));
-    assert_eq!(answered.calls, ["get :authority", "get x-user-id", "get x-coalmine-variant"]);
+    assert_eq!(answered.calls, [MARK, "get :authority", "get x-user-id", "get x-coalmine-variant"]);
 }
 
 #[test]
@@ -49,7 +51,10 @@ fn a_path_match_adds_one_call() {
         POLICY.replace(r#""match": {"#, r#""match": {"paths": [{"exact": "/pay"}, {"prefix": "/cart"}], "#);
     let mut proxy = Proxy::with_policy(&policy);
     let answered = proxy.request(&to_checkout(&[("x-user-id", STABLE)]));
-    assert_eq!(answered.calls, ["get :authority", "get :path", "get x-user-id", "get x-coalmine-variant"]);
+    assert_eq!(
+        answered.calls,
+        [MARK, "get :authority", "get :path", "get x-user-id", "get x-coalmine-variant"]
+    );
 }
 
 #[test]
@@ -57,6 +62,7 @@ fn a_canary_request_also_looks_for_a_second_identity_and_writes_once() {
     let mut proxy = Proxy::with_policy(POLICY);
     let answered = proxy.request(&to_checkout(&[("x-user-id", CANARY)]));
     let calls = [
+        MARK,
         "get :authority",
         "get x-user-id",
         "property request.headers.x-user-id",
@@ -122,7 +128,7 @@ fn a_configuration_that_is_not_all_there_is_refused() {
 fn bytes_that_are_not_utf_8_are_an_identity_like_any_other() {
     let mut proxy = Proxy::with_policy(POLICY);
     let answered = proxy.request(&to_checkout(&[("x-user-id", b"\xff\xfe\x00")]));
-    assert_eq!(answered.calls[1], "get x-user-id");
+    assert_eq!(answered.calls[2], "get x-user-id");
     proxy.tick();
     let counted: u64 = host(|host| {
         host.counters
@@ -187,7 +193,7 @@ fn no_configuration_is_the_empty_policy() {
     for configuration in ["", "{}"] {
         assert!(proxy.configure(configuration));
         let answered = proxy.request(&to_checkout(&[("x-user-id", CANARY)]));
-        assert_eq!(answered.calls, ["get x-coalmine-variant"]);
+        assert_eq!(answered.calls, [MARK, "get x-coalmine-variant"]);
         proxy.tick();
     }
     assert_eq!(counter("rollout=.=none;.;variant=.=stable;.;reason=.=noMatch;.;coalmine_requests_total"), 2);
@@ -231,6 +237,47 @@ fn a_user_without_an_identity_is_issued_one_and_keeps_it() {
     assert_ne!(third.response, first.response, "random, not the same for everybody");
     let known = proxy.request(&to_checkout(&[("x-user-id", STABLE)]));
     assert_eq!(known.response, []);
+}
+
+/// Envoy keeps the answers that it redirects to itself: the identity that the first pass has issued goes out with the
+/// last one.
+#[test]
+fn an_internal_redirect_is_one_request_of_one_user() {
+    let policy = POLICY.replace(r#""variants""#, r#""onMissingIdentity": "issueCookie", "variants""#);
+    let mut proxy = Proxy::with_policy(&policy);
+    for redirects in [1, 2] {
+        let answered = proxy.redirected_request(&to_checkout(&[]), redirects);
+        let [(name, cookie)] = answered.response.as_slice() else { panic!("{:?}", answered.response) };
+        assert_eq!(name, "set-cookie");
+        let pair = cookie.split(';').next().unwrap();
+        assert_eq!(answered.header("cookie"), [pair]);
+        let returning = proxy.redirected_request(&to_checkout(&[("cookie", pair.as_bytes())]), redirects);
+        assert_eq!(returning.response, [], "it is not renewed");
+        assert_eq!(returning.header("x-coalmine-variant"), answered.header("x-coalmine-variant"));
+    }
+    let marked: (&str, &[u8]) = ("x-envoy-original-url", b"http://checkout/");
+    let forged = proxy.request(&to_checkout(&[marked]));
+    assert_eq!(forged.response.len(), 1, "the mark alone is nothing");
+    proxy.tick();
+    let requests = |variant: &str| {
+        counter(&format!(
+            "rollout=.=checkout;.;variant=.={variant};.;reason=.=bucket;.;coalmine_requests_total"
+        ))
+    };
+    assert_eq!(requests("canary") + requests("stable"), 5);
+    assert_eq!(counter("rollout=.=checkout;.;coalmine_forged_total"), 0);
+    assert_eq!(host(|host| host.kept.clone()), ["coalmine_notes"]);
+}
+
+#[test]
+fn a_policy_that_leaves_no_notes_asks_for_no_place_for_them() {
+    let mut proxy = Proxy::with_policy(POLICY);
+    assert_eq!(host(|host| host.kept.clone()), [""; 0]);
+    let answered = proxy.redirected_request(&to_checkout(&[("x-user-id", CANARY)]), 1);
+    assert_eq!(answered.header("x-coalmine-variant"), ["canary"]);
+    proxy.tick();
+    let name = "rollout=.=checkout;.;variant=.=canary;.;reason=.=bucket;.;coalmine_requests_total";
+    assert_eq!((counter(name), counter("rollout=.=checkout;.;coalmine_forged_total")), (1, 0));
 }
 
 #[test]

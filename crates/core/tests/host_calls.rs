@@ -10,6 +10,9 @@ use coalmine_core::policy::Policy;
 use coalmine_core::request::StaticRequest;
 use coalmine_core::{Reason, Request};
 
+/// What Envoy sets on a request that it has redirected internally.
+const ORIGINAL_URL: &str = "x-envoy-original-url";
+
 /// A request that counts what the host is asked for, by name.
 struct Counted {
     request: StaticRequest,
@@ -76,8 +79,16 @@ fn policy(weight: u32) -> Policy {
 
 #[test]
 fn a_header_that_is_matched_and_names_the_user_is_asked_for_once() {
-    let headers =
-        [":method", ":path", "cookie", "request.headers.cookie", "x-coalmine-variant", "x-over", "x-user-id"];
+    let headers = [
+        ":method",
+        ":path",
+        "cookie",
+        "request.headers.cookie",
+        "x-coalmine-variant",
+        ORIGINAL_URL,
+        "x-over",
+        "x-user-id",
+    ];
     let request = StaticRequest::new("GET", "h", "/cart?x=1").with_header("x-user-id", "alice");
     let request = request.with_header("cookie", "a=0");
     assert_eq!(calls(&policy(0), request.clone()), (Reason::Bucket, headers.map(str::to_owned).into()));
@@ -90,7 +101,8 @@ fn a_header_that_is_matched_and_names_the_user_is_asked_for_once() {
 #[test]
 fn a_header_that_is_not_there_is_asked_for_once() {
     let request = StaticRequest::new("GET", "h", "/cart").with_random([7; 16]);
-    let expected = [":method", ":path", "cookie", "random", "x-coalmine-variant", "x-over", "x-user-id"];
+    let expected =
+        [":method", ":path", "cookie", "random", "x-coalmine-variant", ORIGINAL_URL, "x-over", "x-user-id"];
     for weight in [0, 100] {
         let found = calls(&policy(weight), request.clone());
         assert_eq!(found, (Reason::Bucket, expected.map(str::to_owned).into()), "at {weight}");
@@ -107,9 +119,22 @@ fn cookies_of_several_headers_are_asked_for_once() {
     assert!(calls.contains(&"every cookie".to_owned()), "{calls:?}");
 }
 
-/// Without rollouts only the header that the proxy's routes obey is asked for.
+/// Without rollouts only the header that the proxy's routes obey is asked for, and whether the request is a new one.
 #[test]
-fn an_empty_policy_asks_for_one_header() {
+fn an_empty_policy_asks_for_two_headers() {
     let request = StaticRequest::new("GET", "h", "/");
-    assert_eq!(calls(&Policy::default(), request), (Reason::NoMatch, vec!["x-coalmine-variant".to_owned()]));
+    let expected = ["x-coalmine-variant", ORIGINAL_URL].map(str::to_owned);
+    assert_eq!(calls(&Policy::default(), request), (Reason::NoMatch, expected.into()));
+}
+
+/// A mark that a client has sent too costs one question more, which only the host can answer.
+#[test]
+fn only_a_marked_request_costs_properties() {
+    let request = StaticRequest::new("GET", "h", "/").with_header(ORIGINAL_URL, "http://h/");
+    let asked = |request| calls(&Policy::default(), request).1;
+    let forged = ["filter_state.num_internal_redirects", "x-coalmine-variant", ORIGINAL_URL];
+    assert_eq!(asked(request.clone()), forged.map(str::to_owned));
+    let redirected = request.with_property(&["filter_state", "num_internal_redirects"], "1");
+    let expected = ["coalmine_notes", forged[0], forged[1], forged[2]];
+    assert_eq!(asked(redirected), expected.map(str::to_owned));
 }

@@ -88,8 +88,9 @@ fn the_host_is_asked_as_often_whatever_the_size() {
             StaticRequest::new("GET", &large::host(rollouts - 1), "/api/").with_header("x-user-id", "bob");
         let counted = Counted(request, Cell::new(0));
         assert_eq!(policy.decide(&counted, NOW).assignment.reason, Reason::Bucket);
-        // The authority, the path, the identity and the route's header. A user who leaves stable costs one more.
-        assert_eq!(counted.1.get(), 4, "{rollouts}");
+        // Whether the request begins again, the authority, the path, the identity and the route's header. A user who
+        // leaves stable costs one more.
+        assert_eq!(counted.1.get(), 5, "{rollouts}");
     }
 }
 

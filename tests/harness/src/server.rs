@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::body::Incoming;
 use hyper::header::{
-    CONNECTION, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+    CONNECTION, CONTENT_TYPE, HOST, HeaderValue, LOCATION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
 };
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -28,6 +28,10 @@ use crate::grpc;
 
 /// The path under which a [`Server`] tells what it was sent.
 pub const ECHO: &str = "/echo";
+/// What a path begins with for which a [`Server`] answers with a redirect to the rest of the path, at the same host.
+pub const REDIRECT: &str = "/redirect";
+/// The path for which a [`Server`] answers 503.
+pub const UNAVAILABLE: &str = "/unavailable";
 
 /// A server on the loopback interface, over HTTP/1.1 and HTTP/2, until it is ended or dropped.
 #[derive(Debug)]
@@ -44,8 +48,8 @@ pub(crate) type Answer = std::pin::Pin<Box<dyn Future<Output = Response<Body>> +
 
 impl Server {
     /// Starts an application on `port`; 0 is any free one. It answers with its name and a line end; under [`ECHO`]
-    /// with a JSON list of the headers that it was sent, the first entry its own name; a WebSocket and the methods of
-    /// [`grpc`] with its name before every message.
+    /// with a JSON list of the headers that it was sent, the first entry its own name; under [`REDIRECT`] and
+    /// [`UNAVAILABLE`] as they say; a WebSocket and the methods of [`grpc`] with its name before every message.
     pub async fn start(name: &'static str, port: u16) -> Result<Self> {
         Self::serve(port, Arc::new(move |request| Box::pin(answer(name, request)))).await
     }
@@ -114,7 +118,23 @@ async fn answer(name: &'static str, request: Request<Incoming>) -> Response<Body
         let all: Vec<_> = [json!(["name", name])].into_iter().chain(headers).collect();
         return Response::new(full(serde_json::Value::from(all).to_string()));
     }
-    Response::new(full(format!("{name}\n")))
+    let mut answer = Response::new(full(format!("{name}\n")));
+    if request.uri().path() == UNAVAILABLE {
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    if let Some(location) = redirected(&request) {
+        *answer.status_mut() = StatusCode::FOUND;
+        answer.headers_mut().insert(LOCATION, location);
+    }
+    answer
+}
+
+/// Where a request under [`REDIRECT`] is sent.
+fn redirected(request: &Request<Incoming>) -> Option<HeaderValue> {
+    let rest = request.uri().path().strip_prefix(REDIRECT)?;
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().host())?;
+    format!("http://{host}{rest}").try_into().ok()
 }
 
 pub(crate) fn full(text: String) -> Body {

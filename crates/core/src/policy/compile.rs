@@ -5,6 +5,7 @@ use coalmine_document::{Code, Cursor, Known, MAX_VALUES, Node, Problem, Problems
 use super::conflicts::refusals;
 use super::host_index::HostIndex;
 use super::managed_headers::{ManagedHeader, managed_cookies, managed_headers};
+use super::notes::Notes;
 use super::rollout::Rollout;
 use super::secrets::{Environment, SecretReader};
 
@@ -57,6 +58,10 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// The property of a request under which the host has to keep [`Outcome::notes`](super::Outcome::notes) across
+    /// internal redirects.
+    pub const NOTES: &str = Notes::PLACE;
+
     /// The policy of a JSON text, its secrets unread: see [`Policy::from_document`].
     ///
     /// # Errors
@@ -102,6 +107,11 @@ impl Policy {
     /// The environment variables that the document names and that were not looked up.
     pub fn unread(&self) -> &[String] {
         &self.unread
+    }
+
+    /// Whether some of its outcomes have notes.
+    pub fn leaves_notes(&self) -> bool {
+        self.rollouts.iter().any(|rollout| rollout.issued.is_some() || rollout.override_.is_some())
     }
 
     /// The number of the document, where it has one.

@@ -9,6 +9,7 @@ use super::compile::Policy;
 use super::extract;
 use super::identity::IdentitySource;
 use super::issued_cookie::{self, IssuedCookie};
+use super::notes::Notes;
 use super::observer::{Observer, Unobserved};
 use super::overrides::OverrideResult;
 use super::rollout::Rollout;
@@ -31,6 +32,8 @@ struct Answer<'p> {
     /// The identity that was made for a user who had none.
     issued: Option<String>,
     override_result: Option<OverrideResult>,
+    /// The name of the variant that an accepted token has forced.
+    forced: Option<&'p str>,
 }
 
 impl Policy {
@@ -50,8 +53,9 @@ impl Policy {
         observer: &mut impl Observer<'p>,
     ) -> Outcome<'p> {
         let request = CachedRequest::new(request);
+        let earlier = Notes::of_earlier_passes(&request);
         let answer = match self.rollout_for(&request, observer) {
-            Some(rollout) => rollout.answer(&request, now, observer),
+            Some(rollout) => rollout.answer(&request, earlier.as_ref(), now, observer),
             None => Answer::plain(Assignment::without_rollout(Reason::NoMatch)),
         };
         let assignment = &answer.assignment;
@@ -59,7 +63,8 @@ impl Policy {
         let mut forged = false;
         for (slot, header) in self.managed_headers.iter().enumerate() {
             let sent = request.header(&header.name).is_some();
-            forged |= sent && header.routes;
+            // After a redirect it is what the filter itself has set.
+            forged |= sent && header.routes && earlier.is_none();
             let route = assignment.rollout.map(|rollout| &rollout.route).filter(|route| route.slot == slot);
             match route.and_then(|route| route.text(assignment)) {
                 Some(text) => edits.push(Edit::Set(&header.name, text)),
@@ -70,8 +75,16 @@ impl Policy {
         let issued_by = assignment.rollout.and_then(|rollout| rollout.issued.as_ref());
         let issued = issued_by.zip(answer.issued.as_deref());
         edits.extend(self.cookie_edit(&request, issued));
+        let set_cookie = issued.map(|(cookie, identity)| cookie.set_cookie(identity));
+        let is_redirected = earlier.is_some();
+        let earlier = earlier.unwrap_or_default();
+        let earlier_cookies = earlier.cookies();
+        let forced = answer.forced.map(|variant| (assignment.rollout_name(), variant));
         Outcome {
-            set_cookie: issued.map(|(cookie, identity)| cookie.set_cookie(identity)),
+            notes: earlier.and(set_cookie.as_deref(), forced),
+            earlier_cookies,
+            is_redirected,
+            set_cookie,
             override_result: answer.override_result,
             assignment: answer.assignment,
             edits,
@@ -157,6 +170,7 @@ impl Rollout {
     fn answer<'p>(
         &'p self,
         request: &CachedRequest<'p, '_, impl Request>,
+        earlier: Option<&Notes>,
         now: Duration,
         observer: &mut impl Observer<'p>,
     ) -> Answer<'p> {
@@ -165,13 +179,27 @@ impl Rollout {
         }
         let override_ = self.override_.as_ref();
         let token = override_.and_then(|it| it.verify(self.name(), &self.variants, request, now));
-        let (override_result, forced) =
+        let (override_result, by_token) =
             token.map_or((None, None), |(result, variant)| (Some(result), variant));
-        if let Some(variant) = forced
-            && self.issued.is_none()
-        {
-            return Answer { assignment: self.forced(variant), issued: None, override_result };
-        }
+        let by_earlier_token = || self.variants.by_name(earlier?.forced(self.name())?);
+        let forced = by_token.or_else(|| override_.and_then(|_| by_earlier_token()));
+        let mut answer = match forced {
+            Some(variant) if self.issued.is_none() => Answer::plain(self.forced(variant)),
+            _ => self.by_identity(forced, request, now, observer),
+        };
+        answer.override_result = override_result;
+        answer.forced = by_token.map(|variant| self.variant_name(variant));
+        answer
+    }
+
+    /// The answer for the user whom the request names, or who is issued an identity; a variant that is forced wins.
+    fn by_identity<'p>(
+        &'p self,
+        forced: Option<Variant>,
+        request: &CachedRequest<'p, '_, impl Request>,
+        now: Duration,
+        observer: &mut impl Observer<'p>,
+    ) -> Answer<'p> {
         let known = Identity::of(&self.sources, request, observer);
         let issued = if known.is_none() { self.issue(request) } else { None };
         let identity = known.or_else(|| {
@@ -185,13 +213,12 @@ impl Rollout {
             && identity.is_some_and(|identity| identity.is_ambiguous(&self.sources, request))
         {
             observer.ambiguous();
-            let assignment = if forced.is_some() { assignment } else { self.assign(None, now) };
-            return Answer { assignment, issued: None, override_result };
+            return Answer::plain(if forced.is_some() { assignment } else { self.assign(None, now) });
         }
         if let Some(identity) = &issued {
             observer.issued(identity);
         }
-        Answer { assignment, issued, override_result }
+        Answer { issued, ..Answer::plain(assignment) }
     }
 
     /// A new identity, where this rollout issues one.
@@ -203,7 +230,7 @@ impl Rollout {
 
 impl<'p> Answer<'p> {
     fn plain(assignment: Assignment<'p>) -> Self {
-        Self { assignment, issued: None, override_result: None }
+        Self { assignment, issued: None, override_result: None, forced: None }
     }
 }
 

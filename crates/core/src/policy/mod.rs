@@ -13,6 +13,7 @@
 //! | `names` | the table of names: their lengths and characters |
 //! | `cached_request`, `extract` | a request while it is decided, and the parts of it that can name a user |
 //! | `assignment`, `decide`, `observer`, `explain` | *which variant?*: the answer, the rule, and the rule observed |
+//! | `notes` | what is told across an internal redirect, after which a request begins again |
 
 mod assignment;
 mod cached_request;
@@ -27,6 +28,7 @@ mod issued_cookie;
 mod managed_headers;
 mod match_rules;
 mod names;
+mod notes;
 mod observer;
 mod overrides;
 mod pins;

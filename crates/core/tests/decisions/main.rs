@@ -3,6 +3,7 @@
 
 mod identity;
 mod issued;
+mod redirects;
 mod routes;
 
 use std::time::Duration;

@@ -5,6 +5,7 @@ mod issued_cookie;
 mod jwt;
 mod peer;
 mod query;
+mod redirects;
 
 use std::time::Duration;
 
