@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod fake_host;
+mod proxy;
 
 use std::time::Duration;
 
-use fake_host::{Proxy, host};
+use fake_host::host;
+use proxy::Proxy;
 
 /// Half of all users to the canary. By coalmine-v1 and the salt `checkout`, `a` draws bucket 200478 (canary) and
 /// `alice@example.com` 906693 (stable).
