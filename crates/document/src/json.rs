@@ -96,7 +96,7 @@ impl<'de> Visitor<'de> for Values<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key()? {
-            entries.push(Entry { key, span: Span::default(), node: map.next_value_seed(self)? });
+            entries.push(Entry::new(key, Span::default(), map.next_value_seed(self)?));
         }
         Ok(Value::Map(entries))
     }

@@ -79,21 +79,18 @@ fn tree(value: ast::Value<'_>) -> Node {
         ast::Value::NumberLit(literal) => {
             scalar(Value::Number(literal.value.parse().unwrap_or(f64::NAN)), span(literal.range))
         }
-        ast::Value::StringLit(literal) => Node {
-            value: Value::String(Cow::into_owned(literal.value)),
-            span: span(literal.range),
-            style: Style::Double,
-        },
-        ast::Value::Array(array) => Node {
-            span: span(array.range),
-            value: Value::List(array.elements.into_iter().map(tree).collect()),
-            style: Style::Flow,
-        },
-        ast::Value::Object(object) => Node {
-            span: span(object.range),
-            value: Value::Map(object.properties.into_iter().map(entry).collect()),
-            style: Style::Flow,
-        },
+        ast::Value::StringLit(literal) => {
+            let text = Value::String(Cow::into_owned(literal.value));
+            Node { span: span(literal.range), style: Style::Double, ..text.into() }
+        }
+        ast::Value::Array(array) => {
+            let items = Value::List(array.elements.into_iter().map(tree).collect());
+            Node { span: span(array.range), style: Style::Flow, ..items.into() }
+        }
+        ast::Value::Object(object) => {
+            let entries = Value::Map(object.properties.into_iter().map(entry).collect());
+            Node { span: span(object.range), style: Style::Flow, ..entries.into() }
+        }
     }
 }
 
@@ -102,11 +99,11 @@ fn entry(property: ast::ObjectProp<'_>) -> Entry {
         ObjectPropName::String(name) => (name.value.into_owned(), name.range),
         ObjectPropName::Word(name) => (name.value.to_owned(), name.range),
     };
-    Entry { key, span: Span::new(range.start, range.end), node: tree(property.value) }
+    Entry::new(key, Span::new(range.start, range.end), tree(property.value))
 }
 
 fn scalar(value: Value, span: Span) -> Node {
-    Node { value, span, style: Style::Plain }
+    Node { span, ..value.into() }
 }
 
 #[cfg(test)]

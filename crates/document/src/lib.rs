@@ -12,11 +12,13 @@
 //! | `node`, `path`, `problem` | the tree, the path to a value in it, what is wrong with a value |
 //! | `cursor`, `scalars`, `rules`, `quote`, `suggest` | the reader, and its sentences |
 //! | `json` | JSON without places, as the filter reads it |
-//! | `notation`, `yaml`, `json_places`, `embedded`, `source`, `secrets` | feature `yaml`: text, its documents, its lines and its secrets |
+//! | `notation`, `yaml`, `merge`, `dialect`, `json_places`, `embedded`, `source`, `secrets` | feature `yaml`: text, its documents, its lines and its secrets |
 //! | `edits`, `style`, `write` | feature `edit`: changes of a text, and text that looks as if it had always been there |
 #![forbid(unsafe_code)]
 
 mod cursor;
+#[cfg(feature = "yaml")]
+mod dialect;
 #[cfg(feature = "edit")]
 mod edits;
 #[cfg(feature = "yaml")]
@@ -24,6 +26,8 @@ mod embedded;
 pub mod json;
 #[cfg(feature = "yaml")]
 mod json_places;
+#[cfg(feature = "yaml")]
+mod merge;
 mod node;
 #[cfg(feature = "yaml")]
 mod notation;
@@ -49,6 +53,8 @@ pub use cursor::{Cursor, Field, Fields, Known, Reader};
 pub use edits::Edits;
 #[cfg(feature = "yaml")]
 pub use embedded::embedded;
+#[cfg(feature = "yaml")]
+pub use node::Misread;
 pub use node::{Entry, Node, Span, Style, Value};
 #[cfg(feature = "yaml")]
 pub use notation::Notation;
@@ -62,8 +68,6 @@ pub use rules::TextRule;
 pub use secrets::{Secrets, secrets};
 #[cfg(feature = "yaml")]
 pub use source::{Mark, SourceText};
-#[cfg(feature = "yaml")]
-pub use yaml::is_plain_text;
 
 /// The most bytes that a document may have.
 pub const MAX_BYTES: usize = 1 << 20;

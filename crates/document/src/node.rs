@@ -9,6 +9,19 @@ pub struct Node {
     pub span: Span,
     /// How it is written.
     pub style: Style,
+    /// What the tools of Kubernetes read in its place, when it is something else.
+    #[cfg(feature = "yaml")]
+    pub misread: Option<Box<Misread>>,
+}
+
+/// What the tools of Kubernetes, which read YAML 1.1, read in the place of a value or a key.
+#[cfg(feature = "yaml")]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Misread {
+    /// Of this text without quotes, this value.
+    Value(String, Value),
+    /// Of a key that is written before `<<`, the value that is merged: kubectl takes that one, other tools the written.
+    Merged,
 }
 
 /// A range of bytes of a text: `start` is the first byte, `end` the one behind the last.
@@ -48,6 +61,9 @@ pub struct Entry {
     pub span: Span,
     /// The value.
     pub node: Node,
+    /// What the tools of Kubernetes read in the place of the key, when it is something else.
+    #[cfg(feature = "yaml")]
+    pub misread: Option<Box<Misread>>,
 }
 
 /// How a value is written.
@@ -128,12 +144,33 @@ impl Value {
     }
 }
 
+// === impl Entry ===
+
+impl Entry {
+    /// An entry whose key has these bytes.
+    pub fn new(key: String, span: Span, node: Node) -> Self {
+        Self {
+            key,
+            span,
+            node,
+            #[cfg(feature = "yaml")]
+            misread: None,
+        }
+    }
+}
+
 // === impl Node ===
 
 /// A value that is not written anywhere yet.
 impl From<Value> for Node {
     fn from(value: Value) -> Self {
-        Self { value, span: Span::default(), style: Style::default() }
+        Self {
+            value,
+            span: Span::default(),
+            style: Style::default(),
+            #[cfg(feature = "yaml")]
+            misread: None,
+        }
     }
 }
 
@@ -150,7 +187,7 @@ impl Node {
 
     /// A map that is not written anywhere yet.
     pub fn of_fields<'k>(fields: impl IntoIterator<Item = (&'k str, Self)>) -> Self {
-        let entry = |(key, node): (&str, Self)| Entry { key: key.to_owned(), span: Span::default(), node };
+        let entry = |(key, node): (&str, Self)| Entry::new(key.to_owned(), Span::default(), node);
         Value::Map(fields.into_iter().map(entry).collect()).into()
     }
 
@@ -212,14 +249,17 @@ impl Node {
 
     /// The same values, wherever and however they are written: for comparing.
     #[must_use]
-    pub fn without_places(mut self) -> Self {
-        self.visit(&mut |node, key| {
-            (node.span, node.style) = (Span::default(), Style::default());
-            if let Some(key) = key {
-                *key = Span::default();
+    pub fn without_places(self) -> Self {
+        let value = match self.value {
+            Value::List(items) => Value::List(items.into_iter().map(Self::without_places).collect()),
+            Value::Map(entries) => {
+                let entry =
+                    |entry: Entry| Entry::new(entry.key, Span::default(), entry.node.without_places());
+                Value::Map(entries.into_iter().map(entry).collect())
             }
-        });
-        self
+            scalar => scalar,
+        };
+        value.into()
     }
 
     /// Moves every span: from the bytes of a text to those of the file that it is written in.
@@ -234,6 +274,7 @@ impl Node {
     }
 
     /// Shows `see` this value and all in it, each with the span of its key where it has one.
+    #[cfg(feature = "yaml")]
     fn visit(&mut self, see: &mut impl FnMut(&mut Self, Option<&mut Span>)) {
         fn inside(node: &mut Node, see: &mut impl FnMut(&mut Node, Option<&mut Span>)) {
             match &mut node.value {

@@ -93,6 +93,11 @@ impl OwnedPath {
         self.0.is_empty()
     }
 
+    /// Whether it is that path, or leads on from it.
+    pub fn begins_with(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
     /// The last step, when it is a field.
     pub fn last_field(&self) -> Option<&str> {
         match self.0.last() {
@@ -168,5 +173,6 @@ mod tests {
         assert_eq!(path.join(&inner).to_string(), "data[\"policy.yaml\"].rollouts[0].name");
         assert_eq!(OwnedPath::default().join(&inner), inner);
         assert_eq!(path.last_field(), Some("policy.yaml"));
+        assert!(path.join(&inner).begins_with(&path) && !path.begins_with(&inner));
     }
 }

@@ -1,8 +1,9 @@
 //! The style of a part of a document, so that an addition looks as if it had always been there.
 
+use crate::dialect::is_plain_text;
 use crate::node::{Entry, Node, Span, Style};
 use crate::source::SourceText;
-use crate::yaml::is_plain_text;
+use crate::write::quoted;
 
 /// The style of a part of a text.
 #[derive(Clone, Copy)]
@@ -26,12 +27,12 @@ impl<'s> SourceStyle<'s> {
 
     /// A name or a text.
     pub fn name(self, name: &str) -> String {
-        if self.quotes || !is_plain_text(name) { format!("\"{name}\"") } else { name.to_owned() }
+        if self.quotes || !is_plain_text(name) { quoted(name) } else { name.to_owned() }
     }
 
     /// The key of a field.
     pub fn key(self, name: &str) -> String {
-        format!("{}:", if self.quotes { format!("\"{name}\"") } else { name.to_owned() })
+        format!("{}:", if self.quotes { quoted(name) } else { name.to_owned() })
     }
 
     /// The end of the line that this byte is in: behind a comment.

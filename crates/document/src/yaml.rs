@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span as Chars, Tag};
 
-use crate::node::{Entry, Node, Span, Style, Value};
+use crate::dialect::{key_in_kubernetes, key_text, plain, scalar_in_kubernetes};
+use crate::merge::merge;
+use crate::node::{Entry, Misread, Node, Span, Style, Value};
 use crate::problem::Unreadable;
 
 /// How deep lists and maps may lie in each other: as deep as serde_json goes.
@@ -38,9 +40,20 @@ struct Open {
     tree: Node,
     anchor: usize,
     /// The key whose value comes next.
-    key: Option<(String, Span)>,
+    key: Option<Key>,
+    /// The value of its merge key, and the place of it among the entries.
+    merged: Option<(Node, usize)>,
     /// How many values had been read when it was opened.
     values: usize,
+}
+
+/// The key of an entry whose value comes next.
+struct Key {
+    text: String,
+    span: Span,
+    misread: Option<Box<Misread>>,
+    /// Whether it is `<<`: its value is a map, or a list of maps, whose entries this map has too.
+    is_merge: bool,
 }
 
 /// From characters, in which saphyr-parser counts, to bytes.
@@ -102,20 +115,26 @@ impl Reader {
         }
         // In the flow style the event has the bracket; in the block style it is empty.
         let style = if span.is_empty() { Style::Block } else { Style::Flow };
-        self.open.push(Open { tree: Node { value, span, style }, anchor, key: None, values: self.values });
+        let tree = Node { span, style, ..value.into() };
+        self.open.push(Open { tree, anchor, key: None, merged: None, values: self.values });
         Ok(())
     }
 
     fn close(&mut self, end: Span) -> Result<(), Unreadable> {
-        let Some(Open { mut tree, anchor, values, .. }) = self.open.pop() else { return Ok(()) };
+        let Some(Open { mut tree, anchor, values, merged, .. }) = self.open.pop() else { return Ok(()) };
         tree.span.end = match (&tree.style, &tree.value) {
             (Style::Flow, _) => end.end,
             (_, Value::List(items)) => items.last().map_or(end.start, |item| item.span.end),
             (_, Value::Map(entries)) => {
-                entries.last().map_or(end.start, |entry| entry.node.span.end.max(entry.span.end))
+                let last = entries.last().map(|entry| entry.node.span.end.max(entry.span.end));
+                let merged = merged.as_ref().map(|(merged, _)| merged.span.end);
+                last.max(merged).unwrap_or(end.start)
             }
             _ => end.start,
         };
+        if let (Some((merged, place)), Value::Map(entries)) = (merged, &mut tree.value) {
+            merge(entries, merged, place)?;
+        }
         let inside = self.values - values;
         self.finish(tree, anchor, inside + 1)
     }
@@ -148,15 +167,26 @@ impl Reader {
         };
         match (&mut parent.tree.value, parent.key.take()) {
             (Value::List(items), _) => items.push(tree),
-            (Value::Map(entries), Some((key, span))) => entries.push(Entry { key, span, node: tree }),
+            (Value::Map(_), Some(key)) if key.is_merge && parent.merged.is_some() => {
+                return Err(refused(
+                    "\"<<\" is given twice in a map; give one, with a list of maps",
+                    key.span,
+                ));
+            }
+            (Value::Map(entries), Some(key)) if key.is_merge => parent.merged = Some((tree, entries.len())),
+            (Value::Map(entries), Some(Key { text, span, misread, .. })) => {
+                entries.push(Entry { misread, ..Entry::new(text, span, tree) });
+            }
             (_, _) => {
-                let Some(key) = key_text(&tree) else {
+                let Some(text) = key_text(&tree.value) else {
                     return Err(refused(
                         "a list or a map as a key; keys are text (a template that was not filled in?)",
                         tree.span,
                     ));
                 };
-                parent.key = Some((key, tree.span));
+                let is_merge = tree.style == Style::Plain && text == "<<";
+                let misread = key_in_kubernetes(&tree, &text);
+                parent.key = Some(Key { text, span: tree.span, misread, is_merge });
             }
         }
         Ok(())
@@ -196,19 +226,8 @@ impl Reader {
     }
 }
 
-fn refused(message: impl Into<String>, span: Span) -> Unreadable {
+pub(crate) fn refused(message: impl Into<String>, span: Span) -> Unreadable {
     Unreadable { message: format!("not readable: {}", message.into()), span }
-}
-
-/// A key as text: `404: x` has the key `404`.
-fn key_text(tree: &Node) -> Option<String> {
-    match &tree.value {
-        Value::String(text) => Some(text.clone()),
-        Value::Null => Some(String::new()),
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::List(_) | Value::Map(_) => None,
-    }
 }
 
 fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Node {
@@ -226,42 +245,8 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Node
         Style::Plain if !is_text => plain(text),
         _ => Value::String(text.to_owned()),
     };
-    Node { value, span, style }
-}
-
-/// Whether this name means itself when it is written without quotes.
-pub fn is_plain_text(name: &str) -> bool {
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    !name.starts_with('-') && name.bytes().all(is_word) && matches!(plain(name), Value::String(_))
-}
-
-/// What a scalar without quotes means: the core schema of YAML 1.2, section 10.3.2.
-fn plain(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
-        ".nan" | ".NaN" | ".NAN" => return Value::Number(f64::NAN),
-        _ => {}
-    }
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if matches!(unsigned, ".inf" | ".Inf" | ".INF") {
-        return Value::Number(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY });
-    }
-    for (prefix, radix) in [("0x", 16), ("0o", 8)] {
-        if let Some(digits) = text.strip_prefix(prefix)
-            && let Ok(number) = u64::from_str_radix(digits, radix)
-            && !digits.starts_with('+')
-        {
-            return Value::Number(number as f64);
-        }
-    }
-    // Rust's `parse` also takes `inf` and `nan`, which YAML takes for text.
-    let starts_as_number = unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.');
-    match text.parse() {
-        Ok(number) if starts_as_number => Value::Number(number),
-        _ => Value::String(text.to_owned()),
-    }
+    let misread = if style == Style::Plain && !is_text { scalar_in_kubernetes(text, &value) } else { None };
+    Node { span, style, misread, ..value.into() }
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn a_long_value_is_cut() {
 fn spans_are_handed_on() {
     let span = Span::new(30, 34);
     let node = Node { span, ..Value::Bool(true).into() };
-    let version = Entry { key: "version".to_owned(), span: Span::new(20, 27), node };
+    let version = Entry::new("version".to_owned(), Span::new(20, 27), node);
     let document = Value::Map(vec![version]).into();
     let problems = Policy::from_document(&document, Environment::Unread).unwrap_err();
     assert_eq!(problems.shown()[0].span, span);
