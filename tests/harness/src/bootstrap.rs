@@ -44,12 +44,14 @@ impl Bootstrap {
 
     /// Lets Envoy take free ports, and tells it where the upstream servers are and which files are its own.
     pub fn place(&mut self, place: &Place<'_>) -> Result<&mut Self> {
-        let policy = format!("path: {}/coalmine.yaml", self.folder);
+        let policy = format!("path: {0}/coalmine.yaml, watched_directory: {{path: {0}}}", self.folder);
+        let (path, watched) =
+            (place.policy.display(), place.policy.parent().unwrap_or(place.policy).display());
         self.replace("port_value: 9901", "port_value: 0")?
             .replace("port_value: 10000", "port_value: 0")?
             .replace("port_value: 8081", &format!("port_value: {}", place.stable))?
             .replace("port_value: 8082", &format!("port_value: {}", place.canary))?
-            .replace(&policy, &format!("path: {}", place.policy.display()))?
+            .replace(&policy, &format!("path: {path}, watched_directory: {{path: {watched}}}"))?
             .replace("path: /dev/stdout", &format!("path: {}", place.access_log.display()))
     }
 

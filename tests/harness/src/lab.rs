@@ -33,6 +33,7 @@ pub struct LabBuilder {
     log_level: &'static str,
     variables: Vec<(String, String)>,
     vm_environment: Option<String>,
+    is_mounted: bool,
 }
 
 /// A running proxy with all that belongs to it. Dropping it ends and removes everything.
@@ -107,6 +108,13 @@ impl LabBuilder {
         self
     }
 
+    /// The policy comes from a ConfigMap that is mounted as a volume: its file is a link, and links are swapped.
+    #[must_use]
+    pub fn mounted(mut self) -> Self {
+        self.is_mounted = true;
+        self
+    }
+
     /// With a change of the shipped configuration.
     pub fn edit(mut self, edit: impl FnOnce(&mut Bootstrap) -> Result<&mut Bootstrap>) -> Result<Self> {
         edit(&mut self.bootstrap)?;
@@ -121,6 +129,9 @@ impl LabBuilder {
         let mut policy = PolicyFile::new(self.bootstrap.folder(), folder.path(), &module)?;
         if let Some(variables) = &self.vm_environment {
             policy.set_environment(variables)?;
+        }
+        if self.is_mounted {
+            policy.mount()?;
         }
         policy.replace(document)?;
         let upstreams = [Upstream::start("stable", 0).await?, Upstream::start("canary", 0).await?];
@@ -162,6 +173,7 @@ impl Lab {
             log_level: LOG_LEVEL,
             variables: Vec::new(),
             vm_environment: None,
+            is_mounted: false,
         })
     }
 

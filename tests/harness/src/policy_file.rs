@@ -18,6 +18,8 @@ pub struct PolicyFile {
     path: PathBuf,
     /// The text up to the policy, which is the last thing in the file.
     head: String,
+    /// Whether the folder is a volume with a ConfigMap.
+    is_mounted: bool,
 }
 
 // === impl PolicyFile ===
@@ -32,7 +34,15 @@ impl PolicyFile {
             "`{MODULE}` does not occur once in {example}/coalmine.yaml"
         );
         let head = head.replacen(MODULE, &module.display().to_string(), 1);
-        Ok(Self { path: folder.join("coalmine.yaml"), head })
+        Ok(Self { path: folder.join("coalmine.yaml"), head, is_mounted: false })
+    }
+
+    /// From the first replacement on, the file is a ConfigMap's that is mounted in a folder of its own.
+    pub fn mount(&mut self) -> Result<()> {
+        let volume = self.path.with_file_name("volume");
+        std::fs::create_dir(&volume).with_context(|| format!("cannot make {}", volume.display()))?;
+        (self.path, self.is_mounted) = (volume.join("coalmine.yaml"), true);
+        Ok(())
     }
 
     /// From the next replacement on, `vm_config` has this as its `environment_variables`, in YAML's flow style.
@@ -78,11 +88,33 @@ impl PolicyFile {
     }
 
     fn write(&self, text: &str) -> Result<SystemTime> {
+        if self.is_mounted {
+            return self.swap(text).with_context(|| format!("cannot swap {}", self.path.display()));
+        }
         let next = self.path.with_extension("yaml.new");
         std::fs::write(&next, text).with_context(|| format!("cannot write {}", next.display()))?;
         // Taken before the rename, so that no delay that is measured from it comes out too short.
         let now = SystemTime::now();
         std::fs::rename(&next, &self.path).with_context(|| format!("cannot rename {}", next.display()))?;
+        Ok(now)
+    }
+
+    /// What the kubelet does: `coalmine.yaml` is a link to `..data/coalmine.yaml`, and `..data` one to a folder, which is
+    /// replaced by renaming another link over it. The file itself is never renamed.
+    fn swap(&self, text: &str) -> Result<SystemTime> {
+        use std::os::unix::fs::symlink;
+        let volume = self.path.parent().context("no volume")?;
+        let (link, next) = (volume.join("..data"), volume.join("..data_tmp"));
+        let old = std::fs::read_link(&link).ok();
+        let folder = tempfile::Builder::new().prefix("..2026_").tempdir_in(volume)?.keep();
+        std::fs::write(folder.join("coalmine.yaml"), text)?;
+        symlink(folder.file_name().context("no name")?, &next)?;
+        let now = SystemTime::now();
+        std::fs::rename(&next, &link)?;
+        match old {
+            Some(old) => std::fs::remove_dir_all(volume.join(old))?,
+            None => symlink("..data/coalmine.yaml", &self.path)?,
+        }
         Ok(now)
     }
 }

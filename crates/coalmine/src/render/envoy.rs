@@ -1,11 +1,12 @@
 //! `coalmine render envoy`: a bootstrap of Envoy and the filter's configuration.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
 use coalmine_core::policy::{CanaryPlace, Rollout, RouteValue};
 use coalmine_document::json::pretty;
+use coalmine_document::write::{quoted, text as plain};
 use coalmine_document::{Node, Span};
 
 use super::template::Template;
@@ -73,6 +74,7 @@ impl Envoy {
         let file = self.policy.as_deref().map(PolicyFile::load).transpose()?;
         let bootstrap = self.bootstrap(file.as_ref())?;
         let coalmine = self.coalmine(file.as_ref())?;
+        std::fs::create_dir_all(&self.out).map_err(|error| Failure::Save(self.out.clone(), error))?;
         for (name, text) in [("bootstrap.yaml", bootstrap), ("coalmine.yaml", coalmine)] {
             let path = self.out.join(name);
             if path.exists() && !self.force {
@@ -105,16 +107,18 @@ impl Envoy {
         let mut template = Template::new("bootstrap.yaml", BOOTSTRAP)?;
         for (place, address) in [(LISTENER, self.listen), (ADMIN, self.admin)] {
             if let Some(address) = address {
-                template.set(&format!("{place}/address"), plain(&address.ip().to_string()))?;
+                template.set(&format!("{place}/address"), ip(address.ip()))?;
                 template.set(&format!("{place}/port_value"), address.port().to_string())?;
             }
         }
         if let Some(path) = &self.config_path {
-            let place =
-                format!("{MANAGER}/http_filters/0/config_discovery/config_source/path_config_source/path");
+            let place = format!("{MANAGER}/http_filters/0/config_discovery/config_source/path_config_source");
             // Envoy refuses to watch a file without a folder.
             let path = if path.contains('/') { path.clone() } else { format!("./{path}") };
-            template.set(&place, plain(&path))?;
+            let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
+            let folder = if folder.is_empty() { "/" } else { folder };
+            template.set(&format!("{place}/path"), plain(&path))?;
+            template.set(&format!("{place}/watched_directory/path"), plain(folder))?;
         }
         let Some(file) = file else {
             let shipped = PolicyOfTemplate::default();
@@ -182,17 +186,14 @@ fn push(list: &mut Vec<String>, name: &str) {
     }
 }
 
-/// A text in YAML.
-fn plain(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
-    let is_safe = text.bytes().all(is_plain)
-        && text.starts_with(|first: char| first.is_ascii_alphabetic() || "./".contains(first));
-    let is_address = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if is_safe || is_address { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+/// An address in YAML: one of IPv4 means itself to every reader.
+fn ip(address: IpAddr) -> String {
+    if address.is_ipv4() { address.to_string() } else { quoted(&address.to_string()) }
 }
 
 /// What clients send under these names is removed, whatever else happens.
 fn headers(template: &mut Template, names: &[String]) -> Result<(), Failure> {
+    let names: Vec<String> = names.iter().map(|name| plain(name)).collect();
     let removed: Vec<String> = names.iter().map(|name| format!("remove: {name}")).collect();
     let early = format!("{MANAGER}/early_header_mutation_extensions/0/typed_config/mutations");
     template.set_items(&early, &removed)?;
@@ -213,9 +214,9 @@ fn hosts(template: &mut Template, file: &PolicyFile, plan: &Plan) -> Result<(), 
     for (rollout, tree) in file.policy.rollouts().iter().zip(written) {
         let given =
             tree.descend(&["match", "hosts"]).map_or(&[][..], Node::items).iter().filter_map(Node::text);
-        let mut domains: Vec<String> = given.map(|host| format!("\"{host}\"")).collect();
+        let mut domains: Vec<String> = given.map(quoted).collect();
         if domains.is_empty() {
-            domains.push("\"*\"".to_owned());
+            domains.push(quoted("*"));
         }
         if let Some(domain) = domains.iter().find(|domain| taken.contains(domain)) {
             return Err(Failure::usage(
@@ -243,7 +244,7 @@ fn host(template: &Template, rollout: &Rollout, plan: &Plan, domains: &[String])
     let to_stable =
         template.text(stable.span).replace("cluster: stable", &format!("cluster: {}", plain(stable_cluster)));
     let before_stable = template.text(Span::new(variant.span.end, stable.span.start)).to_owned();
-    let header = rollout.route().header();
+    let header = &plain(rollout.route().header());
     let routes = match rollout.route().value() {
         RouteValue::Variant => {
             let shipped = template.text(variant.span);
@@ -253,7 +254,7 @@ fn host(template: &Template, rollout: &Rollout, plan: &Plan, domains: &[String])
                 .map(|(name, cluster)| {
                     shipped
                         .replace("x-coalmine-variant", header)
-                        .replace("exact: canary", &format!("exact: {name}"))
+                        .replace("exact: canary", &format!("exact: {}", plain(name)))
                         .replace("cluster: canary", &format!("cluster: {}", plain(cluster)))
                 })
                 .collect();
@@ -293,7 +294,7 @@ fn host(template: &Template, rollout: &Rollout, plan: &Plan, domains: &[String])
     };
     let parts = [
         template.text(Span::new(shipped.span.start, name.span.start)),
-        rollout.name(),
+        &plain(rollout.name()),
         template.text(Span::new(name.span.end, listed.span.start)),
         &format!("[{}]", domains.join(", ")),
         template.text(Span::new(listed.span.end, variant.span.start)),
@@ -323,7 +324,7 @@ fn clusters(
             let address =
                 given.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081_u16.saturating_add(place))));
             text.replace("stable", &plain(name))
-                .replace("address: 127.0.0.1", &format!("address: {}", plain(&address.ip().to_string())))
+                .replace("address: 127.0.0.1", &format!("address: {}", ip(address.ip())))
                 .replace("port_value: 8081", &format!("port_value: {}", address.port()))
         })
         .collect();

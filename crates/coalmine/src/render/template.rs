@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use coalmine_document::Edits;
-use coalmine_document::{Node, Notation, SourceText, Span, Style};
+use coalmine_document::{Node, Notation, SourceText, Span, Style, write};
 
 /// A shipped file.
 pub(super) struct Template {
@@ -64,7 +64,7 @@ impl Template {
         collect(&self.node, &mut found);
         for (span, text) in found {
             if let Some(new) = change(&text) {
-                self.edits.replace(span, new);
+                self.edits.replace(span, write::text(&new));
             }
         }
         let name = self.source.name().to_owned();

@@ -77,13 +77,81 @@ fn a_bootstrap_for_a_policy_of_every_kind() {
     assert_snapshot!(lab.run("render envoy policy.yaml --out . --force --endpoint nowhere=10.0.0.1:80"));
 }
 
+/// Words and numbers of YAML as names.
+const NAMES: &str = "\
+rollouts:
+- name: \"no/1\"
+  match: {hosts: [\"on\", \"*.shop.example\"]}
+  identity: [{header: x-user-id}]
+  variants: [{name: \"on\", weight: 5}, {name: \"010\", weight: 5}]
+  route: {header: \"n\"}
+- name: \"1e3\"
+  match: {hosts: [\"1.2\"]}
+  identity: [{header: x-user-id}]
+  variants: [{name: \"y\", weight: 5}]
+  route: {clusterHeader: {name: \"off\", clusters: {stable: \"null\", \"y\": \"0x1F\"}}}
+";
+
+#[test]
+fn names_that_yaml_takes_for_something_else_are_in_quotes() {
+    let lab = Lab::new().with("names.yaml", NAMES);
+    let run = lab.run("render envoy names.yaml --out made/here --config-path coalmine.yaml");
+    assert_eq!(run.code, 0, "{run}");
+    let bootstrap = file(&lab, "made/here/bootstrap.yaml");
+    for line in [
+        "- name: no/1\n",
+        "name: \"1e3\"",
+        "domains: [\"on\", \"*.shop.example\"]",
+        "{name: \"n\", string_match: {exact: \"on\"}}",
+        "exact: \"010\"",
+        "cluster: no/1-on",
+        "route: {cluster_header: \"off\"}",
+        "request_headers_to_remove: [\"n\", \"off\"]",
+        "- remove: \"off\"",
+        "cluster_name: \"null\"",
+        "- name: \"0x1F\"",
+        "path_config_source: {path: \"./coalmine.yaml\", watched_directory: {path: \".\"}}",
+    ] {
+        assert!(bootstrap.contains(line), "{line} in\n{bootstrap}");
+    }
+    let run = lab.run("validate made/here/coalmine.yaml made/here/bootstrap.yaml");
+    assert_eq!(run.code, 0, "{run}");
+}
+
+/// The same for Istio.
+#[test]
+fn options_that_yaml_takes_for_something_else_are_in_quotes() {
+    let lab = Lab::new();
+    let run = lab.run("render istio --out . --namespace 010 --gateway-namespace on --service no --host 1e3");
+    assert_eq!(run.code, 0, "{run}");
+    let plugin = file(&lab, "plugin/trafficextension/sidecar/trafficextension.yaml");
+    assert!(plugin.contains("namespace: \"010\""), "{plugin}");
+    let routes = file(&lab, "routes/virtualservice.yaml");
+    assert!(routes.contains("\"1e3\"") && routes.contains("\"no\""), "{routes}");
+}
+
+/// The host of a browser has a port here, and the filter takes it off.
+#[test]
+fn the_routes_take_a_host_as_the_filter_does() {
+    let policy = "rollouts: [{name: shop, match: {hosts: [shop.example]}, identity: [{header: x}], variants: [{name: canary, weight: 5}]}]";
+    let lab = Lab::new().with("policy.yaml", policy);
+    assert_eq!(lab.run("render envoy policy.yaml --out .").code, 0);
+    let bootstrap = file(&lab, "bootstrap.yaml");
+    for line in
+        ["ignore_port_in_host_matching: true", "strip_trailing_host_dot: true", "domains: [\"shop.example\"]"]
+    {
+        assert!(bootstrap.contains(line), "{line}");
+    }
+}
+
 /// `COALMINE_ENVOY=.. cargo test -p coalmine --test command -- --ignored`
 #[test]
 #[ignore = "needs COALMINE_ENVOY, the path of an Envoy"]
 fn envoy_takes_what_is_rendered() {
     let envoy = std::env::var("COALMINE_ENVOY").unwrap();
-    for (what, options) in [("", "--config-path coalmine.yaml"), ("policy.yaml", OPTIONS)] {
-        let lab = Lab::new().with("policy.yaml", POLICY);
+    let here = "--config-path coalmine.yaml";
+    for (what, options) in [("", here), ("policy.yaml", OPTIONS), ("names.yaml", here)] {
+        let lab = Lab::new().with("policy.yaml", POLICY).with("names.yaml", NAMES);
         let options = options
             .replace("/etc/envoy/coalmine.yaml", "coalmine.yaml")
             .replace("render envoy policy.yaml --out .", "");

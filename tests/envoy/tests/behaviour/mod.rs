@@ -6,4 +6,5 @@ mod crash;
 mod forged;
 mod hostile;
 mod metrics;
+mod mounted;
 mod shipped;

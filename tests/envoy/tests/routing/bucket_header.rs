@@ -102,9 +102,11 @@ impl Routes {
     }
 
     fn lab(&self) -> LabBuilder {
-        let path = self.path().display().to_string();
+        let shipped = "envoy/bucket-header/routes.yaml, watched_directory: {path: envoy/bucket-header}";
+        let (path, folder) = (self.path(), self.folder.path());
+        let routes = format!("{}, watched_directory: {{path: {}}}", path.display(), folder.display());
         let lab = Lab::example(EXAMPLE).unwrap();
-        lab.edit(|bootstrap| bootstrap.replace("envoy/bucket-header/routes.yaml", &path)).unwrap()
+        lab.edit(|bootstrap| bootstrap.replace(shipped, &routes)).unwrap()
     }
 }
 

@@ -4,6 +4,7 @@ mod bucket_header;
 mod cluster_header;
 mod fallback;
 mod flags;
+mod hosts;
 mod ranges;
 mod streams;
 
