@@ -47,6 +47,8 @@ pub(crate) enum Code {
     Syntax,
     /// The filter refuses the policy.
     Policy,
+    /// The tools of Kubernetes read something else than is written.
+    ReadOtherwise,
     /// No policy in any of the files.
     NoPolicy,
     /// A rollout that no request can reach.
@@ -105,6 +107,12 @@ impl Diagnostic {
     /// About the file as a whole.
     pub(crate) fn of_file(code: Code, message: impl Into<String>) -> Self {
         Self { span: None, ..Self::error(code, Span::default(), "", message) }
+    }
+
+    /// Stands for problems that are only counted.
+    pub(crate) fn more(count: usize) -> Self {
+        let more = Self::of_file(Code::Policy, format!("and {count} more problems"));
+        Self { stands_for: count, ..more }
     }
 
     /// A problem of the document at this place of the file.

@@ -2,11 +2,12 @@
 
 mod envoy;
 mod kubernetes;
+mod misread;
 
 pub(crate) use kubernetes::Object;
 
 use coalmine_core::policy::{Environment, Policy};
-use coalmine_document::{Node, Notation, OwnedPath, SourceText, embedded, secrets, too_large};
+use coalmine_document::{Node, Notation, OwnedPath, Problem, SourceText, embedded, secrets, too_large};
 
 use crate::diagnostic::{Code, Diagnostic};
 
@@ -32,6 +33,8 @@ pub(crate) struct EmbeddedPolicy {
     pub(crate) node: Node,
     /// Its length in the notation that it is written in.
     bytes: usize,
+    /// What kubectl reads otherwise, where it is kubectl that reads it.
+    misread: Vec<Diagnostic>,
 }
 
 /// What a policy is embedded in.
@@ -91,10 +94,11 @@ impl Scan {
                 path: OwnedPath::default(),
                 node: document.clone(),
                 bytes: document.span.len(),
+                misread: Vec::new(),
             });
             return;
         }
-        self.envoy(Container::Envoy, document, &OwnedPath::default());
+        self.envoy(&Container::Envoy, document, &OwnedPath::default());
     }
 
     fn object(&mut self, index: usize, object: &Object<'_>, at: &OwnedPath) {
@@ -103,11 +107,13 @@ impl Scan {
             self.object(index, &item, &path);
         }
         if let Some((config, path)) = object.plugin_config() {
+            let path = at.join(&path);
             self.policies.push(EmbeddedPolicy {
                 container: container.clone(),
-                path: at.join(&path),
                 node: config.clone(),
                 bytes: config.span.len(),
+                misread: misread::diagnostics(config, &path),
+                path,
             });
         }
         for (entry, path) in object.texts() {
@@ -120,27 +126,34 @@ impl Scan {
                 }
                 continue;
             };
-            for node in documents.into_iter().filter(is_policy) {
-                let (container, path) = (container.clone(), at.join(&path));
-                self.policies.push(EmbeddedPolicy { container, path, node, bytes: text.len() });
+            let path = at.join(&path);
+            for node in documents {
+                if is_policy(&node) {
+                    let (container, path, misread) = (container.clone(), path.clone(), Vec::new());
+                    self.policies.push(EmbeddedPolicy { container, path, node, bytes: text.len(), misread });
+                } else if envoy::is_configuration(&node) {
+                    // What a proxy has mounted.
+                    self.envoy(&container, &node, &path);
+                }
             }
         }
         if object.kind == "EnvoyFilter" {
-            self.envoy(container, object.node, at);
+            self.envoy(&container, object.node, at);
         }
     }
 
-    fn envoy(&mut self, container: Container, node: &Node, at: &OwnedPath) {
+    fn envoy(&mut self, container: &Container, node: &Node, at: &OwnedPath) {
         for plugin in envoy::plugins(node, at) {
             match plugin.configuration {
                 envoy::Configuration::Text(text) => {
-                    self.embedded(&container, text, &plugin.path, Notation::Json)
+                    self.embedded(container, text, &plugin.path, Notation::Json)
                 }
                 envoy::Configuration::Struct(node) => self.policies.push(EmbeddedPolicy {
                     container: container.clone(),
                     path: plugin.path,
                     bytes: node.span.len(),
                     node: node.clone(),
+                    misread: Vec::new(),
                 }),
             }
         }
@@ -155,6 +168,7 @@ impl Scan {
                 path: path.clone(),
                 node,
                 bytes,
+                misread: Vec::new(),
             })),
             Err(refused) => {
                 let place = path.to_string();
@@ -174,17 +188,24 @@ impl EmbeddedPolicy {
             let error = Diagnostic::error(Code::Policy, self.node.span, &place, message);
             return Err(vec![Diagnostic { kind: Some(coalmine_document::Code::TooLarge), ..error }]);
         }
-        Policy::from_document(&self.node, environment).map_err(|problems| {
-            let mut diagnostics: Vec<Diagnostic> =
-                problems.shown().iter().map(|problem| Diagnostic::of_problem(problem, &self.path)).collect();
-            let not_shown = problems.count() - problems.shown().len();
-            if not_shown > 0 {
-                let message = format!("and {not_shown} more problems");
-                let more = Diagnostic::of_file(Code::Policy, message);
-                diagnostics.push(Diagnostic { stands_for: not_shown, ..more });
-            }
-            diagnostics
-        })
+        let problems = match Policy::from_document(&self.node, environment) {
+            Ok(policy) if self.misread.is_empty() => return Ok(policy),
+            Ok(_) => return Err(self.misread.clone()),
+            Err(problems) => problems,
+        };
+        // Where the policy wants another kind of value, quotes are not the answer: `enabled: yes`, `weight: 1_0`.
+        let is_told = |misread: &&Diagnostic| {
+            let of_kind = |problem: &Problem| problem.code == coalmine_document::Code::WrongKind;
+            problems.shown().iter().any(|problem| of_kind(problem) && misread.span == Some(problem.span))
+        };
+        let misread = self.misread.iter().filter(|misread| !is_told(misread)).cloned();
+        let shown = problems.shown().iter().map(|problem| Diagnostic::of_problem(problem, &self.path));
+        let mut diagnostics: Vec<Diagnostic> = misread.chain(shown).collect();
+        let not_shown = problems.count() - problems.shown().len();
+        if not_shown > 0 {
+            diagnostics.push(Diagnostic::more(not_shown));
+        }
+        Err(diagnostics)
     }
 
     /// Its place in the file, for a sentence: the container, or its line.

@@ -1,6 +1,7 @@
 //! `coalmine weights`: other weights, in the text of the document itself.
 
 mod change;
+mod elsewhere;
 mod rewrite;
 
 use std::path::{Path, PathBuf};
@@ -89,7 +90,7 @@ impl Weights {
         let change = WeightsChange::new(rollout, &self.weights)?;
         let text = rewrite::rewritten(&file, rollout, &change)?;
         let path = self.file.to_string_lossy();
-        let changed = rewrite::checked(&file, rollout.name(), &change, SourceText::new(&path, text))?;
+        let changed = rewrite::checked(&file, rollout, &change, SourceText::new(&path, text))?;
         let after = changed.rollout(Some(rollout.name()))?;
         let movement = Movement::between(&rollout.named_ranges(TIME), &after.named_ranges(TIME));
         let revision = file.policy.revision().zip(changed.policy.revision());

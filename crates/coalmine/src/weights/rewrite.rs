@@ -4,8 +4,8 @@ use coalmine_core::policy::Rollout;
 use coalmine_document::style::SourceStyle;
 use coalmine_document::{Edits, Node, SourceText, Span, Style, Value};
 
-use super::TIME;
 use super::change::WeightsChange;
+use super::{TIME, elsewhere};
 use crate::failure::Failure;
 use crate::policy_file::PolicyFile;
 use crate::scan::{EmbeddedPolicy, Scan};
@@ -21,10 +21,14 @@ pub(super) fn rewritten(
     let mut edits = Edits::default();
     for embedded in &file.scan.policies {
         one(&file.scan.source, embedded, rollout, change, &mut edits).ok_or_else(|| {
-            Failure::usage(
-                format!("{} is written in a style that cannot be changed in its place", file.path.display()),
-                BY_HAND,
-            )
+            let path = file.path.display();
+            let wrong = match elsewhere::borrowed(embedded, rollout) {
+                Some(place) => format!(
+                    "{path}: {place} stands elsewhere in the file, behind an alias (*) or a merge key (<<), for others too"
+                ),
+                None => format!("{path} is written in a style that cannot be changed in its place"),
+            };
+            Failure::usage(wrong, BY_HAND)
         })?;
     }
     Ok(edits.applied(file.scan.source.text()))
@@ -33,7 +37,7 @@ pub(super) fn rewritten(
 /// The changed text, read again: it must say what was planned, and nothing else may have changed.
 pub(super) fn checked(
     file: &PolicyFile,
-    rollout: &str,
+    rollout: &Rollout,
     change: &WeightsChange,
     changed: SourceText,
 ) -> Result<PolicyFile, Failure> {
@@ -58,7 +62,7 @@ pub(super) fn checked(
         other => other,
     })?;
     let now: Vec<String> = changed
-        .rollout(Some(rollout))?
+        .rollout(Some(rollout.name()))?
         .shares(TIME)
         .into_iter()
         .skip(1)
@@ -69,6 +73,15 @@ pub(super) fn checked(
     let comments = |source: &SourceText| source.text().matches('#').count();
     if now != wanted || comments(&changed.scan.source) != comments(&file.scan.source) {
         return Err(lost());
+    }
+    if let Some(place) = elsewhere::changed(&file.scan, &changed.scan, rollout.index()) {
+        return Err(Failure::usage(
+            format!(
+                "{}: the change would reach {place} too, which shares it by an anchor (&), an alias (*) or a merge key (<<)",
+                file.path.display()
+            ),
+            "write the values out in both places; `coalmine diff` shows who moves",
+        ));
     }
     Ok(changed)
 }
