@@ -31,6 +31,12 @@ fn variable(name: &str) -> Option<String> {
         "EMPTY" => Some(String::new()),
         "SHORT" => Some("zq7f".to_owned()),
         "LINE" => Some(format!("{KEY}\n")),
+        "LINES" => Some(format!("{KEY}\n\n")),
+        "BLANK" => Some(format!("{KEY} ")),
+        "WINDOWS_LINE" => Some(format!("{KEY}\r\n")),
+        "SECRET_LINE" => Some(format!("{SECRET}\n")),
+        "SECRET_WINDOWS_LINE" => Some(format!("{SECRET}\r\n")),
+        "SHORT_LINE" => Some(format!("{}\n", &SECRET[..31])),
         _ => None,
     }
 }
@@ -79,14 +85,45 @@ fn a_variable_that_is_missing_is_named() {
             "rollouts[0].override.secret[1].env: the environment has no variable \"NO_SECRET\"",
         ]
     );
-    // One that is empty, too short or has a line end is there, and is no good.
-    for name in ["EMPTY", "SHORT", "LINE"] {
+    // One that is empty, too short or has more behind it is there, and is no good.
+    for (name, found) in [
+        ("EMPTY", "0 bytes"),
+        ("SHORT", "4 bytes"),
+        ("LINES", "34 bytes, the last of them a line break"),
+        ("BLANK", "33 bytes, the last of them a blank"),
+    ] {
         let problems = refused(json!({"env": name}), json!(SECRET));
         assert_eq!(
             problems,
-            format!("rollouts[0].key.env: the variable \"{name}\" must be 32 hexadecimal digits")
+            format!(
+                "rollouts[0].key.env: the variable \"{name}\" must be 32 hexadecimal digits; it has {found}"
+            )
         );
     }
+    assert_eq!(
+        refused(json!(KEY), json!({"env": "SHORT_LINE"})),
+        "rollouts[0].override.secret.env: the variable \"SHORT_LINE\" must be a secret of at least 32 bytes; it has 32 bytes, the last of them a line break"
+    );
+}
+
+/// `echo` ends what it writes with a line break, and `$(..)` takes it off: minting and verifying have to agree.
+#[test]
+fn one_line_break_at_the_end_of_a_variable_is_no_part_of_the_secret() {
+    let drawn = |policy: &Policy| policy.rollouts()[0].bucketer().unwrap().bucket(b"alice");
+    let plain = read(json!({"env": "KEY"}), json!({"env": "SECRET"})).unwrap();
+    let token = |policy: &Policy| {
+        policy.rollouts()[0].override_secrets()[0].mint("checkout", "canary", Duration::from_secs(60))
+    };
+    for (key, secret) in [("LINE", "SECRET_LINE"), ("WINDOWS_LINE", "SECRET_WINDOWS_LINE")] {
+        let policy = read(json!({"env": key}), json!({"env": secret})).unwrap();
+        assert_eq!(drawn(&policy), drawn(&plain), "{key}");
+        assert_eq!(token(&policy), token(&plain), "{secret}");
+    }
+    let refused = refused(json!(format!("{KEY}\n")), json!(SECRET));
+    assert!(
+        refused.contains("must be 32 hexadecimal digits"),
+        "in the document every byte counts: {refused}"
+    );
 }
 
 #[test]

@@ -38,6 +38,36 @@ fn a_minted_token_is_accepted_by_the_filter_s_own_reader() {
     assert_eq!((&answer["header"], &answer["cookie"]), (&"x-coalmine-override".into(), &"o".into()));
 }
 
+/// A Secret that `echo` has made ends in a line break, which a shell's `$(..)` takes off.
+#[test]
+fn a_line_break_at_the_end_of_a_variable_is_no_part_of_the_secret() {
+    let policy = policy("{env: SECRET}")
+        .replace("  override", "  algorithm: siphash-2-4\n  key: {env: KEY}\n  override");
+    let lab = Lab::new().with("policy.yaml", policy).with("users.txt", "alice\nbob\n");
+    let (key, secret) = ("000102030405060708090a0b0c0d0e0f", SECRET);
+    let run = |end: &str, words: &str| {
+        let (key, secret) = (format!("{key}{end}"), format!("{secret}{end}"));
+        lab.run_in(&[("KEY", &key), ("SECRET", &secret)], &words.split(' ').collect::<Vec<_>>(), b"")
+    };
+    for end in ["\n", "\r\n"] {
+        let (plain, ended) = (
+            run("", "assign policy.yaml --users users.txt"),
+            run(end, "assign policy.yaml --users users.txt"),
+        );
+        assert_eq!((ended.code, ended.stdout), (0, plain.stdout));
+        let token = run(end, "token policy.yaml --variant canary").stdout;
+        let header = format!("x-coalmine-override: {}", token.trim());
+        let explain = ["explain", "policy.yaml", "--request", "GET", "h/", "-H", &header, "--format", "json"];
+        let explained = lab.run_in(&[("KEY", key), ("SECRET", secret)], &explain, b"");
+        assert_eq!(json(&explained.stdout)["reason"], "override", "{explained}");
+    }
+    let ended = run("\n\n", "assign policy.yaml --users users.txt");
+    let message =
+        "the variable \"KEY\" must be 32 hexadecimal digits; it has 34 bytes, the last of them a line break";
+    assert!(ended.code == 1 && ended.stderr.contains(message), "{ended}");
+    assert!(!ended.to_string().contains(key) && !ended.to_string().contains(secret), "{ended}");
+}
+
 #[test]
 fn a_token_that_cannot_be() {
     let lab = Lab::new().with("policy.yaml", policy("{env: COALMINE_SECRET}"));

@@ -40,10 +40,16 @@ impl Lab {
 
     /// Runs the command with these arguments and this standard input.
     pub(crate) fn run_with(&self, arguments: &[&str], input: &[u8]) -> Run {
+        self.run_in(&[], arguments, input)
+    }
+
+    /// The same in an environment of these variables.
+    pub(crate) fn run_in(&self, variables: &[(&str, &str)], arguments: &[&str], input: &[u8]) -> Run {
         let mut child = Command::new(env!("CARGO_BIN_EXE_coalmine"))
             .args(arguments)
             .current_dir(self.path())
             .env_clear()
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

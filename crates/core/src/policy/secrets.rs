@@ -13,7 +13,7 @@ const ENV: Known = Known { fields: &["env"], secret: &["env"], unsupported: &[] 
 pub enum Environment<'e> {
     /// Nowhere: the form of the document is checked, secrets stay unread.
     Unread,
-    /// Here; a name that is not there is a problem of the document.
+    /// Here; a name that is not there is a problem of the document. One line break at the end is no part of a value.
     Read(&'e dyn Fn(&str) -> Option<String>),
 }
 
@@ -58,9 +58,19 @@ impl<'e> SecretReader<'e> {
                     name.problem(format!("the environment has no variable {}", quoted(variable)));
                     return None;
                 };
-                let secret = make(&text);
+                // A Secret that `echo` has made ends in a line break, which `$(..)` of a shell takes off.
+                let line = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+                let secret = make(line.unwrap_or(&text));
                 if secret.is_none() {
-                    name.problem(format!("the variable {} must be {rule}", quoted(variable)));
+                    let (variable, count) = (quoted(variable), text.len());
+                    let end = match text.bytes().last() {
+                        Some(b'\n' | b'\r') => ", the last of them a line break",
+                        Some(b' ' | b'\t') => ", the last of them a blank",
+                        _ => "",
+                    };
+                    name.problem(format!(
+                        "the variable {variable} must be {rule}; it has {count} bytes{end}"
+                    ));
                 }
                 secret
             }
