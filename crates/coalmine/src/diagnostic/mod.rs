@@ -61,6 +61,8 @@ pub(crate) enum Code {
     SecretInClear,
     /// A cookie that a client can choose well.
     CookieWithoutKey,
+    /// A cookie for a domain that no host lies in.
+    CookieDropped,
     /// An identity source that the place of the plugin does not have.
     SourceNotThere,
     /// A plugin that refuses requests when it fails.

@@ -32,6 +32,7 @@ pub(super) fn advice(embedded: &EmbeddedPolicy, policy: &Policy) -> Vec<Diagnost
                            \"algorithm: siphash-2-4\" and a key";
             tell(Code::CookieWithoutKey, &["onMissingIdentity"], message.to_owned());
         }
+        cookie_domain(node, &mut tell);
         steps_back(node, &mut tell);
         secrets(node, &mut tell);
     }
@@ -60,6 +61,28 @@ fn pins(rollout: &Rollout, tell: &mut impl FnMut(Code, &[&str], String)) {
             "{identity:?} can never come: the only identities are issued cookies, 32 hexadecimal digits"
         );
         tell(Code::PinsShadowed, &["pins"], message);
+    }
+}
+
+/// A browser takes a cookie only for a domain that the host of the request is, or lies in.
+fn cookie_domain(rollout: &Node, tell: &mut impl FnMut(Code, &[&str], String)) {
+    let Some(domain) = rollout.text_at(&["cookie", "domain"]) else { return };
+    let domain = domain.strip_prefix('.').unwrap_or(domain);
+    let lies_in = |host: &str, domain: &str| {
+        host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    };
+    // Below `*.x` are hosts in `x` and in everything that lies in it.
+    let may_lie_in = |host: &str| match host.strip_prefix("*.") {
+        Some(above) => lies_in(above, domain) || lies_in(domain, above),
+        None => lies_in(host, domain),
+    };
+    let hosts = rollout.descend(&["match", "hosts"]).map_or(&[][..], Node::items);
+    if !hosts.is_empty() && !hosts.iter().filter_map(Node::text).any(may_lie_in) {
+        let message = format!(
+            "browsers drop the cookie: no host of this rollout lies in {domain:?}. Leave the domain out, or name one \
+             that the hosts lie in"
+        );
+        tell(Code::CookieDropped, &["cookie", "domain"], message);
     }
 }
 

@@ -45,6 +45,44 @@ fn warnings_about_a_policy() {
     ));
 }
 
+/// A browser drops a cookie for a domain that the host is not in.
+#[test]
+fn a_cookie_for_a_domain_of_others() {
+    let run = |hosts: &str, domain: &str| {
+        let policy = format!(
+            "rollouts:\n- name: r\n{hosts}  onMissingIdentity: issueCookie\n  algorithm: siphash-2-4\n  key: {{env: K}}\n  \
+             cookie: {{domain: {domain}}}\n  variants: [{{name: canary, weight: 5}}]\n"
+        );
+        Lab::new().with("policy.yaml", policy).run("validate policy.yaml --strict")
+    };
+    let hosts = |hosts: &str| format!("  match: {{hosts: [{hosts}]}}\n");
+    for (given, domain) in [
+        (hosts("shop.example"), "shop.example"),
+        (hosts("shop.example"), ".shop.example"),
+        (hosts("eu.shop.example"), "shop.example"),
+        (hosts("checkout, eu.shop.example"), "shop.example"),
+        (hosts("\"*.shop.example\""), "shop.example"),
+        (hosts("\"*.shop.example\""), "eu.shop.example"),
+        (hosts("\"*.eu.shop.example\""), "shop.example"),
+        (String::new(), "shop.example"),
+    ] {
+        assert_eq!(run(&given, domain).code, 0, "{given} {domain}\n{}", run(&given, domain));
+    }
+    for (given, domain) in [
+        (hosts("shop.example"), "third.example"),
+        (hosts("shop.example"), "eu.shop.example"),
+        (hosts("myshop.example"), "shop.example"),
+        (hosts("\"*.shop.example\""), "third.example"),
+        (hosts("\"*.myshop.example\""), "shop.example"),
+        (hosts("checkout, \"[::1]\""), "shop.example"),
+    ] {
+        let run = run(&given, domain);
+        let warning =
+            "warning: rollouts[0].cookie.domain: browsers drop the cookie: no host of this rollout lies in";
+        assert!(run.code == 1 && run.stdout.contains(warning), "{given} {domain}\n{run}");
+    }
+}
+
 #[test]
 fn warnings_are_problems_with_strict_only() {
     let policy =

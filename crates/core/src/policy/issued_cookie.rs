@@ -9,6 +9,8 @@ const COOKIE: Known = Known::new(&["name", "maxAge", "path", "domain", "sameSite
 const DEFAULT_NAME: &str = "coalmine-id";
 /// Thirty days: the lifetime of most rollouts.
 const DEFAULT_MAX_AGE: u64 = 30 * 24 * 60 * 60;
+/// The longest attribute that browsers take (RFC 6265bis, section 5.6). Name and value stay below its limit of 4096.
+const MAX_ATTRIBUTE: usize = 1024;
 /// 32 hexadecimal digits: 128 bits of the host's random source.
 const DIGITS: usize = 32;
 
@@ -65,15 +67,17 @@ impl IssuedCookie {
             }
             seconds
         });
-        let path = fields
-            .get("path")
-            .map_or("/", |path| attribute(&path, "a path begins with /", |text| text.starts_with('/')));
-        let domain = fields.get("domain").map(|domain| {
-            attribute(&domain, "a domain is 1 to 253 of a-z, 0-9, '-' and '.'", |text| {
-                names::bytes(text, 253, |byte| {
-                    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte)
-                })
+        let path = fields.get("path").map_or("/", |path| {
+            attribute(&path, "a path begins with / and has at most 1024 bytes", |text| {
+                text.starts_with('/') && text.len() <= MAX_ATTRIBUTE
             })
+        });
+        let domain = fields.get("domain").map(|domain| {
+            attribute(
+                &domain,
+                "a domain has two or more labels of a-z, 0-9 and '-', as shop.example",
+                is_domain,
+            )
         });
         let words = [("Strict", SameSite::Strict), ("Lax", SameSite::Lax), ("None", SameSite::None)];
         let same_site = fields.get("sameSite").and_then(|word| word.word(&words)).unwrap_or(SameSite::Lax);
@@ -85,6 +89,9 @@ impl IssuedCookie {
             fields.whole().conflict(
                 "browsers drop a cookie with \"sameSite: None\" that is not secure; set \"secure: true\"",
             );
+        }
+        if let Some(why) = refused_prefix(&name, is_false, path != "/" || domain.is_some()) {
+            fields.whole().conflict(why);
         }
         let cookie = Self::new(name, max_age.unwrap_or(DEFAULT_MAX_AGE), path, domain, same_site, is_secure);
         Self { is_named: fields.get("name").is_some(), ..cookie }
@@ -132,6 +139,34 @@ impl Default for IssuedCookie {
     fn default() -> Self {
         Self::new(DEFAULT_NAME.into(), DEFAULT_MAX_AGE, "/", None, SameSite::Lax, true)
     }
+}
+
+/// What keeps browsers from taking a cookie of this name: they compare the beginning in any case (RFC 6265bis, section
+/// 5.7).
+fn refused_prefix(name: &str, is_insecure: bool, is_wide: bool) -> Option<&'static str> {
+    let begins =
+        |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    if begins("__Host-") && (is_insecure || is_wide) {
+        return Some(
+            "browsers drop a cookie with a name in __Host- unless it is secure, has no domain and has the path /",
+        );
+    }
+    if (begins("__Secure-") || begins("__Http-")) && is_insecure {
+        return Some(
+            "browsers drop a cookie with a name in __Secure- or __Http- that is not secure; set \"secure: true\"",
+        );
+    }
+    None
+}
+
+/// Whether a browser could take this as the domain of a cookie. It takes off one dot in front.
+fn is_domain(text: &str) -> bool {
+    let name = text.strip_prefix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        names::bytes(label, 63, allowed) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.contains('.') && name.split('.').all(is_label)
 }
 
 /// The text of an attribute: nothing that could end it early.

@@ -136,10 +136,10 @@ fn the_attributes_are_the_documents() {
     assert_eq!(set_cookie("{}"), format!("coalmine-id={ISSUED}; {ATTRIBUTES}"));
     assert_eq!(
         set_cookie(
-            r#"{"name": "__Host-id", "maxAge": "7d", "path": "/shop", "domain": "shop.example", "sameSite": "Strict", "secure": true}"#
+            r#"{"name": "__Secure-id", "maxAge": "7d", "path": "/shop", "domain": "shop.example", "sameSite": "Strict", "secure": true}"#
         ),
         format!(
-            "__Host-id={ISSUED}; Max-Age=604800; Path=/shop; Domain=shop.example; SameSite=Strict; Secure; HttpOnly"
+            "__Secure-id={ISSUED}; Max-Age=604800; Path=/shop; Domain=shop.example; SameSite=Strict; Secure; HttpOnly"
         )
     );
     assert_eq!(

@@ -153,16 +153,35 @@ fn an_issued_cookie() {
         cookie(
             &format!(r#"{{"path": "{path}"}}"#),
             ".path",
-            &format!("\"{path}\" cannot be used: a path begins with /, without blanks, ';' and ','"),
+            &format!(
+                "\"{path}\" cannot be used: a path begins with / and has at most 1024 bytes, without blanks, ';' and ','"
+            ),
         );
     }
-    for domain in ["", "Shop.example", "shop.example;x", "shop.example:80", &"x".repeat(254)] {
-        let shown = if domain.len() > 64 { format!("{}…", "x".repeat(64)) } else { domain.to_owned() };
+    let dots = |count: usize| "a.".repeat(count);
+    for domain in [
+        "",
+        "Shop.example",
+        "shop.example;x",
+        "shop.example:80",
+        &"x".repeat(254),
+        ".",
+        "-",
+        "..",
+        "shop",
+        "shop..example",
+        "shop.example.",
+        "..shop.example",
+        "-shop.example",
+        "shop-.example",
+        &format!("{}aa", dots(126)),
+    ] {
+        let shown = if domain.len() > 64 { format!("{}…", &domain[..64]) } else { domain.to_owned() };
         cookie(
             &format!(r#"{{"domain": "{domain}"}}"#),
             ".domain",
             &format!(
-                "\"{shown}\" cannot be used: a domain is 1 to 253 of a-z, 0-9, '-' and '.', without blanks, ';' and ','"
+                "\"{shown}\" cannot be used: a domain has two or more labels of a-z, 0-9 and '-', as shop.example, without blanks, ';' and ','"
             ),
         );
     }
@@ -194,6 +213,39 @@ fn issuing_a_cookie_is_identity_enough() {
     };
     assert_eq!(problems(&issuing("")), [""; 0]);
     assert_eq!(
+/// Browsers drop a cookie whose name promises what its attributes do not keep.
+#[test]
+fn a_cookie_whose_name_has_a_prefix() {
+    let cookie = |cookie: &str| {
+        problems(&rollout_with(
+            "\"onMissingIdentity\": \"stable\"",
+            &format!("\"onMissingIdentity\": \"issueCookie\", \"cookie\": {cookie}"),
+        ))
+    };
+    let host = "rollouts[0].cookie: browsers drop a cookie with a name in __Host- unless it is secure, has no domain and has the path /";
+    let secure = "rollouts[0].cookie: browsers drop a cookie with a name in __Secure- or __Http- that is not secure; set \"secure: true\"";
+    for name in ["__Host-cid", "__host-cid", "__HOST-", "__Host-Http-cid"] {
+        for field in [r#""domain": "shop.example""#, r#""path": "/shop""#, r#""secure": false"#] {
+            assert_eq!(cookie(&format!(r#"{{"name": "{name}", {field}}}"#)), [host], "{name} {field}");
+        }
+        assert_eq!(cookie(&format!(r#"{{"name": "{name}", "path": "/", "secure": true}}"#)), [""; 0]);
+    }
+    for name in ["__Secure-cid", "__SECURE-cid", "__Http-cid"] {
+        assert_eq!(cookie(&format!(r#"{{"name": "{name}", "secure": false}}"#)), [secure], "{name}");
+        assert_eq!(
+            cookie(&format!(r#"{{"name": "{name}", "domain": "shop.example", "path": "/s"}}"#)),
+            [""; 0]
+        );
+    }
+    for name in ["_Host-cid", "__Hostcid", "cid-__Host-", "__Secure"] {
+        let fields = r#""domain": ".shop.example", "path": "/s", "secure": false"#;
+        assert_eq!(cookie(&format!(r#"{{"name": "{name}", {fields}}}"#)), [""; 0], "{name}");
+    }
+    let longest = format!("/{}", "x".repeat(1023));
+    assert_eq!(cookie(&format!(r#"{{"path": "{longest}"}}"#)), [""; 0]);
+    assert_eq!(cookie(&format!(r#"{{"path": "{longest}x"}}"#)).len(), 1);
+}
+
         problems(&issuing("\"identity\": [],")),
         ["rollouts[0].identity: is an empty list; say what names the user, as [{header: x-user-id}]"]
     );
