@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The point in time of an RFC 3339 text, since 1970; `None` for anything else, for times before 1970, and for leap
-/// seconds, which a clock of the host never shows.
+/// seconds, which a clock of the host never shows. A blank may stand for the T, as `date --rfc-3339` writes it.
 pub fn parse_rfc3339(text: &str) -> Option<Duration> {
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| -> Option<u64> {
@@ -13,7 +13,7 @@ pub fn parse_rfc3339(text: &str) -> Option<Duration> {
     let is = |at: usize, allowed: &[u8]| bytes.get(at).is_some_and(|byte| allowed.contains(byte));
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    let separated = is(4, b"-") && is(7, b"-") && is(10, b"Tt") && is(13, b":") && is(16, b":");
+    let separated = is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":");
     let in_range = (1..=days_in(year, month)).contains(&day) && hour < 24 && minute < 60 && second < 60;
     if !separated || !in_range {
         return None;
@@ -83,6 +83,7 @@ mod tests {
             ("1970-01-01T00:00:00Z", 0),
             ("2026-11-21T09:00:00Z", 1_795_251_600),
             ("2026-11-21t10:00:00+01:00", 1_795_251_600),
+            ("2026-11-21 09:00:00+00:00", 1_795_251_600),
             ("2026-11-21T01:30:00-07:30", 1_795_251_600),
             ("2024-02-29T23:59:59z", 1_709_251_199),
             ("2000-03-01T00:00:00Z", 951_868_800),
@@ -99,7 +100,9 @@ mod tests {
             "",
             "2026-11-21",
             "2026-11-21T09:00:00",
-            "2026-11-21 09:00:00Z",
+            "2026-11-21  09:00:00Z",
+            "2026-11-21 09:00:00 Z",
+            "2026-11-21_09:00:00Z",
             "2026-02-29T00:00:00Z",
             "2026-13-01T00:00:00Z",
             "2026-11-21T24:00:00Z",

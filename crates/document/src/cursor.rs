@@ -147,8 +147,17 @@ impl<'d, 'p> Cursor<'d, 'p> {
 
     /// The items of a list; none where this is not a list.
     pub fn items(&self) -> impl ExactSizeIterator<Item = Cursor<'d, '_>> {
+        self.items_as("a list", ": put [ ] around a single item")
+    }
+
+    /// The same; what is not a list is told with what was expected, and with this advice.
+    pub fn items_as<'s>(
+        &'s self,
+        expected: &str,
+        advice: &str,
+    ) -> impl ExactSizeIterator<Item = Cursor<'d, 's>> + use<'s, 'd, 'p> {
         if !matches!(self.node.value, Value::List(_)) {
-            self.wrong_kind("a list");
+            self.wrong_kind_because(expected, advice);
         }
         let item = |(index, node): (usize, &'d Node)| Cursor {
             node,
@@ -170,8 +179,14 @@ impl<'d, 'p> Cursor<'d, 'p> {
 
     /// The fields of a map. Fields that are unknown, unsupported or given twice are problems.
     pub fn fields(&self, known: &Known) -> Fields<'d, 'p> {
+        self.fields_as(known, "a map")
+    }
+
+    /// The same; `expected` says which map belongs here, where a text is easily written instead.
+    pub fn fields_as(&self, known: &Known, expected: &str) -> Fields<'d, 'p> {
         if !matches!(self.node.value, Value::Map(_)) {
-            self.wrong_kind("a map");
+            let is_single = matches!(&self.node.value, Value::List(items) if items.len() == 1);
+            self.wrong_kind_because(expected, if is_single { ": take its item out of the list" } else { "" });
         }
         let mut seen = 0_u64;
         for entry in self.node.entries() {

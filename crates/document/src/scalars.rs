@@ -6,13 +6,18 @@ use crate::cursor::Cursor;
 use crate::node::Value;
 use crate::problem::Code;
 use crate::quote::{number, quoted};
-use crate::suggest::hint;
+use crate::suggest::{hint, meant_duration, meant_number};
 
 impl<'d> Cursor<'d, '_> {
     /// Tells that this is not the kind of value that belongs here.
+    pub(crate) fn wrong_kind(&self, expected: &str) {
+        self.wrong_kind_because(expected, "");
+    }
+
+    /// The same with what to do about it.
     #[cold]
     #[inline(never)]
-    pub(crate) fn wrong_kind(&self, expected: &str) {
+    pub(crate) fn wrong_kind_because(&self, expected: &str, advice: &str) {
         let found = match self.value() {
             other if self.guarded => other.kind().to_owned(),
             Value::String(text) => format!("the string {}", quoted(text)),
@@ -20,24 +25,28 @@ impl<'d> Cursor<'d, '_> {
             Value::Bool(value) => format!("{value}"),
             other => other.kind().to_owned(),
         };
-        self.tell(Code::WrongKind, format!("must be {expected}, not {found}"));
+        self.tell(Code::WrongKind, format!("must be {expected}, not {found}{advice}"));
     }
 
-    /// A string.
+    /// A string: any, so that what is none becomes one in quotes.
     pub fn string(&self) -> Option<&'d str> {
         match self.value() {
-            Value::String(text) => Some(text),
-            Value::Number(found) if !self.guarded => {
-                let number = number(*found);
-                let message = format!("must be a string, not the number {number}: put it in quotes");
-                self.tell(Code::WrongKind, message);
-                None
+            Value::String(text) => return Some(text),
+            Value::Number(_) | Value::Bool(_) if !self.guarded => {
+                self.wrong_kind_because("a string", ": put it in quotes");
             }
-            _ => {
-                self.wrong_kind("a string");
-                None
-            }
+            _ => self.wrong_kind("a string"),
         }
+        None
+    }
+
+    /// A string that quotes alone would not make of something else: `expected` says what belongs here.
+    pub fn string_of(&self, expected: &str) -> Option<&'d str> {
+        if let Value::String(text) = self.value() {
+            return Some(text);
+        }
+        self.wrong_kind(expected);
+        None
     }
 
     /// `true` or `false`; `false` is the placeholder.
@@ -45,7 +54,8 @@ impl<'d> Cursor<'d, '_> {
         if let Value::Bool(value) = *self.value() {
             return value;
         }
-        self.wrong_kind("true or false");
+        let is_quoted = matches!(self.value(), Value::String(text) if text == "true" || text == "false");
+        self.wrong_kind_because("true or false", if is_quoted { ": write it without quotes" } else { "" });
         false
     }
 
@@ -54,15 +64,11 @@ impl<'d> Cursor<'d, '_> {
         if let Value::Number(number) = *self.value() {
             return Some(number);
         }
-        if let Value::String(text) = self.value()
-            && text.bytes().any(|byte| byte.is_ascii_digit())
-            && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-        {
-            let text = self.quote(text);
-            let message = format!("must be a number, not the string {text}: write it without quotes");
-            self.tell(Code::WrongKind, message);
-        } else {
-            self.wrong_kind("a number");
+        let text = text_of(self.value()).filter(|_| !self.guarded).unwrap_or_default();
+        match meant_number(text) {
+            Some(plain) if plain == text => self.wrong_kind_because("a number", ": write it without quotes"),
+            Some(plain) => self.wrong_kind_because("a number", &format!(": write {plain}")),
+            None => self.wrong_kind("a number"),
         }
         None
     }
@@ -81,7 +87,12 @@ impl<'d> Cursor<'d, '_> {
 
     /// A duration in seconds: `30s`, `10m`, `2h`, `1d`.
     pub fn duration(&self) -> Option<u64> {
-        let text = self.string()?;
+        if let Value::Number(given) = *self.value() {
+            let example = number(given.abs().trunc());
+            self.wrong_kind_because("a duration", &format!(": write its unit too, as {example}s"));
+            return None;
+        }
+        let text = self.string_of("a duration")?;
         let units = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60)];
         let seconds = units.iter().find_map(|&(unit, seconds)| {
             let number = text.strip_suffix(unit)?;
@@ -89,15 +100,22 @@ impl<'d> Cursor<'d, '_> {
             is_number.then(|| number.parse::<u32>().ok()).flatten().map(|number| u64::from(number) * seconds)
         });
         if seconds.is_none() {
-            let text = self.quote(text);
-            self.problem(format!("{text} is not a duration: a whole number and s, m, h or d, as 30m"));
+            let form = match meant_duration(text) {
+                Some(meant) => format!("write {meant}"),
+                None => "a whole number and s, m, h or d, as 30m".to_owned(),
+            };
+            self.problem(format!("{} is not a duration: {form}", self.quote(text)));
         }
         seconds
     }
 
     /// One of a few words.
     pub fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
-        let text = self.string()?;
+        let Value::String(text) = self.value() else {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.wrong_kind(&format!("one of {}", known.join(", ")));
+            return None;
+        };
         if let Some(&(_, meaning)) = words.iter().find(|(word, _)| *word == text) {
             return Some(meaning);
         }
@@ -105,5 +123,12 @@ impl<'d> Cursor<'d, '_> {
         let hint = hint(text, known(), known());
         self.problem(format!("{} is not known; {hint}", self.quote(text)));
         None
+    }
+}
+
+fn text_of(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
     }
 }

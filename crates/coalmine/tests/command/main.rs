@@ -9,6 +9,7 @@ mod harness;
 mod import;
 mod manual;
 mod marks;
+mod mended;
 mod other_readers;
 mod preview;
 mod problems;

@@ -47,6 +47,12 @@ fn refusal(text: &str) -> Option<&'static str> {
         return Some("leave out \"hosts\" to match every host");
     }
     let name = text.strip_prefix("*.").unwrap_or(text);
+    if name.contains(['/', '@']) {
+        return Some("write the host alone, without scheme, user, port and path");
+    }
+    if !name.is_ascii() {
+        return Some("write it as requests have it, in its ASCII form: xn--..");
+    }
     if name.starts_with('[') && name != text {
         return Some("nothing lies below an address");
     }
@@ -54,6 +60,10 @@ fn refusal(text: &str) -> Option<&'static str> {
         return Some("write it in lower case; requests are compared in lower case");
     }
     let is_address = name.starts_with('[') && name.ends_with(']');
+    let is_bare_address = name.split(':').count() > 2 && !name.starts_with('[');
+    if is_bare_address && name.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte)) {
+        return Some("write an IPv6 address in brackets, as [::1]");
+    }
     if name.contains(':') && !is_address {
         return Some("leave out the port; it is taken off the request before the comparison");
     }

@@ -50,7 +50,7 @@ pub enum IdentitySource {
 impl IdentitySource {
     pub(super) fn read(cursor: &Cursor<'_, '_>) -> Self {
         let placeholder = || Self::Header(Box::default());
-        let fields = cursor.fields(&SOURCE);
+        let fields = cursor.fields_as(&SOURCE, "a map, as {header: x-user-id}");
         let mut given = SOURCES.iter().filter_map(|name| Some((*name, fields.get(name)?)));
         let (Some((name, value)), None) = (given.next(), given.next()) else {
             if fields.is_map() {

@@ -171,7 +171,7 @@ fn is_domain(text: &str) -> bool {
 
 /// The text of an attribute: nothing that could end it early.
 fn attribute<'d>(cursor: &Cursor<'d, '_>, rule: &str, holds: impl Fn(&str) -> bool) -> &'d str {
-    let Some(text) = cursor.string() else { return "" };
+    let Some(text) = cursor.string_of("a string") else { return "" };
     if !(holds(text) && text.bytes().all(|byte| byte.is_ascii_graphic() && !b";,".contains(&byte))) {
         cursor.problem(format!("{} cannot be used: {rule}, without blanks, ';' and ','", quoted(text)));
     }

@@ -102,7 +102,7 @@ impl Match {
 }
 
 fn read_path(cursor: &Cursor<'_, '_>) -> Text {
-    let fields = cursor.fields(&PATH);
+    let fields = cursor.fields_as(&PATH, "a map, as {prefix: /api/}");
     match (fields.get("exact"), fields.get("prefix")) {
         (Some(exact), None) => Text::Exact(path_text(&exact)),
         (None, Some(prefix)) => Text::Prefix(path_text(&prefix)),
@@ -116,7 +116,7 @@ fn read_path(cursor: &Cursor<'_, '_>) -> Text {
 }
 
 fn path_text(cursor: &Cursor<'_, '_>) -> Box<str> {
-    let Some(text) = cursor.string() else { return Box::default() };
+    let Some(text) = cursor.string_of("a path, as /api/") else { return Box::default() };
     if !text.starts_with('/') {
         cursor.problem(format!("{} must begin with /", quoted(text)));
     } else if text.contains(['?', '#']) {
@@ -140,7 +140,7 @@ impl Text {
 
 impl HeaderMatch {
     fn read(cursor: &Cursor<'_, '_>) -> Self {
-        let fields = cursor.fields(&HEADER);
+        let fields = cursor.fields_as(&HEADER, "a map, as {name: x-region, exact: eu}");
         let name = fields.required("name", "the header to look at").map(|name| names::header(&name));
         let condition = match (fields.get("exact"), fields.get("prefix"), fields.get("present")) {
             (Some(exact), None, None) => {

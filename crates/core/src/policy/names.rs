@@ -78,6 +78,15 @@ pub(super) fn header(cursor: &Cursor<'_, '_>) -> Box<str> {
         cursor.problem(format!("{text} is a pseudo-header; name an ordinary header"));
         return Box::default();
     }
+    if let Value::String(text) = cursor.value()
+        && text.contains(':')
+    {
+        cursor.problem(format!(
+            "{} is more than a name: leave out the colon and what is behind it",
+            quoted(text)
+        ));
+        return Box::default();
+    }
     cursor.text(&HEADER).unwrap_or_default().to_ascii_lowercase().into()
 }
 
@@ -94,6 +103,12 @@ pub(super) fn managed_header(cursor: &Cursor<'_, '_>) -> Box<str> {
 
 /// The name of a cookie, case-sensitive.
 pub(super) fn cookie(cursor: &Cursor<'_, '_>) -> Box<str> {
+    if let Value::String(text) = cursor.value()
+        && text.contains('=')
+    {
+        cursor.problem(format!("{} is more than a name: leave out = and what is behind it", quoted(text)));
+        return Box::default();
+    }
     cursor.text(&COOKIE).unwrap_or_default().into()
 }
 

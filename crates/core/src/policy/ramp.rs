@@ -87,7 +87,7 @@ impl RampSpec {
         let fields = cursor.fields(&RAMP);
         let start = fields.required("start", "when the first step begins, as 2026-11-21T09:00:00Z");
         let start = start.and_then(|start| {
-            let text = start.string()?;
+            let text = start.string_of("a time, as 2026-11-21T09:00:00Z")?;
             let time = parse_rfc3339(text);
             if time.is_none() {
                 let text = quoted(text);

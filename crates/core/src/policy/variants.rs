@@ -148,8 +148,9 @@ impl<'d, 'p> Listed<'d, 'p> {
             }
             count => listed.items = count,
         }
+        let form = if weighted { "a map, as {name: canary, weight: 5}" } else { "a map, as {name: canary}" };
         for item in items {
-            let fields = item.fields(&VARIANT);
+            let fields = item.fields_as(&VARIANT, form);
             let name = fields.required("name", "what the route header is set to");
             listed.names.extend(name.and_then(|name| read_name(&name, &listed.names)));
             if weighted {
@@ -235,7 +236,7 @@ fn read_ranges(cursor: &Cursor<'_, '_>, variants: &Listed<'_, '_>, algorithm: Al
     let items = cursor.filled_items("list [end, variant] pairs up to 1000000");
     let is_filled = items.len() > 0;
     for item in items {
-        let mut pair = item.items();
+        let mut pair = item.items_as("a pair [end, variant]", "");
         let (2, Some(end), Some(name)) = (pair.len(), pair.next(), pair.next()) else {
             if matches!(item.value(), coalmine_document::Value::List(_)) {
                 item.problem("must be a pair [end, variant]");

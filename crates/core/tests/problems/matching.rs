@@ -15,6 +15,15 @@ fn a_match() {
     host("Checkout", "write it in lower case; requests are compared in lower case");
     host("checkout:80", "leave out the port; it is taken off the request before the comparison");
     host("checkout.", "leave out the final dot; it is taken off the request before the comparison");
+    let alone = "write the host alone, without scheme, user, port and path";
+    for url in ["http://shop.example", "https://shop.example:80/cart", "shop.example/", "me@shop.example"] {
+        host(url, alone);
+    }
+    host("münchen.example", "write it as requests have it, in its ASCII form: xn--..");
+    for address in ["::1", "2001:db8::7", "::ffff:192.0.2.1"] {
+        host(address, "write an IPv6 address in brackets, as [::1]");
+    }
+    host("[::1]:80", "leave out the port; it is taken off the request before the comparison");
     host("a*b", "1 to 253 of a-z, 0-9, '-', '_' and single dots, \"*.\" at most in front");
     host("", "1 to 253 of a-z, 0-9, '-', '_' and single dots, \"*.\" at most in front");
     host("a..b", "1 to 253 of a-z, 0-9, '-', '_' and single dots, \"*.\" at most in front");

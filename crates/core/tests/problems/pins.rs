@@ -8,7 +8,7 @@ fn a_pin() {
         assert_added(&format!("\"pins\": {pins}"), &format!(".pins{place}"), message);
     };
     pins("[]", "", "must be a map, not a list");
-    pins(r#"{"canary": "alice"}"#, ".canary", "must be a list, not the string \"alice\"");
+    pins(r#"{"canary": "alice"}"#, ".canary", "must be a list, not the string \"alice\": put [ ] around a single item");
     pins(
         r#"{"canary": ["alice", 4711]}"#,
         ".canary[1]",
@@ -49,7 +49,7 @@ fn every_pin_that_is_wrong_is_a_problem() {
             "rollouts[0].pins.x: \"x\" is not a variant of this rollout; it has: stable, canary",
             "rollouts[0].pins.x[0]: is empty, and an empty identity names no user",
             "rollouts[0].pins.x[1]: must be a string, not the number 1: put it in quotes",
-            "rollouts[0].pins.canary[0]: must be a string, not true",
+            "rollouts[0].pins.canary[0]: must be a string, not true: put it in quotes",
             "rollouts[0].pins.stable[0]: \"a\" is pinned to another variant too; keep one",
             "rollouts[0].pins.stable[1]: must be a string, not a map",
         ]

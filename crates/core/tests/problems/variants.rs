@@ -121,7 +121,7 @@ fn a_table_of_ranges() {
     }
     for (table, place, message) in [
         ("[]", "", "is an empty list; list [end, variant] pairs up to 1000000"),
-        ("{}", "", "must be a list, not a map"),
+        ("{}", "", "must be a list, not a map: put [ ] around a single item"),
         (r#"[[5], [1000000, "stable"]]"#, "[0]", "must be a pair [end, variant]"),
         (
             r#"[[5, "canary"], [5, "blue"], [1000000, "stable"]]"#,
@@ -174,10 +174,10 @@ fn every_item_of_a_table_is_read() {
     assert_eq!(
         problems_of_ranges("coalmine-v1", r#"[5, [6], [7, "green"], "x", [1000000, "stable"]]"#),
         [
-            "rollouts[0].ranges[0]: must be a list, not the number 5",
+            "rollouts[0].ranges[0]: must be a pair [end, variant], not the number 5",
             "rollouts[0].ranges[1]: must be a pair [end, variant]",
             "rollouts[0].ranges[2][1]: \"green\" is not a variant of this rollout; it has: stable, canary, blue",
-            "rollouts[0].ranges[3]: must be a list, not the string \"x\"",
+            "rollouts[0].ranges[3]: must be a pair [end, variant], not the string \"x\"",
         ]
     );
 }
