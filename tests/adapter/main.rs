@@ -358,3 +358,38 @@ fn a_key_comes_from_the_environment_or_the_policy_is_refused() {
     let problem = "rollouts[0].key.env: the environment has no variable \"COALMINE_NO_SUCH_VARIABLE\"";
     assert!(log.contains(problem), "{log}");
 }
+
+#[test]
+fn a_line_break_at_the_end_of_a_variable_is_no_part_of_the_secret() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    // SAFETY: the tests read the environment by the standard library alone, which has a lock for it.
+    unsafe { std::env::set_var("COALMINE_TEST_LINE", format!("{secret}\n")) };
+    let fields = r#""algorithm": "siphash-2-4", "key": {"env": "COALMINE_TEST_LINE"},
+        "override": {"header": "x-over", "secret": {"env": "COALMINE_TEST_LINE"}}, "variants""#;
+    let mut proxy = Proxy::with_policy(&POLICY.replace(r#""variants""#, fields).replace("50.0", "0"));
+    let now = Duration::from_secs(1_795_251_600);
+    host(|host| host.now = now);
+    proxy.tick();
+    let secret = coalmine_core::token::Secret::new(secret.as_bytes()).unwrap();
+    let token = secret.mint("checkout", "canary", now + Duration::from_secs(60));
+    let answered = proxy.request(&to_checkout(&[("x-user-id", STABLE), ("x-over", token.as_bytes())]));
+    assert_eq!(answered.header("x-coalmine-variant"), ["canary"]);
+}
+
+/// Envoy hands a Struct to the filter as the bytes of its message.
+#[test]
+fn a_configuration_that_is_a_struct_is_refused_with_the_way_out() {
+    let refused = |configuration: &str| {
+        assert!(!Proxy::start().configure(configuration));
+        host(|host| std::mem::take(&mut host.log)).join("\n")
+    };
+    let way_out =
+        "this is a protobuf message: give Envoy a google.protobuf.StringValue with the policy in JSON";
+    let log = refused("\n\x14\n\x07version\x12\t\x11\0\0\0\0\0\0\0?");
+    assert!(log.contains(way_out), "{log}");
+    for text in ["\nrollouts: []", "\n{\"rollouts\": [", "\n\u{1}"] {
+        let log = refused(text);
+        assert!(log.contains("not valid JSON") && !log.contains("protobuf"), "{log}");
+    }
+    assert!(Proxy::start().configure("\n{}\n"));
+}

@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 pub(crate) struct PolicyArgument {
     /// The policy, as JSON or YAML, or what holds it; - for standard input
     ///
-    /// On its own, or inside a WasmPlugin, a TrafficExtension, a ConfigMap or a configuration of Envoy.
+    /// On its own, or inside a WasmPlugin, a TrafficExtension, an EnvoyExtensionPolicy, a ConfigMap or a configuration
+    /// of Envoy.
     #[arg(value_name = "POLICY")]
     pub(crate) path: PathBuf,
 }

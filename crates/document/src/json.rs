@@ -13,6 +13,9 @@ use crate::node::{Entry, Node, Span, Value};
 use crate::problem::{Code, Problem};
 use crate::{MAX_VALUES, too_large};
 
+const STRUCT: &str =
+    "not JSON; this is a protobuf message: give Envoy a google.protobuf.StringValue with the policy in JSON";
+
 /// The tree of a JSON text of at most [`crate::MAX_BYTES`] bytes and [`MAX_VALUES`] values. Its spans are empty: the
 /// proxy has no use for them.
 ///
@@ -30,8 +33,15 @@ pub fn read(text: &[u8]) -> Result<Node, Problem> {
             let message = format!("more values than a policy document may have, which is {MAX_VALUES}");
             Problem::of_document(Code::TooLarge, message)
         }
+        _ if is_struct(text) => Problem::of_document(Code::Syntax, STRUCT),
         _ => Problem::of_document(Code::Syntax, format!("not valid JSON: {error}")),
     })
+}
+
+/// Whether these are the bytes of a `google.protobuf.Struct`: it begins with the tag of an entry, which as a text is a
+/// line break, and has the tag of a value, which no text has.
+fn is_struct(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\n") && bytes.contains(&0x12)
 }
 
 /// Reads one value, of as many as are left.

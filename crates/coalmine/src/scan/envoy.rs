@@ -1,6 +1,6 @@
 //! Configurations of Envoy.
 
-use coalmine_document::{Node, OwnedPath, Value};
+use coalmine_document::{Node, OwnedPath, Span, Value};
 
 use super::is_policy;
 
@@ -9,6 +9,8 @@ const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 /// A message of a type that only the receiver knows; its fields are under `value`.
 const TYPED_STRUCT: &str = "TypedStruct";
 const STRING_VALUE: &str = "google.protobuf.StringValue";
+/// Envoy takes the text out of this one too; here it is in base64, and not looked into.
+const BYTES_VALUE: &str = "google.protobuf.BytesValue";
 
 /// Fields that only a configuration of Envoy has at its top.
 const TOP: [&str; 11] = [
@@ -28,16 +30,18 @@ const TOP: [&str; 11] = [
 /// A plugin that may be Coalmine's filter.
 pub(super) struct Plugin<'t> {
     pub(super) configuration: Configuration<'t>,
-    /// The path to the configuration.
+    /// The path to what it is given.
     pub(super) path: OwnedPath,
+    /// The field that says what it is given, and the path to it.
+    pub(super) field: (Span, OwnedPath),
 }
 
 /// What a plugin is given.
 pub(super) enum Configuration<'t> {
     /// The text that the filter gets.
     Text(&'t Node),
-    /// What Envoy makes a JSON text of.
-    Struct(&'t Node),
+    /// A message of another type, which reaches the filter as protobuf, and what it holds.
+    Message(&'t Node),
 }
 
 /// Whether this document is a configuration of Envoy, or a part of one.
@@ -76,27 +80,33 @@ fn collect<'t>(node: &'t Node, at: &OwnedPath, found: &mut Vec<Plugin<'t>>) {
 /// The plugin of this message, when it is Coalmine's as far as its names show.
 fn plugin<'t>(wasm: &'t Node, at: &OwnedPath) -> Option<Plugin<'t>> {
     let config = wasm.get("config")?;
-    let configuration = config.get("configuration")?;
+    let entry = config.entry("configuration")?;
+    let configuration = &entry.node;
     let path = at.field("config").field("configuration");
+    let field = (entry.span, path.clone());
     let named = ["name", "root_id", "rootId"].iter().filter_map(|field| config.text_at(&[field]));
     let vm = either(config, "vm_config", "vmConfig").map(|(vm, _)| vm);
     let vm_id = vm.and_then(|vm| either(vm, "vm_id", "vmId")?.0.text());
     let code = vm.and_then(|vm| vm.text_at(&["code", "local", "filename"]));
     let is_coalmine = named.chain(vm_id).chain(code).any(|name| name.contains("coalmine"));
     let kind = configuration.text_at(&["@type"]).unwrap_or_default();
+    let is_text = kind.ends_with(STRING_VALUE);
+    if kind.ends_with(BYTES_VALUE) || is_text && configuration.get("value").is_none() {
+        return None;
+    }
     let (configuration, path) = match configuration.get("value") {
-        Some(text) if kind.ends_with(STRING_VALUE) => (Configuration::Text(text), path.field("value")),
+        Some(text) if is_text && text.text().is_some() => (Configuration::Text(text), path.field("value")),
         // A Struct in the form of an Any, or without one.
         Some(value) if matches!(value.value, Value::Map(_)) => {
-            (Configuration::Struct(value), path.field("value"))
+            (Configuration::Message(value), path.field("value"))
         }
-        _ => (Configuration::Struct(configuration), path),
+        _ => (Configuration::Message(configuration), path),
     };
     let says_so = match configuration {
         Configuration::Text(text) => text.text().is_some_and(|text| text.contains("\"rollouts\"")),
-        Configuration::Struct(node) => is_policy(node),
+        Configuration::Message(node) => is_policy(node),
     };
-    (is_coalmine || says_so).then_some(Plugin { configuration, path })
+    (is_coalmine || says_so).then_some(Plugin { configuration, path, field })
 }
 
 /// A field by its name in Envoy's YAML, or in its JSON.

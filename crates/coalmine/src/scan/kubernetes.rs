@@ -54,6 +54,9 @@ impl<'t> Object<'t> {
 
     /// Where a plugin has its settings, in a plugin of Istio: the `spec` itself, or `wasm` in it.
     pub(crate) fn plugin(&self) -> Option<(&'t Node, OwnedPath)> {
+        if self.group() != "extensions.istio.io" {
+            return None;
+        }
         match self.kind {
             "WasmPlugin" => Some((self.spec()?, OwnedPath::of(&["spec"]))),
             "TrafficExtension" => Some((self.spec()?.get("wasm")?, OwnedPath::of(&["spec", "wasm"]))),
@@ -61,23 +64,75 @@ impl<'t> Object<'t> {
         }
     }
 
-    /// Whether this plugin runs Coalmine's filter, as far as its names show: others have a configuration of their own.
-    pub(crate) fn is_coalmine(&self) -> bool {
-        let Some((plugin, _)) = self.plugin() else { return false };
-        let url = plugin.text_at(&["url"]).unwrap_or_default();
-        url.contains("coalmine")
-            || self.name().contains("coalmine")
-            || plugin.get("pluginConfig").is_some_and(is_policy)
+    /// The settings of a plugin of Higress, which makes one of Istio of it.
+    pub(crate) fn higress_plugin(&self) -> Option<&'t Node> {
+        let is_higress = self.group() == "extensions.higress.io" && self.kind == "WasmPlugin";
+        self.spec().filter(|_| is_higress)
     }
 
-    /// The policy that a plugin is given, and its place in the resource.
-    pub(crate) fn plugin_config(&self) -> Option<(&'t Node, OwnedPath)> {
+    /// The plugins in a policy of Envoy Gateway that run Coalmine's filter, and their places.
+    pub(crate) fn gateway_plugins(&self) -> Vec<(&'t Node, OwnedPath)> {
+        if self.group() != "gateway.envoyproxy.io" || self.kind != "EnvoyExtensionPolicy" {
+            return Vec::new();
+        }
+        let plugins = self.spec().and_then(|spec| spec.get("wasm")).map_or(&[][..], Node::items);
+        let place = OwnedPath::of(&["spec", "wasm"]);
+        let found = plugins.iter().enumerate().filter(|(_, plugin)| {
+            let names =
+                [&["name"][..], &["rootID"], &["code", "image", "url"], &["code", "http", "url"]].into_iter();
+            let is_named = |name: &str| name.contains("coalmine");
+            names.filter_map(|name| plugin.text_at(name)).any(is_named)
+                || plugins.len() == 1 && is_named(self.name())
+                || plugin.get("config").is_some_and(is_policy)
+        });
+        found.map(|(index, plugin)| (plugin, place.item(index))).collect()
+    }
+
+    /// Whether this plugin of Istio or Higress runs Coalmine's filter, as far as its names show: others have a
+    /// configuration of their own.
+    pub(crate) fn is_coalmine(&self) -> bool {
+        let istio = self.plugin().map(|(plugin, _)| plugin);
+        let Some(plugin) = istio.or_else(|| self.higress_plugin()) else { return false };
+        let url = plugin.text_at(&["url"]).unwrap_or_default();
+        let configs = plugin.get("matchRules").map_or(&[][..], Node::items);
+        let mut configs = configs.iter().filter_map(|rule| rule.get("config"));
+        url.contains("coalmine")
+            || self.name().contains("coalmine")
+            || ["pluginConfig", "defaultConfig"].iter().any(|field| plugin.get(field).is_some_and(is_policy))
+            || configs.any(is_policy)
+    }
+
+    /// The policies that plugins are given, and their places in the resource.
+    pub(crate) fn plugin_configs(&self) -> Vec<(&'t Node, OwnedPath)> {
+        let spec = || OwnedPath::of(&["spec"]);
         // What kustomize copies into the plugins: for it alone, never sent to a cluster.
         if self.kind == "Policy" && self.api_version.starts_with("coalmine.") {
-            return Some((self.spec()?, OwnedPath::of(&["spec"])));
+            return self.spec().map(|policy| (policy, spec())).into_iter().collect();
         }
-        let (plugin, place) = self.plugin().filter(|_| self.is_coalmine())?;
-        Some((plugin.get("pluginConfig")?, place.field("pluginConfig")))
+        let field =
+            |node: &'t Node, at: &OwnedPath, name: &'static str| Some((node.get(name)?, at.field(name)));
+        let mut found: Vec<_> = self
+            .gateway_plugins()
+            .into_iter()
+            .filter_map(|(plugin, at)| field(plugin, &at, "config"))
+            .collect();
+        if let Some((plugin, at)) = self.plugin().filter(|_| self.is_coalmine()) {
+            found.extend(field(plugin, &at, "pluginConfig"));
+        }
+        if let Some(plugin) = self.higress_plugin().filter(|_| self.is_coalmine()) {
+            found.extend(
+                ["pluginConfig", "defaultConfig"].into_iter().find_map(|name| field(plugin, &spec(), name)),
+            );
+            let rules = plugin.get("matchRules").map_or(&[][..], Node::items).iter().enumerate();
+            let place = spec().field("matchRules");
+            found.extend(rules.filter_map(|(index, rule)| field(rule, &place.item(index), "config")));
+        }
+        found
+    }
+
+    /// The group of its kind: `extensions.istio.io` of `extensions.istio.io/v1alpha1`.
+    fn group(&self) -> &'t str {
+        self.api_version.split('/').next().unwrap_or_default()
     }
 
     /// The texts that may hold a policy.

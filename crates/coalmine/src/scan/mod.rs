@@ -106,7 +106,7 @@ impl Scan {
         for (item, path) in object.items(at) {
             self.object(index, &item, &path);
         }
-        if let Some((config, path)) = object.plugin_config() {
+        for (config, path) in object.plugin_configs() {
             let path = at.join(&path);
             self.policies.push(EmbeddedPolicy {
                 container: container.clone(),
@@ -148,13 +148,24 @@ impl Scan {
                 envoy::Configuration::Text(text) => {
                     self.embedded(container, text, &plugin.path, Notation::Json)
                 }
-                envoy::Configuration::Struct(node) => self.policies.push(EmbeddedPolicy {
-                    container: container.clone(),
-                    path: plugin.path,
-                    bytes: node.span.len(),
-                    node: node.clone(),
-                    misread: Vec::new(),
-                }),
+                envoy::Configuration::Message(node) => {
+                    let (span, path) = plugin.field;
+                    let message = "reaches the filter as protobuf, not as JSON: write a google.protobuf.StringValue \
+                                   with the policy in JSON as its value";
+                    let error = Diagnostic::error(Code::Policy, span, &path.to_string(), message);
+                    let kind = Some(coalmine_document::Code::Syntax);
+                    self.diagnostics.push(Diagnostic { kind, ..error });
+                    // What does not look like a policy may be one that is packed.
+                    if is_policy(node) {
+                        self.policies.push(EmbeddedPolicy {
+                            container: container.clone(),
+                            path: plugin.path,
+                            bytes: node.span.len(),
+                            node: node.clone(),
+                            misread: Vec::new(),
+                        });
+                    }
+                }
             }
         }
     }

@@ -26,7 +26,8 @@ Examples:
   kubectl kustomize istio/demo | coalmine validate -
   coalmine validate envoy/coalmine.yaml --format json | jq '.problems[]'
 
-A policy is found on its own, or inside a WasmPlugin, a TrafficExtension, a ConfigMap or a configuration of Envoy.
+A policy is found on its own, or inside a WasmPlugin, a TrafficExtension, an EnvoyExtensionPolicy, a ConfigMap or a
+configuration of Envoy.
 Files given together are checked together: routes against the policy, subsets against Deployments.
 
 Exit codes: 0 no problems (there may be warnings); 1 problems; 2 a file could not be read.";
@@ -102,8 +103,8 @@ fn missing(checked: &mut [Checked]) {
         .iter()
         .any(|file| !file.scan.policies.is_empty() || file.diagnostics.iter().any(Diagnostic::is_error));
     if let (false, Some(first)) = (any, checked.first_mut()) {
-        let message = "no policy found: neither on its own nor in a WasmPlugin, TrafficExtension, ConfigMap or \
-                       configuration of Envoy that looks like Coalmine's";
+        let message = "no policy found: neither on its own nor in a WasmPlugin, TrafficExtension, \
+                       EnvoyExtensionPolicy, ConfigMap or configuration of Envoy that looks like Coalmine's";
         first.diagnostics.push(Diagnostic::of_file(Code::NoPolicy, message));
     }
 }

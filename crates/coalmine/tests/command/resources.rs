@@ -97,7 +97,105 @@ fn in_a_bootstrap_of_envoy_as_a_struct() {
         "                  \"@type\": type.googleapis.com/google.protobuf.Struct\n                  value:\n{}",
         policy(20)
     );
-    assert_policy_at("bootstrap.yaml", &bootstrap(&configuration), CONFIGURATION);
+    let text = bootstrap(&configuration).replace(" configuration:", " «configuration»:");
+    let at = CONFIGURATION.trim_end_matches(".value");
+    let [weight, salt] = ["rollouts[0].variants[0].weight", "rollouts[0].slat"]
+        .map(|inner| format!("{CONFIGURATION}.{inner}"));
+    assert_marked("bootstrap.yaml", &text, &[at, &weight, &salt]);
+}
+
+/// Envoy hands these to the filter as protobuf: a policy in one is refused, right as it may be.
+#[test]
+fn in_a_message_of_envoy_that_is_no_text() {
+    let rollouts = "rollouts: [{name: a, identity: [{peer: true}], variants: [{name: canary, weight: 5}]}]";
+    let filled =
+        |configuration: &str| Lab::new().with("b.yaml", bootstrap(configuration)).run("validate b.yaml");
+    for configuration in [
+        format!(
+            "                  \"@type\": type.googleapis.com/google.protobuf.Struct\n                  value: {{{rollouts}}}\n"
+        ),
+        format!(
+            "                  \"@type\": type.googleapis.com/google.protobuf.Struct\n                  {rollouts}\n"
+        ),
+        format!("                  {rollouts}\n"),
+        format!(
+            "                  \"@type\": type.googleapis.com/google.protobuf.StringValue\n                  value: {{{rollouts}}}\n"
+        ),
+        "                  \"@type\": type.googleapis.com/google.protobuf.Empty\n".to_owned(),
+    ] {
+        let run = filled(&configuration);
+        assert_eq!(run.code, 1, "{run}");
+        let place = CONFIGURATION.trim_end_matches(".value");
+        let error = format!(
+            "error: {place}: reaches the filter as protobuf, not as JSON: write a google.protobuf.StringValue"
+        );
+        assert!(run.stdout.contains(&error), "{run}");
+    }
+    // Its text is in base64.
+    let bytes = filled(
+        "                  \"@type\": type.googleapis.com/google.protobuf.BytesValue\n                  value: e30=\n",
+    );
+    assert!(!bytes.stdout.contains("protobuf"), "{bytes}");
+}
+
+#[test]
+fn in_a_policy_of_envoy_gateway() {
+    let policy = |name: &str, plugins: &str| {
+        format!(
+            "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyExtensionPolicy\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  \
+             targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: backend}}]\n  wasm:\n{plugins}"
+        )
+    };
+    let plugin = |name: &str, open: &str| {
+        format!(
+            "  - name: {name}\n    rootID: r\n{open}    code: {{type: Image, image: {{url: registry.example/filter:1}}}}\n    config:\n"
+        )
+    };
+    let open = "    failOpen: true\n";
+    let rollouts = self::policy(6);
+    let text =
+        policy("x", &format!("{}      realm: x\n{}{rollouts}", plugin("auth", ""), plugin("coalmine", open)));
+    assert_policy_at("policy.yaml", &text, "spec.wasm[1].config");
+    let good = rollouts.replace("«105»", "5").replace("«slat»", "salt");
+    for (name, plugin) in [("x", plugin("x", open)), ("coalmine", plugin("x", open))] {
+        let run = Lab::new()
+            .with("p.yaml", policy(name, &format!("{plugin}{good}")))
+            .run("validate p.yaml --strict");
+        assert!(run.code == 0 && run.stdout.contains("canary 5 %"), "{run}");
+    }
+    for closed in ["", "    failOpen: false\n"] {
+        let text = policy("coalmine", &format!("{}{good}", plugin("x", closed)));
+        let run = Lab::new().with("p.yaml", text).run("validate p.yaml");
+        assert!(run.stdout.contains("error: spec.wasm[0].failOpen: requests are refused"), "{run}");
+        assert_eq!(run.stdout.matches("error").count(), 1, "no advice of Istio's: {run}");
+    }
+    let other = policy("auth", &format!("{}      realm: x\n", plugin("auth", "")));
+    let run = Lab::new().with("p.yaml", other).run("validate p.yaml");
+    assert!(run.stdout.contains("no policy found"), "{run}");
+}
+
+#[test]
+fn in_a_plugin_of_higress() {
+    let plugin = |spec: &str| {
+        format!(
+            "apiVersion: extensions.higress.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: coalmine, namespace: higress-system}}\nspec:\n  \
+             url: oci://registry.example/coalmine:1\n{spec}"
+        )
+    };
+    assert_policy_at("p.yaml", &plugin(&format!("  defaultConfig:\n{}", policy(4))), "spec.defaultConfig");
+    assert_policy_at("p.yaml", &plugin(&format!("  pluginConfig:\n{}", policy(4))), "spec.pluginConfig");
+    let good = |indent| policy(indent).replace("«105»", "5").replace("«slat»", "salt");
+    let run = |spec: &str| Lab::new().with("p.yaml", plugin(spec)).run("validate p.yaml --strict");
+    let default = run(&format!("  defaultConfig:\n{}", good(4)));
+    assert!(default.code == 0 && default.stdout.contains("canary 5 %"), "no advice of Istio's: {default}");
+    let rule = |indent| format!("  matchRules:\n  - ingress: [shop/shop]\n    config:\n{}", good(indent));
+    let ruled = run(&rule(6));
+    assert!(ruled.stdout.contains("error: spec.matchRules: Higress hands these to the filter"), "{ruled}");
+    assert_eq!(ruled.stdout.matches("error").count(), 1, "{ruled}");
+    let off = run(&rule(6).replace("    config:", "    configDisable: true\n    config:"));
+    assert_eq!(off.code, 0, "{off}");
+    let wrong = run(&rule(6).replace("weight", "wieght"));
+    assert!(wrong.stdout.contains("spec.matchRules[0].config.rollouts[0].variants[0].wieght"), "{wrong}");
 }
 
 #[test]

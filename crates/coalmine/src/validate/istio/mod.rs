@@ -1,6 +1,7 @@
 //! What can be wrong with the resources around a policy, although each of them is right by itself.
 
 mod envoy;
+mod gateways;
 mod plugins;
 mod routes;
 
@@ -39,6 +40,7 @@ pub(super) fn diagnostics(scans: &[&Scan], policies: &[Policy]) -> Vec<(usize, D
     }
     let mut cluster = Cluster { resources, policies, diagnostics: Vec::new() };
     plugins::check(&mut cluster);
+    gateways::check(&mut cluster);
     routes::check(&mut cluster);
     for (file, scan) in scans.iter().enumerate() {
         for document in &scan.documents {
