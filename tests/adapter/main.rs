@@ -379,8 +379,9 @@ fn a_line_break_at_the_end_of_a_variable_is_no_part_of_the_secret() {
 /// Envoy hands a Struct to the filter as the bytes of its message.
 #[test]
 fn a_configuration_that_is_a_struct_is_refused_with_the_way_out() {
-    let refused = |configuration: &str| {
-        assert!(!Proxy::start().configure(configuration));
+    let mut proxy = Proxy::start();
+    let mut refused = |configuration: &str| {
+        assert!(!proxy.configure(configuration));
         host(|host| std::mem::take(&mut host.log)).join("\n")
     };
     let way_out =
@@ -391,5 +392,5 @@ fn a_configuration_that_is_a_struct_is_refused_with_the_way_out() {
         let log = refused(text);
         assert!(log.contains("not valid JSON") && !log.contains("protobuf"), "{log}");
     }
-    assert!(Proxy::start().configure("\n{}\n"));
+    assert!(proxy.configure("\n{}\n"));
 }

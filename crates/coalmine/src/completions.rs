@@ -23,10 +23,11 @@ pub(crate) struct Completions {
 #[command(after_long_help = "\
 Examples:
   coalmine man | man -l -
-  coalmine man validate > coalmine-validate.1")]
+  coalmine man validate > coalmine-validate.1
+  coalmine man import ingress-nginx | man -l -")]
 pub(crate) struct Man {
-    /// One of the commands
-    command: Option<String>,
+    /// One of the commands, and a command of that one
+    command: Vec<String>,
 }
 
 // === impl Completions ===
@@ -44,25 +45,28 @@ impl Completions {
 impl Man {
     pub(crate) fn run(&self, mut command: Command) -> Result<(), Failure> {
         command.build();
-        let page = match &self.command {
-            None => command,
-            Some(name) => {
-                let known: Vec<String> =
-                    command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-                let found = command.find_subcommand(name).cloned();
-                let found = found.ok_or_else(|| {
-                    Failure::usage(
-                        format!("there is no command {name:?}"),
-                        format!("there are: {}", known.join(", ")),
-                    )
-                })?;
-                // `coalmine-validate`, as git and cargo call such pages.
-                let title: &'static str = format!("coalmine-{name}").leak();
-                found.name(title)
-            }
-        };
+        let mut page = command;
+        for name in &self.command {
+            let found = page.find_subcommand(name).cloned();
+            page = found.ok_or_else(|| unknown(&page, name))?;
+        }
+        if !self.command.is_empty() {
+            // `coalmine-validate`, as git and cargo call such pages.
+            let title: &'static str = format!("coalmine-{}", self.command.join("-")).leak();
+            page = page.name(title);
+        }
         let mut text = Vec::new();
         clap_mangen::Man::new(page).render(&mut text)?;
         output::print_plain(&String::from_utf8_lossy(&text))
     }
+}
+
+/// A command that is none of this one's.
+fn unknown(command: &Command, name: &str) -> Failure {
+    let known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+    let hint = match known.as_slice() {
+        [] => format!("{} has no commands of its own", command.get_name()),
+        known => format!("there are: {}", known.join(", ")),
+    };
+    Failure::usage(format!("there is no command {name:?}"), hint)
 }

@@ -73,6 +73,9 @@ impl fmt::Display for Failure {
             Self::Unfit(path, why) => write!(f, "{}: {why}", path.display()),
             Self::Usage(wrong, hint) if hint.is_empty() => f.write_str(wrong),
             Self::Usage(wrong, hint) => write!(f, "{wrong}\nhint: {hint}"),
+            Self::Read(path, error) if error.kind() == io::ErrorKind::IsADirectory => {
+                write!(f, "{} is a folder\nhint: give a file", path.display())
+            }
             Self::Read(path, error) => write!(f, "cannot read {}: {}", path.display(), plain(error)),
             Self::Save(path, error) => write!(f, "cannot write {}: {}", path.display(), plain(error)),
             Self::Write(error) => write!(f, "cannot write the output: {}", plain(error)),

@@ -2,12 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use coalmine_document::{MAX_BYTES, SourceText};
 
+use crate::failure::Failure;
+
 /// The most bytes that a file may have: a policy is at most 1 MiB, what is around it may be more.
 const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// The most files that a folder may have.
+const MAX_FILES: usize = 1000;
 
 /// The reason why a file could not become a text.
 #[derive(Debug)]
@@ -23,8 +28,54 @@ pub(crate) fn read(path: &Path) -> Result<SourceText, Refused> {
     if path.as_os_str() == "-" {
         return from_reader("<stdin>", io::stdin().lock());
     }
-    let file = File::open(path).map_err(Refused::Read)?;
+    let file = open(path).map_err(Refused::Read)?;
     from_reader(&path.display().to_string(), file)
+}
+
+/// Opens a file; a folder is an error at once.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    match file.metadata()?.is_dir() {
+        true => Err(io::ErrorKind::IsADirectory.into()),
+        false => Ok(file),
+    }
+}
+
+/// The files that these arguments mean: of a folder its files of YAML and JSON by name, as `kubectl -f` takes them. What
+/// is hidden and what is in a folder below is left out.
+pub(crate) fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in arguments {
+        match path.is_dir() {
+            true => files.extend(files_in(path)?),
+            false => files.push(path.clone()),
+        }
+    }
+    Ok(files)
+}
+
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let is_document = |path: &PathBuf| {
+        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        !is_hidden && (extension == "yaml" || extension == "yml" || extension == "json") && path.is_file()
+    };
+    let entries = std::fs::read_dir(folder).map_err(Failure::read(folder))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>();
+    let mut files: Vec<PathBuf> = paths.map_err(Failure::read(folder))?;
+    files.retain(is_document);
+    files.sort();
+    let name = folder.display();
+    match files.len() {
+        0 => Err(Failure::usage(
+            format!("{name} has no file that ends in .yaml, .yml or .json"),
+            "folders below it are not looked into; give one of them, or files",
+        )),
+        count if count > MAX_FILES => {
+            Err(Failure::usage(format!("{name} has {count} files; at most {MAX_FILES}"), "give some of them"))
+        }
+        _ => Ok(files),
+    }
 }
 
 fn from_reader(name: &str, reader: impl Read) -> Result<SourceText, Refused> {

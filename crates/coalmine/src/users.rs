@@ -1,6 +1,5 @@
 //! Users to try a policy on. A list has one identity per line: it is read as bytes, and never held as a whole.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use crate::failure::Failure;
+use crate::input;
 use crate::output;
 
 /// How many users pass between two looks at the progress bar.
@@ -43,13 +43,7 @@ impl Users {
         let input: Box<dyn BufRead> = if path.as_os_str() == "-" {
             Box::new(io::stdin().lock())
         } else {
-            let file = File::open(path).map_err(Failure::read(path))?;
-            if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-                return Err(Failure::usage(
-                    format!("{} is a folder", path.display()),
-                    "give a file, one identity per line",
-                ));
-            }
+            let file = input::open(path).map_err(Failure::read(path))?;
             Box::new(BufReader::with_capacity(1 << 16, file))
         };
         let bar = output::progress(None, "users");

@@ -23,6 +23,7 @@ const AFTER: &str = "\
 Examples:
   coalmine validate policy.yaml
   coalmine validate wasmplugin.yaml virtualservice.yaml destinationrule.yaml
+  coalmine validate manifests/
   kubectl kustomize istio/demo | coalmine validate -
   coalmine validate envoy/coalmine.yaml --format json | jq '.problems[]'
 
@@ -37,6 +38,8 @@ Exit codes: 0 no problems (there may be warnings); 1 problems; 2 a file could no
 #[command(after_long_help = AFTER)]
 pub(crate) struct Validate {
     /// Files with policies, and with the resources around them; - for standard input
+    ///
+    /// Of a folder, its files that end in .yaml, .yml or .json; folders below it are not looked into.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// For people or for programs
@@ -71,11 +74,12 @@ impl Validate {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let mut checked = Vec::new();
         let mut unread = None;
-        for path in &self.files {
+        let files = input::files(&self.files)?;
+        for path in &files {
             match input::read(path) {
                 Ok(source) => checked.push(Checked::of(Scan::of(source))),
                 Err(Refused::Unfit(why)) => checked.push(Checked::unfit(&path.display().to_string(), why)),
-                Err(Refused::Read(error)) if self.files.len() == 1 => return Err(Failure::read(path)(error)),
+                Err(Refused::Read(error)) if files.len() == 1 => return Err(Failure::read(path)(error)),
                 Err(Refused::Read(error)) => {
                     output::note(&format!("coalmine: {}", Failure::read(path)(error)));
                     unread = Some(Failure::Unread);

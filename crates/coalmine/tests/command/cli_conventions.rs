@@ -103,6 +103,11 @@ fn completions_and_manual_pages_know_every_command() {
         assert!(long.stdout.contains("Examples:") && !short.stdout.contains("Examples:"), "{command}");
     }
     assert_snapshot!(lab.run("man nothing"));
+    let page = lab.run("man import ingress-nginx");
+    assert!(page.stdout.contains("coalmine\\-import\\-ingress\\-nginx") && page.code == 0, "{page}");
+    assert!(lab.run("man render envoy").stdout.contains(".SH SYNOPSIS"));
+    assert_snapshot!(lab.run("man import nothing"));
+    assert_snapshot!(lab.run("man validate nothing"));
 }
 
 #[test]

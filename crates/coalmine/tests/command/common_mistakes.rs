@@ -118,7 +118,38 @@ fn a_file_that_is_not_there() {
 
 #[test]
 fn a_folder() {
+    let lab =
+        Lab::new().with("b.yaml", GOOD).with("a.yml", GOOD.replace("weight", "wieght")).with("c.JSON", "{}");
+    let lab = lab.with(".hidden.yaml", "rollouts: 5").with("notes.txt", "Dear all").with("users", "alice");
+    std::fs::create_dir(lab.path().join("below.yaml")).unwrap();
+    std::fs::write(lab.path().join("below.yaml/d.yaml"), "rollouts: 5").unwrap();
+    assert_snapshot!(lab.run("validate ."));
+    assert_snapshot!(lab.run("validate b.yaml below.yaml"));
     assert_snapshot!(Lab::new().run("validate ."));
+}
+
+/// Every other command takes one file, and says so alike.
+#[test]
+fn a_folder_where_a_file_belongs() {
+    let lab = Lab::new().with("policy.yaml", GOOD);
+    for words in [
+        "explain . --user u",
+        "assign . --users policy.yaml",
+        "assign policy.yaml --users .",
+        "simulate . --count 5",
+        "diff . policy.yaml --count 1",
+        "diff policy.yaml . --count 1",
+        "weights . canary=6",
+        "token . --variant canary",
+        "render envoy . --out out",
+        "render istio . --out out",
+        "import ingress-nginx .",
+        "import split-clients .",
+    ] {
+        let run = lab.run(words);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{words}\n{run}");
+        assert_eq!(run.stderr, "coalmine: . is a folder\nhint: give a file\n", "{words}");
+    }
 }
 
 #[test]
