@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::input::Refused;
+use crate::input::{Refused, name_of};
 
 /// The reason why the command could not do its work.
 #[derive(Debug)]
@@ -70,13 +70,13 @@ impl fmt::Display for Failure {
         match self {
             Self::Reported | Self::Unread => Ok(()),
             Self::Problems(text) => f.write_str(text.trim_end()),
-            Self::Unfit(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::Unfit(path, why) => write!(f, "{}: {why}", name_of(path)),
             Self::Usage(wrong, hint) if hint.is_empty() => f.write_str(wrong),
             Self::Usage(wrong, hint) => write!(f, "{wrong}\nhint: {hint}"),
             Self::Read(path, error) if error.kind() == io::ErrorKind::IsADirectory => {
                 write!(f, "{} is a folder\nhint: give a file", path.display())
             }
-            Self::Read(path, error) => write!(f, "cannot read {}: {}", path.display(), plain(error)),
+            Self::Read(path, error) => write!(f, "cannot read {}: {}", name_of(path), plain(error)),
             Self::Save(path, error) => write!(f, "cannot write {}: {}", path.display(), plain(error)),
             Self::Write(error) => write!(f, "cannot write the output: {}", plain(error)),
         }

@@ -25,11 +25,16 @@ pub(crate) enum Refused {
 
 /// Reads a file; `-` is standard input.
 pub(crate) fn read(path: &Path) -> Result<SourceText, Refused> {
+    let name = name_of(path);
     if path.as_os_str() == "-" {
-        return from_reader("<stdin>", io::stdin().lock());
+        return from_reader(&name, io::stdin().lock());
     }
-    let file = open(path).map_err(Refused::Read)?;
-    from_reader(&path.display().to_string(), file)
+    from_reader(&name, open(path).map_err(Refused::Read)?)
+}
+
+/// What a file is called in messages: `<stdin>` where it is standard input.
+pub(crate) fn name_of(path: &Path) -> String {
+    if path.as_os_str() == "-" { "<stdin>".to_owned() } else { path.display().to_string() }
 }
 
 /// Opens a file; a folder is an error at once.

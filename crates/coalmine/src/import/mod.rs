@@ -1,20 +1,25 @@
 //! `coalmine import`: a policy from the canaries of another system.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `ingress` | the canary annotations of ingress-nginx |
+//! | `nginx` | the `split_clients` blocks of an nginx configuration |
+//! | `imported` | what was found, its notes and its problems, and how they are printed |
 
+mod imported;
 mod ingress;
-mod split;
+mod nginx;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use coalmine_core::policy::{Environment, Policy};
-use coalmine_document::{Node, SourceText, Value, write};
-use serde::Serialize;
+use coalmine_document::{Node, SourceText, Value, quoted};
 
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::input;
-use crate::output;
+use imported::Imported;
 
 /// Make a policy from the canaries of another system, and say what cannot be carried over
 #[derive(Args)]
@@ -45,36 +50,35 @@ struct Arguments {
     file: PathBuf,
     /// What names the user, where the other system has nothing that can: header=NAME or cookie=NAME
     #[arg(long, value_name = "SOURCE", default_value = "header=x-user-id", value_parser = parse_identity)]
-    identity: (String, String),
+    identity: (&'static str, String),
     /// YAML with the notes as comments, or for programs
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-fn parse_identity(text: &str) -> Result<(String, String), &'static str> {
-    match text.split_once('=') {
-        Some((kind @ ("header" | "cookie"), name)) if !name.is_empty() => {
-            Ok((kind.to_owned(), name.to_owned()))
+fn parse_identity(text: &str) -> Result<(&'static str, String), String> {
+    let (kind, name) = match text.split_once('=') {
+        Some(("header", name)) if !name.is_empty() => ("header", name),
+        Some(("cookie", name)) if !name.is_empty() => ("cookie", name),
+        _ => return Err("header=NAME or cookie=NAME is expected".to_owned()),
+    };
+    // The policy's own reader knows which names will do.
+    let rollout = Node::of_fields([
+        ("name", Node::of_text("import")),
+        ("identity", identity(kind, name)),
+        ("variants", Node::of_items([variant("canary", 0)])),
+    ]);
+    let policy = Node::of_fields([("rollouts", Node::of_items([rollout]))]);
+    match Policy::from_document(&policy, Environment::Unread) {
+        Ok(_) => Ok((kind, name.to_owned())),
+        Err(problems) => {
+            Err(problems.shown().first().map_or_else(String::new, |first| first.message.clone()))
         }
-        _ => Err("header=NAME or cookie=NAME is expected"),
     }
 }
 
 /// Reads another system's file.
-type Reader = fn(&SourceText, &Arguments) -> Result<Imported, Failure>;
-
-/// What was found.
-#[derive(Default)]
-struct Imported {
-    rollouts: Vec<Node>,
-    notes: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct ImportOutput<'a> {
-    policy: serde_json::Value,
-    notes: &'a [String],
-}
+type Reader = fn(&mut SourceText, &Arguments) -> Imported;
 
 // === impl Import ===
 
@@ -82,58 +86,12 @@ impl Import {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let (arguments, read): (_, Reader) = match &self.from {
             From::IngressNginx(arguments) => (arguments, ingress::import),
-            From::SplitClients(arguments) => (arguments, split::import),
+            From::SplitClients(arguments) => (arguments, nginx::import),
         };
         let path: &Path = &arguments.file;
-        let source = input::read(path).map_err(Failure::refused(path))?;
-        let mut imported = read(&source, arguments)?;
-        if imported.rollouts.is_empty() {
-            return Err(Failure::Unfit(path.to_owned(), "nothing to import in it".to_owned()));
-        }
-        let first = "Users change sides once: Coalmine assigns them anew, and then for good. Start with a small weight.";
-        imported.notes.insert(0, first.to_owned());
-        imported.print(arguments.format)
-    }
-}
-
-// === impl Imported ===
-
-impl Imported {
-    fn note(&mut self, note: impl Into<String>) {
-        self.notes.push(note.into());
-    }
-
-    fn print(self, format: Format) -> Result<(), Failure> {
-        let policy = Node::of_fields([
-            ("version", Node::from(Value::Number(1.0))),
-            ("rollouts", Node::of_items(self.rollouts)),
-        ]);
-        let text = format!("{}\n", write::block(&policy, 0));
-        if let Err(problems) = Policy::from_document(&policy, Environment::Unread) {
-            return Err(Failure::Problems(format!(
-                "what was found makes no policy; mend it there first\n{problems}\n\n{text}"
-            )));
-        }
-        if format == Format::Json {
-            return output::json(&ImportOutput { policy: json(&policy), notes: &self.notes });
-        }
-        let mut commented = String::new();
-        for note in &self.notes {
-            let _ = writeln!(commented, "# - {note}");
-        }
-        output::print_plain(&format!("{commented}{text}"))
-    }
-}
-
-fn json(tree: &Node) -> serde_json::Value {
-    match &tree.value {
-        Value::Null => serde_json::Value::Null,
-        Value::Bool(value) => (*value).into(),
-        Value::Number(number) if number.fract() == 0.0 => (*number as i64).into(),
-        Value::Number(number) => (*number).into(),
-        Value::String(text) => text.as_str().into(),
-        Value::List(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), json(&entry.node))).collect(),
+        let mut source = input::read(path).map_err(Failure::refused(path))?;
+        let imported = read(&mut source, arguments);
+        imported.finish(&source, arguments.format)
     }
 }
 
@@ -146,6 +104,15 @@ fn label(text: &str, otherwise: &str) -> String {
     let name: String = text.chars().map(allowed).take(63).collect();
     let name = name.trim_matches('-');
     if name.is_empty() { otherwise.to_owned() } else { name.to_owned() }
+}
+
+/// A text of the other system in a note: in quotes, where it is not a word.
+fn shown(text: &str) -> String {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/$*".contains(&byte);
+    match !text.is_empty() && text.len() <= 64 && text.bytes().all(is_word) {
+        true => text.to_owned(),
+        false => quoted(text),
+    }
 }
 
 /// A source of identity: `[{header: x-user-id}]`.

@@ -73,6 +73,48 @@ fn from_split_clients() {
     assert_snapshot!(imported("split-clients", "nginx.conf", NGINX, ""));
 }
 
+/// What is in a block of Lua is no nginx, and all cookies together name no user.
+#[test]
+fn from_split_clients_behind_lua() {
+    let text =
+        "init_by_lua_block {\n  -- 'tis one apostrophe\n}\nsplit_clients $http_cookie $v { 10% b; * a; }\n";
+    assert_snapshot!(imported("split-clients", "openresty.conf", text, "--identity cookie=sid"));
+}
+
+#[test]
+fn from_what_is_wrong() {
+    let text = "split_clients $cookie_sid $v {\n  ${PERCENT}% a;\n  5% b\n  * c;\n}\n";
+    assert_snapshot!(imported("split-clients", "nginx.conf", text, ""));
+    let text = INGRESS.replace("\"25\"", "a quarter").replace("\"1000\"", "1000");
+    assert_snapshot!(imported("ingress-nginx", "ingress.yaml", &text, ""));
+}
+
+#[test]
+fn from_standard_input() {
+    let run = |kind: &str, input: &[u8]| Lab::new().run_with(&["import", kind, "-"], input);
+    for (kind, input) in [
+        ("split-clients", &b"split_clients $cookie_sid $v { x% a; }"[..]),
+        ("split-clients", b"http {}"),
+        ("split-clients", b"\xff"),
+        ("ingress-nginx", b"a: ["),
+        ("ingress-nginx", b""),
+    ] {
+        let run = run(kind, input);
+        assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{run}");
+        assert!(run.stderr.starts_with("coalmine: <stdin>: "), "{run}");
+    }
+}
+
+#[test]
+fn by_an_identity_that_is_none() {
+    for source in ["user", "header=", "header=cookie", "header=authorization", "cookie=a b", "peer=true"] {
+        let run = Lab::new()
+            .with("nginx.conf", NGINX)
+            .run_with(&["import", "split-clients", "nginx.conf", "--identity", source], b"");
+        assert_eq!(run.code, 2, "{source}: {run}");
+    }
+}
+
 #[test]
 fn from_nothing() {
     assert_snapshot!(imported("split-clients", "nginx.conf", "http { server { listen 80; } }", ""));

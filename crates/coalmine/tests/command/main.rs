@@ -7,6 +7,7 @@ mod cli_conventions;
 mod common_mistakes;
 mod harness;
 mod import;
+mod import_suite;
 mod manual;
 mod marks;
 mod mended;
