@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `cli`, `args`, `completions` | the command line, and the arguments that subcommands share |
 //! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `schema` | one subcommand each |
+//! | `routes` | routes as Envoy reads them: which one takes a request, and where it leads |
 //! | `input`, `scan`, `policy_file`, `users` | files, the policies in them, and lists of users |
 //! | `diagnostic`, `failure`, `output` | what is wrong, why the command could not go on, and where it writes |
 //!
@@ -26,6 +27,7 @@ mod input;
 mod output;
 mod policy_file;
 mod render;
+mod routes;
 mod scan;
 mod schema;
 mod simulate;

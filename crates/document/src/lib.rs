@@ -68,6 +68,8 @@ pub use rules::TextRule;
 pub use secrets::{Secrets, secrets};
 #[cfg(feature = "yaml")]
 pub use source::{Mark, SourceText};
+#[cfg(feature = "suggest")]
+pub use suggest::nearest;
 
 /// The most bytes that a document may have.
 pub const MAX_BYTES: usize = 1 << 20;

@@ -21,7 +21,7 @@ pub(crate) fn nearest<'k>(_word: &str, _known: impl IntoIterator<Item = &'k str>
 
 /// The known name that `word` most likely meant; `None` when none is near enough to be helpful.
 #[cfg(feature = "suggest")]
-pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     // A document may hold a key of any length; nothing that long is a mistyped field.
     if word.len() > 32 {
         return None;

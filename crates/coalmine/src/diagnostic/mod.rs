@@ -83,6 +83,30 @@ pub(crate) enum Code {
     EmptySubset,
     /// A route by a header of Coalmine's that has not what it needs around it.
     HeaderRoute,
+    /// No route looks at the header that a rollout sets.
+    NotObeyed,
+    /// A variant that no route takes.
+    VariantNotTaken,
+    /// A variant whose route leads to another one.
+    WrongVariant,
+    /// A route by the header behind one that takes its requests.
+    RouteShadowed,
+    /// A route by a value of the header that no variant has.
+    NoVariant,
+    /// A route of which one alternative asks for the header, and another does not.
+    MatchAlternatives,
+    /// A variant that a client can ask for.
+    NotDrawn,
+    /// A header of Coalmine's that the application gets.
+    HeaderKept,
+    /// Weights in a route that are not those that the policy speaks of.
+    BucketWeights,
+    /// Plugins that draw differently for one rollout.
+    PoliciesDiffer,
+    /// An environment variable that the filter does not get.
+    EnvNotGiven,
+    /// A subset that no DestinationRule has.
+    MissingSubset,
 }
 
 // === impl Diagnostic ===

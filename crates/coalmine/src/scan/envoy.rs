@@ -34,6 +34,8 @@ pub(super) struct Plugin<'t> {
     pub(super) path: OwnedPath,
     /// The field that says what it is given, and the path to it.
     pub(super) field: (Span, OwnedPath),
+    /// The names of the environment variables that it is given.
+    pub(super) variables: Vec<String>,
 }
 
 /// What a plugin is given.
@@ -106,7 +108,23 @@ fn plugin<'t>(wasm: &'t Node, at: &OwnedPath) -> Option<Plugin<'t>> {
         Configuration::Text(text) => text.text().is_some_and(|text| text.contains("\"rollouts\"")),
         Configuration::Message(node) => is_policy(node),
     };
-    (is_coalmine || says_so).then_some(Plugin { configuration, path, field })
+    (is_coalmine || says_so).then_some(Plugin {
+        configuration,
+        path,
+        field,
+        variables: vm.map(variables).unwrap_or_default(),
+    })
+}
+
+/// The names of the environment variables of a VM: those of the proxy's own that it gets, and those written here.
+fn variables(vm: &Node) -> Vec<String> {
+    let Some((given, _)) = either(vm, "environment_variables", "environmentVariables") else {
+        return Vec::new();
+    };
+    let host = either(given, "host_env_keys", "hostEnvKeys").map_or(&[][..], |(keys, _)| keys.items());
+    let own = either(given, "key_values", "keyValues").map_or(&[][..], |(values, _)| values.entries());
+    let host = host.iter().filter_map(Node::text).map(str::to_owned);
+    host.chain(own.iter().map(|entry| entry.key.clone())).collect()
 }
 
 /// A field by its name in Envoy's YAML, or in its JSON.

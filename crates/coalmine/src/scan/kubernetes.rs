@@ -135,6 +135,13 @@ impl<'t> Object<'t> {
         self.api_version.split('/').next().unwrap_or_default()
     }
 
+    /// The names of the environment variables that a plugin gives its filter; `None` of anything else.
+    pub(crate) fn variables(&self) -> Option<Vec<String>> {
+        let (plugin, _) = self.plugin()?;
+        let given = plugin.descend(&["vmConfig", "env"]).map_or(&[][..], Node::items);
+        Some(given.iter().filter_map(|variable| Some(variable.text_at(&["name"])?.to_owned())).collect())
+    }
+
     /// The texts that may hold a policy.
     pub(crate) fn texts(&self) -> Vec<(&'t Node, OwnedPath)> {
         let data = if self.kind == "ConfigMap" { self.node.get("data") } else { None };

@@ -31,6 +31,8 @@ pub(crate) struct EmbeddedPolicy {
     /// The path to it in its document; empty where it is the document.
     pub(crate) path: OwnedPath,
     pub(crate) node: Node,
+    /// The names of the environment variables that the plugin around it gives the filter; `None` where there is none.
+    pub(crate) variables: Option<Vec<String>>,
     /// Its length in the notation that it is written in.
     bytes: usize,
     /// What kubectl reads otherwise, where it is kubectl that reads it.
@@ -93,6 +95,7 @@ impl Scan {
                 container: Container::Document,
                 path: OwnedPath::default(),
                 node: document.clone(),
+                variables: None,
                 bytes: document.span.len(),
                 misread: Vec::new(),
             });
@@ -111,6 +114,7 @@ impl Scan {
             self.policies.push(EmbeddedPolicy {
                 container: container.clone(),
                 node: config.clone(),
+                variables: object.variables(),
                 bytes: config.span.len(),
                 misread: misread::diagnostics(config, &path),
                 path,
@@ -122,15 +126,21 @@ impl Scan {
             // Most texts of a ConfigMap are no policy, and not all of them YAML.
             let Ok(documents) = embedded(self.source.text(), entry, notation) else {
                 if text.contains("rollouts") {
-                    self.embedded(&container, entry, &at.join(&path), notation);
+                    self.embedded(&container, entry, &at.join(&path), None, notation);
                 }
                 continue;
             };
             let path = at.join(&path);
             for node in documents {
                 if is_policy(&node) {
-                    let (container, path, misread) = (container.clone(), path.clone(), Vec::new());
-                    self.policies.push(EmbeddedPolicy { container, path, node, bytes: text.len(), misread });
+                    self.policies.push(EmbeddedPolicy {
+                        container: container.clone(),
+                        path: path.clone(),
+                        node,
+                        variables: None,
+                        bytes: text.len(),
+                        misread: Vec::new(),
+                    });
                 } else if envoy::is_configuration(&node) {
                     // What a proxy has mounted.
                     self.envoy(&container, &node, &path);
@@ -146,7 +156,7 @@ impl Scan {
         for plugin in envoy::plugins(node, at) {
             match plugin.configuration {
                 envoy::Configuration::Text(text) => {
-                    self.embedded(container, text, &plugin.path, Notation::Json)
+                    self.embedded(container, text, &plugin.path, Some(plugin.variables), Notation::Json)
                 }
                 envoy::Configuration::Message(node) => {
                     let (span, path) = plugin.field;
@@ -162,6 +172,7 @@ impl Scan {
                             path: plugin.path,
                             bytes: node.span.len(),
                             node: node.clone(),
+                            variables: Some(plugin.variables),
                             misread: Vec::new(),
                         });
                     }
@@ -171,13 +182,21 @@ impl Scan {
     }
 
     /// The policy in a text that is nothing else.
-    fn embedded(&mut self, container: &Container, text: &Node, path: &OwnedPath, notation: Notation) {
+    fn embedded(
+        &mut self,
+        container: &Container,
+        text: &Node,
+        path: &OwnedPath,
+        variables: Option<Vec<String>>,
+        notation: Notation,
+    ) {
         let bytes = text.text().map_or(0, str::len);
         match embedded(self.source.text(), text, notation) {
             Ok(documents) => self.policies.extend(documents.into_iter().map(|node| EmbeddedPolicy {
                 container: container.clone(),
                 path: path.clone(),
                 node,
+                variables: variables.clone(),
                 bytes,
                 misread: Vec::new(),
             })),

@@ -1,8 +1,12 @@
 //! `coalmine validate`: what is wrong with files, before a proxy refuses them.
 
 mod advice;
+mod agreement;
+mod early_removal;
+mod environment;
 mod istio;
 mod summary;
+mod traffic;
 
 use std::path::PathBuf;
 
@@ -16,7 +20,7 @@ use crate::diagnostic::{self, Code, Diagnostic, DiagnosticOutput, Severity};
 use crate::failure::Failure;
 use crate::input::{self, Refused};
 use crate::output;
-use crate::scan::Scan;
+use crate::scan::{EmbeddedPolicy, Scan};
 use summary::Summary;
 
 const AFTER: &str = "\
@@ -53,9 +57,17 @@ pub(crate) struct Validate {
 /// Everything that was found out about a file.
 struct Checked {
     scan: Scan,
-    policies: Vec<Policy>,
+    policies: Vec<Valid>,
     summaries: Vec<Summary>,
     diagnostics: Vec<Diagnostic>,
+}
+
+/// A policy that is right, and how it is written.
+struct Valid {
+    /// The place of its file among those given.
+    file: usize,
+    policy: Policy,
+    embedded: EmbeddedPolicy,
 }
 
 #[derive(Serialize)]
@@ -77,7 +89,7 @@ impl Validate {
         let files = input::files(&self.files)?;
         for path in &files {
             match input::read(path) {
-                Ok(source) => checked.push(Checked::of(Scan::of(source))),
+                Ok(source) => checked.push(Checked::of(checked.len(), Scan::of(source))),
                 Err(Refused::Unfit(why)) => checked.push(Checked::unfit(&path.display().to_string(), why)),
                 Err(Refused::Read(error)) if files.len() == 1 => return Err(Failure::read(path)(error)),
                 Err(Refused::Read(error)) => {
@@ -151,15 +163,16 @@ fn json(checked: &[Checked]) -> Result<(), Failure> {
 // === impl Checked ===
 
 impl Checked {
-    fn of(scan: Scan) -> Self {
+    fn of(file: usize, scan: Scan) -> Self {
         let mut diagnostics = scan.diagnostics.clone();
         let (mut summaries, mut policies) = (Vec::new(), Vec::new());
         for embedded in &scan.policies {
             match embedded.policy(Environment::Unread) {
                 Ok(policy) => {
                     diagnostics.extend(advice::advice(embedded, &policy));
+                    diagnostics.extend(environment::diagnostics(embedded));
                     summaries.push(Summary::of(&scan.source, embedded, &policy, now()));
-                    policies.push(policy);
+                    policies.push(Valid { file, policy, embedded: embedded.clone() });
                 }
                 Err(problems) => diagnostics.extend(problems),
             }
@@ -182,9 +195,15 @@ impl Checked {
 
 /// What the files say together.
 fn together(checked: &mut [Checked]) {
-    let policies: Vec<Policy> = checked.iter_mut().flat_map(|file| file.policies.drain(..)).collect();
+    let policies: Vec<Valid> = checked.iter_mut().flat_map(|file| file.policies.drain(..)).collect();
     let scans: Vec<&Scan> = checked.iter().map(|file| &file.scan).collect();
-    for (file, diagnostic) in istio::diagnostics(&scans, &policies) {
+    let found = [
+        istio::diagnostics(&scans),
+        agreement::diagnostics(&policies),
+        traffic::diagnostics(&scans, &policies),
+        early_removal::diagnostics(&scans, &policies),
+    ];
+    for (file, diagnostic) in found.into_iter().flatten() {
         if let Some(file) = checked.get_mut(file) {
             file.diagnostics.push(diagnostic);
         }

@@ -157,8 +157,12 @@ fn service(routes: &str) -> String {
 fn routes_that_do_not_do_what_the_policy_says() {
     let open =
         plugin("", "match: [{mode: CLIENT}]\n  failStrategy: FAIL_OPEN").replace("{jwtClaim: sub}, ", "");
-    let canary = "  - match: [{headers: {x-coalmine-variant: {exact: canary}}}]\n    route: [{destination: {host: checkout, subset: canary}}]\n";
-    let to = |subset: &str| format!("  - route: [{{destination: {{host: checkout, subset: {subset}}}}}]\n");
+    let canary = "  - match: [{headers: {x-coalmine-variant: {exact: canary}}}]\n    headers: {request: {remove: [x-coalmine-variant]}}\n    route: [{destination: {host: checkout, subset: canary}}]\n";
+    let to = |subset: &str| {
+        format!(
+            "  - route: [{{destination: {{host: checkout, subset: {subset}}}}}]\n    headers: {{request: {{remove: [x-coalmine-variant]}}}}\n"
+        )
+    };
     let good = service(&format!("{canary}{}", to("stable")));
     assert_snapshot!(together(&[&open, &good]));
     assert_snapshot!(together(&[&open, &service(canary)]));
@@ -200,7 +204,9 @@ fn a_route_of_envoy_by_a_header() {
         let lab = Lab::new().with("coalmine.yaml", read("coalmine.yaml")).with("routes.yaml", read(routes));
         let run = lab.run("validate --strict coalmine.yaml routes.yaml");
         assert_eq!(run.code, 0, "{run}");
-        let without = read(routes).replace("present_match: true", "string_match: {exact: x}");
+        let header = format!("x-coalmine-{}", kind.trim_end_matches("-header"));
+        let without =
+            read(routes).replace(&format!("{{name: {header}, present_match: true}}"), "{name: x-other}");
         let run = lab.with("routes.yaml", without).run("validate coalmine.yaml routes.yaml");
         assert!(run.code == 1 && run.stdout.contains("present_match: true}]"), "{run}");
     }

@@ -16,5 +16,6 @@ mod preview;
 mod problems;
 mod render;
 mod resources;
+mod routes;
 mod secrets;
 mod weights;

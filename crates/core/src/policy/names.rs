@@ -83,7 +83,7 @@ pub(super) fn header(cursor: &Cursor<'_, '_>) -> Box<str> {
     {
         cursor.problem(format!(
             "{} is more than a name: leave out the colon and what is behind it",
-            quoted(text)
+            cursor.quote(text)
         ));
         return Box::default();
     }
@@ -106,7 +106,10 @@ pub(super) fn cookie(cursor: &Cursor<'_, '_>) -> Box<str> {
     if let Value::String(text) = cursor.value()
         && text.contains('=')
     {
-        cursor.problem(format!("{} is more than a name: leave out = and what is behind it", quoted(text)));
+        cursor.problem(format!(
+            "{} is more than a name: leave out = and what is behind it",
+            cursor.quote(text)
+        ));
         return Box::default();
     }
     cursor.text(&COOKIE).unwrap_or_default().into()

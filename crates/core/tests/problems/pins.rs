@@ -8,7 +8,11 @@ fn a_pin() {
         assert_added(&format!("\"pins\": {pins}"), &format!(".pins{place}"), message);
     };
     pins("[]", "", "must be a map, not a list");
-    pins(r#"{"canary": "alice"}"#, ".canary", "must be a list, not the string \"alice\": put [ ] around a single item");
+    pins(
+        r#"{"canary": "alice"}"#,
+        ".canary",
+        "must be a list, not the string \"alice\": put [ ] around a single item",
+    );
     pins(
         r#"{"canary": ["alice", 4711]}"#,
         ".canary[1]",

@@ -4,7 +4,7 @@ mod annotations;
 mod paths;
 mod resource;
 
-use coalmine_document::{Node, Notation, SourceText, quoted, secret_texts};
+use coalmine_document::{Node, Notation, SourceText, quoted, secrets};
 
 use super::{Arguments, Imported, identity, label, shown, variant};
 use crate::diagnostic::{Code, Diagnostic};
@@ -36,8 +36,10 @@ pub(super) fn import(source: &mut SourceText, arguments: &Arguments) -> Imported
             return imported;
         }
     };
-    let secrets: Vec<&str> = documents.iter().flat_map(secret_texts).collect();
-    source.hide_texts(&secrets);
+    for secrets in documents.iter().map(secrets) {
+        source.hide(secrets.spans);
+        source.hide_texts(&secrets.texts);
+    }
     let ingresses: Vec<Ingress<'_>> = documents.iter().flat_map(Ingress::all).collect();
     imported.looked_for = format!(
         "no Ingress with the annotation {PREFIX}canary: \"true\" among {} Ingress{}",

@@ -1,11 +1,8 @@
 //! What can be wrong with the resources around a policy, although each of them is right by itself.
 
-mod envoy;
 mod gateways;
 mod plugins;
-mod routes;
-
-use coalmine_core::policy::Policy;
+mod subsets;
 
 use crate::diagnostic::Diagnostic;
 use crate::scan::{Object, Scan};
@@ -24,13 +21,12 @@ pub(super) struct Resource<'s> {
 /// Everything that was given together.
 pub(super) struct Cluster<'s> {
     resources: Vec<Resource<'s>>,
-    policies: &'s [Policy],
     /// By file.
     diagnostics: Vec<(usize, Diagnostic)>,
 }
 
 /// The diagnostics about resources, each with the place of its file among `scans`.
-pub(super) fn diagnostics(scans: &[&Scan], policies: &[Policy]) -> Vec<(usize, Diagnostic)> {
+pub(super) fn diagnostics(scans: &[&Scan]) -> Vec<(usize, Diagnostic)> {
     let mut resources = Vec::new();
     for (file, scan) in scans.iter().enumerate() {
         for object in scan.documents.iter().filter_map(Object::of) {
@@ -38,16 +34,10 @@ pub(super) fn diagnostics(scans: &[&Scan], policies: &[Policy]) -> Vec<(usize, D
             resources.extend(items.chain([object]).map(|object| Resource { file, object }));
         }
     }
-    let mut cluster = Cluster { resources, policies, diagnostics: Vec::new() };
+    let mut cluster = Cluster { resources, diagnostics: Vec::new() };
     plugins::check(&mut cluster);
     gateways::check(&mut cluster);
-    routes::check(&mut cluster);
-    for (file, scan) in scans.iter().enumerate() {
-        for document in &scan.documents {
-            let found = envoy::diagnostics(document, policies);
-            cluster.diagnostics.extend(found.into_iter().map(|diagnostic| (file, diagnostic)));
-        }
-    }
+    subsets::check(&mut cluster);
     cluster.diagnostics
 }
 
@@ -60,18 +50,6 @@ impl<'s> Cluster<'s> {
 
     fn tell(&mut self, resource: Resource<'_>, diagnostic: Diagnostic) {
         self.diagnostics.push((resource.file, diagnostic));
-    }
-
-    /// The names of the headers that the policies set for a route.
-    fn route_headers(&self) -> Vec<&'s str> {
-        let rollouts = self.policies.iter().flat_map(Policy::rollouts);
-        rollouts.map(|rollout| rollout.route().header()).collect()
-    }
-
-    /// The names of the variants but stable.
-    fn variants(&self) -> Vec<&'s str> {
-        let rollouts = self.policies.iter().flat_map(Policy::rollouts);
-        rollouts.flat_map(|rollout| rollout.variants().skip(1).map(|(_, name)| name)).collect()
     }
 }
 

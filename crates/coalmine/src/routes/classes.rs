@@ -1,0 +1,103 @@
+//! The requests that the conditions of a table can tell apart: one of each kind, as far as that can be had.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::request::PATH;
+use super::{Condition, Request, Subject, VirtualHost};
+
+/// Up to so many requests, every combination is tried.
+const MAX_PRODUCT: usize = 2_000;
+/// Never more than these.
+const MAX_REQUESTS: usize = 6_000;
+
+/// Requests to `host` on which routes or `more`, further sets of conditions, can differ. The header that carries the
+/// answer of the filter is not varied.
+pub(crate) fn classes(
+    host: &str,
+    routes: &VirtualHost,
+    more: &[Vec<Condition>],
+    ours: &[&str],
+) -> Vec<Request> {
+    let is_ours =
+        |subject: &Subject| matches!(subject, Subject::Header(name) if ours.contains(&name.as_str()));
+    let alternatives = routes.routes.iter().flat_map(|route| &route.alternatives);
+    let sets: Vec<&[Condition]> =
+        alternatives.map(|set| set.conditions.as_slice()).chain(more.iter().map(Vec::as_slice)).collect();
+    let mut values: BTreeMap<&Subject, BTreeSet<Option<String>>> = BTreeMap::new();
+    for condition in
+        sets.iter().copied().flatten().filter(|it| it.subject != Subject::Host && !is_ours(&it.subject))
+    {
+        let known = values.entry(&condition.subject).or_default();
+        let given =
+            condition.test.values().into_iter().filter(|value| is_possible(&condition.subject, value));
+        known.extend(given.map(Some));
+    }
+    let base = base(host, routes);
+    for (subject, known) in &mut values {
+        known.insert(base.get(subject).map(str::to_owned));
+        if **subject == Subject::Around("gateway".to_owned()) {
+            known.retain(|value| value.as_ref().is_some_and(|value| routes.gateways.contains(value)));
+            known.extend(routes.gateways.iter().cloned().map(Some));
+        }
+    }
+    let product = values.values().try_fold(1_usize, |product, known| product.checked_mul(known.len()));
+    if product.is_some_and(|product| product <= MAX_PRODUCT) {
+        let mut requests = vec![base];
+        for (subject, known) in values {
+            let each = |request: &Request| -> Vec<Request> {
+                known.iter().map(|value| request.with(subject, value.as_deref())).collect()
+            };
+            requests = requests.iter().flat_map(each).collect();
+        }
+        return requests;
+    }
+    // Too many: what meets each set of conditions, and each two of them.
+    let mut requests = BTreeSet::from([base.clone()]);
+    for first in &sets {
+        for second in &sets {
+            let conditions = first.iter().chain(second.iter()).filter(|it| !is_ours(&it.subject));
+            let mut request = base.clone();
+            for condition in conditions.filter(|it| it.subject != Subject::Host) {
+                for value in
+                    condition.test.values().iter().filter(|value| is_possible(&condition.subject, value))
+                {
+                    request = request.with(&condition.subject, Some(value));
+                    if condition.holds(&request) == super::Truth::Yes {
+                        break;
+                    }
+                }
+                requests.insert(request.clone());
+            }
+            if requests.len() >= MAX_REQUESTS {
+                return requests.into_iter().collect();
+            }
+        }
+    }
+    requests.into_iter().collect()
+}
+
+/// The plainest request to this host.
+fn base(host: &str, routes: &VirtualHost) -> Request {
+    let gateway = routes.gateways.first().map(String::as_str);
+    Request::to(host).with(&Subject::Around("gateway".to_owned()), gateway)
+}
+
+/// Whether a client can send this.
+fn is_possible(subject: &Subject, value: &str) -> bool {
+    let is_text = |value: &str| value.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
+    match subject {
+        Subject::Path => value.starts_with('/') && is_text(value) && !value.contains(['?', '#', '%']),
+        Subject::Query(_) => is_text(value) && !value.contains(['&', '#', '%', '=', '+']),
+        Subject::Header(name) if name == ":method" => {
+            !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_uppercase())
+        }
+        Subject::Header(name) if name == ":scheme" => ["http", "https"].contains(&value),
+        Subject::Header(_) => {
+            value.trim() == value && value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        }
+        Subject::Host | Subject::Around(_) => true,
+    }
+}
+
+/// The path that stands for all others.
+pub(crate) const OTHER_PATH: &str = PATH;

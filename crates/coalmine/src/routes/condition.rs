@@ -1,0 +1,146 @@
+//! A condition on a part of a request.
+
+use super::pattern::Pattern;
+use super::{Place, Request};
+
+/// Whether something holds, as far as it can be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Truth {
+    Yes,
+    No,
+    Unknown,
+}
+
+/// A part of a request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    Host,
+    /// Up to `?`.
+    Path,
+    Query(String),
+    /// In lower case; `:method` and `:scheme` are headers too.
+    Header(String),
+    /// Something beside the request: the gateway, the port, a label of the caller.
+    Around(String),
+}
+
+/// A condition.
+#[derive(Clone, Debug)]
+pub(crate) struct Condition {
+    pub(crate) subject: Subject,
+    pub(crate) test: Test,
+    pub(crate) ignores_case: bool,
+    pub(crate) is_inverted: bool,
+    /// Whether what is missing counts as empty; otherwise no condition on a value holds, inverted or not.
+    pub(crate) missing_is_empty: bool,
+    pub(crate) place: Place,
+}
+
+/// What is asked of a text.
+#[derive(Clone, Debug)]
+pub(crate) enum Test {
+    Present(bool),
+    Exact(String),
+    Prefix(String),
+    Suffix(String),
+    Contains(String),
+    /// The path itself, or one below it.
+    Segments(String),
+    Regex(Pattern),
+    /// A whole number, from the first on and below the second.
+    Range(i64, i64),
+    OneOf(Vec<String>),
+    Unknown,
+}
+
+// === impl Truth ===
+
+impl Truth {
+    /// Whether all of these hold.
+    pub(crate) fn all(truths: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::Yes;
+        for truth in truths {
+            match truth {
+                Self::No => return Self::No,
+                Self::Unknown => all = Self::Unknown,
+                Self::Yes => {}
+            }
+        }
+        all
+    }
+}
+
+impl From<bool> for Truth {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+}
+
+// === impl Condition ===
+
+impl Condition {
+    pub(crate) fn new(subject: Subject, test: Test, place: Place) -> Self {
+        Self { subject, test, ignores_case: false, is_inverted: false, missing_is_empty: false, place }
+    }
+
+    pub(crate) fn holds(&self, request: &Request) -> Truth {
+        self.holds_for(request.get(&self.subject))
+    }
+
+    /// Whether it holds for this value of its subject.
+    pub(crate) fn holds_for(&self, value: Option<&str>) -> Truth {
+        let value = match (&self.test, value) {
+            (Test::Unknown, _) => return Truth::Unknown,
+            (Test::Present(present), value) => {
+                return Truth::from((value.is_some() == *present) != self.is_inverted);
+            }
+            (_, None) if self.missing_is_empty => "",
+            (_, None) => return Truth::No,
+            (_, Some(value)) => value,
+        };
+        match self.test.holds(value, self.ignores_case) {
+            Some(holds) => Truth::from(holds != self.is_inverted),
+            None => Truth::Unknown,
+        }
+    }
+}
+
+// === impl Test ===
+
+impl Test {
+    fn holds(&self, value: &str, ignores_case: bool) -> Option<bool> {
+        let fold = |text: &str| if ignores_case { text.to_ascii_lowercase() } else { text.to_owned() };
+        let value = &*fold(value);
+        Some(match self {
+            Self::Present(present) => *present,
+            Self::Exact(text) => value == fold(text),
+            Self::Prefix(text) => value.starts_with(&fold(text)),
+            Self::Suffix(text) => value.ends_with(&fold(text)),
+            Self::Contains(text) => value.contains(&fold(text)),
+            Self::Segments(text) => {
+                value.strip_prefix(&fold(text)).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+            Self::Regex(pattern) => return pattern.matches(value),
+            Self::Range(from, to) => value.parse::<i64>().is_ok_and(|number| (*from..*to).contains(&number)),
+            Self::OneOf(texts) => texts.iter().any(|text| value == fold(text)),
+            Self::Unknown => return None,
+        })
+    }
+
+    /// Values that it holds for, and values near them that it may not hold for.
+    pub(crate) fn values(&self) -> Vec<String> {
+        match self {
+            Self::Present(_) => vec!["x".to_owned()],
+            Self::Exact(text) => vec![text.clone(), format!("{text}x")],
+            Self::Prefix(text) => vec![text.clone(), format!("{text}x")],
+            Self::Suffix(text) | Self::Contains(text) => vec![text.clone(), format!("x{text}")],
+            Self::Segments(text) => vec![text.clone(), format!("{text}/x"), format!("{text}x")],
+            Self::Regex(pattern) => pattern.values(),
+            Self::Range(from, to) => {
+                [*from, to.saturating_sub(1), *to].map(|number| number.to_string()).into()
+            }
+            Self::OneOf(texts) => texts.clone(),
+            Self::Unknown => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Domains: which of several virtual hosts a host belongs to.
+
+use super::{Table, VirtualHost};
+
+/// How well a domain fits; a better one wins.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    Any,
+    /// `shop.*`, and its length.
+    Prefix(usize),
+    /// `*.shop.example`, and its length.
+    Suffix(usize),
+    Exact,
+}
+
+impl Table {
+    /// The routes for this host: by an exact domain, else the longest `*.suffix`, else the longest `prefix.*`, else `*`.
+    pub(crate) fn virtual_host(&self, host: &str) -> Option<&VirtualHost> {
+        let host = host.to_ascii_lowercase();
+        let best =
+            |candidate: &VirtualHost| candidate.domains.iter().filter_map(|domain| fit(domain, &host)).max();
+        let fits = self.hosts.iter().filter_map(|candidate| Some((best(candidate)?, candidate)));
+        // No domain may occur twice, so two equal fits are two hosts of Istio; the first wins.
+        fits.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, found)| found)
+    }
+}
+
+fn fit(domain: &str, host: &str) -> Option<Fit> {
+    let domain = domain.to_ascii_lowercase();
+    if domain == "*" {
+        return Some(Fit::Any);
+    }
+    if let Some(suffix) = domain.strip_prefix('*') {
+        let is_longer = host.len() > suffix.len();
+        return (is_longer && host.ends_with(suffix)).then_some(Fit::Suffix(suffix.len()));
+    }
+    if let Some(prefix) = domain.strip_suffix('*') {
+        let is_longer = host.len() > prefix.len();
+        return (is_longer && host.starts_with(prefix)).then_some(Fit::Prefix(prefix.len()));
+    }
+    (domain == host).then_some(Fit::Exact)
+}
+
+/// A host that both of these speak of: `*.shop.example` and `shop.example` have none. `None` where there is none.
+pub(crate) fn overlap(one: &str, other: &str) -> Option<String> {
+    let example = |pattern: &str| match pattern {
+        "*" => super::request::HOST.to_owned(),
+        _ => pattern.replace('*', "coalmine-validate"),
+    };
+    if fit(one, other).is_some() {
+        return Some(example(other));
+    }
+    fit(other, one).is_some().then(|| example(one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::Place;
+
+    #[test]
+    fn the_most_exact_domain_wins() {
+        let host = |domain: &str| VirtualHost {
+            domains: vec![domain.to_owned()],
+            routes: Vec::new(),
+            place: Place::default(),
+            gateways: Vec::new(),
+        };
+        let table = Table { hosts: ["*", "a.*", "*.b", "*.a.b", "a.b"].map(host).into() };
+        let found = |name: &str| table.virtual_host(name).unwrap().domains[0].clone();
+        assert_eq!(
+            ["a.b", "x.a.b", "a.c.b", "a.c", "c", "A.B"].map(found),
+            ["a.b", "*.a.b", "*.b", "a.*", "*", "a.b"]
+        );
+    }
+}

@@ -1,0 +1,294 @@
+//! Route tables in a configuration of Envoy.
+
+use coalmine_document::{Node, OwnedPath, Value};
+
+use super::pattern::Pattern;
+use super::{
+    Action, Alternative, Condition, Destination, Place, Route, Subject, Table, Test, VirtualHost, Weighted,
+};
+
+/// What a route can do other than send the request to a cluster.
+const REPLIES: [&str; 4] = ["redirect", "direct_response", "non_forwarding_action", "filter_action"];
+/// What changes a request on the way, for comparing two routes.
+const CHANGES: [&str; 8] = [
+    "prefix_rewrite",
+    "regex_rewrite",
+    "path_rewrite",
+    "path_rewrite_policy",
+    "host_rewrite_literal",
+    "host_rewrite_header",
+    "host_rewrite_path_regex",
+    "request_headers_to_add",
+];
+
+/// A map whose fields have the names of Envoy's YAML or those of its JSON.
+#[derive(Clone)]
+struct Message<'t> {
+    node: &'t Node,
+    at: OwnedPath,
+}
+
+/// Every route table in this document.
+pub(crate) fn tables(document: &Node) -> Vec<Table> {
+    let mut found = Vec::new();
+    walk(Message { node: document, at: OwnedPath::default() }, &mut found);
+    found
+}
+
+fn walk(message: Message<'_>, found: &mut Vec<Table>) {
+    if message.get("virtual_hosts").is_some_and(|hosts| !hosts.node.items().is_empty()) {
+        found.push(table(&message));
+        return;
+    }
+    for entry in message.node.entries() {
+        walk(Message { node: &entry.node, at: message.at.field(&entry.key) }, found);
+    }
+    for (index, item) in message.node.items().iter().enumerate() {
+        walk(Message { node: item, at: message.at.item(index) }, found);
+    }
+}
+
+fn table(message: &Message<'_>) -> Table {
+    let removed = message.removed();
+    let host = |host: Message<'_>| {
+        let removed: Vec<String> = removed.iter().cloned().chain(host.removed()).collect();
+        let place = host.place("routes");
+        let mut routes: Vec<Route> = host.items("routes").iter().map(|item| route(item, &removed)).collect();
+        if host.node.entries().iter().any(|entry| entry.key == "matcher") {
+            routes = vec![unknown(&place)];
+        }
+        let names = host.get("domains").map_or(&[][..], |domains| domains.node.items());
+        let domains = names.iter().filter_map(Node::text).map(str::to_owned).collect();
+        VirtualHost { domains, routes, place, gateways: Vec::new() }
+    };
+    Table { hosts: message.items("virtual_hosts").into_iter().map(host).collect() }
+}
+
+/// Routes that are written in a way that is not read here.
+fn unknown(place: &Place) -> Route {
+    let condition = Condition::new(Subject::Around("?".to_owned()), Test::Unknown, place.clone());
+    Route {
+        alternatives: vec![Alternative { conditions: vec![condition], place: place.clone() }],
+        action: Action::Unknown,
+        place: place.clone(),
+        changes: String::new(),
+        removed: Vec::new(),
+    }
+}
+
+fn route(message: &Message<'_>, removed: &[String]) -> Route {
+    let place = message.place("match");
+    let conditions = message.get("match").map(|found| conditions(&found)).unwrap_or_default();
+    let removed = removed.iter().cloned().chain(message.removed()).collect();
+    let inner = message.get("route");
+    let change = |field: &&str| {
+        let own = message.get(field).or_else(|| inner.as_ref()?.get(field));
+        own.map(|own| own.node.clone().without_places())
+    };
+    let changes: Vec<Option<Node>> = CHANGES.iter().map(change).collect();
+    Route {
+        alternatives: vec![Alternative { conditions, place: place.clone() }],
+        action: action(message, inner.as_ref()),
+        place,
+        changes: format!("{changes:?}"),
+        removed,
+    }
+}
+
+fn action(message: &Message<'_>, inner: Option<&Message<'_>>) -> Action {
+    if REPLIES.iter().any(|field| message.get(field).is_some()) {
+        return Action::Reply;
+    }
+    let Some(inner) = inner else { return Action::Unknown };
+    if let Some(cluster) = inner.text("cluster") {
+        let (destination, place) = (Destination::cluster(cluster), inner.place("cluster"));
+        return Action::Weighted(vec![Weighted { destination, weight: 1, removed: Vec::new(), place }]);
+    }
+    if let Some(header) = inner.text("cluster_header") {
+        return Action::ClusterHeader(header.to_ascii_lowercase());
+    }
+    let Some(split) = inner.get("weighted_clusters") else { return Action::Unknown };
+    let weighted = |item: &Message<'_>| {
+        let weight = match item.get("weight").map(|weight| &weight.node.value) {
+            None => 1,
+            Some(Value::Number(weight)) => *weight as u64,
+            Some(_) => return None,
+        };
+        let destination = Destination::cluster(item.text("name")?);
+        Some(Weighted { destination, weight, removed: item.removed(), place: item.place("name") })
+    };
+    let clusters: Option<Vec<Weighted>> = split.items("clusters").iter().map(weighted).collect();
+    match (clusters, split.text("header_name")) {
+        (None, _) => Action::Unknown,
+        (Some(all), Some(header)) => Action::ByHeader(header.to_ascii_lowercase(), all),
+        (Some(_), None) if split.get("runtime_key_prefix").is_some() => Action::Unknown,
+        (Some(all), None) => Action::Weighted(all),
+    }
+}
+
+fn conditions(message: &Message<'_>) -> Vec<Condition> {
+    let mut conditions = Vec::new();
+    let ignores_case =
+        message.get("case_sensitive").is_some_and(|flag| flag.node.value == Value::Bool(false));
+    for entry in message.node.entries() {
+        let place = Place { path: message.at.field(&entry.key), span: entry.span };
+        let path =
+            |test: Test| Condition { ignores_case, ..Condition::new(Subject::Path, test, place.clone()) };
+        let text = || entry.node.text().map(str::to_owned);
+        match &*snake(&entry.key) {
+            "prefix" => conditions.push(path(text().map_or(Test::Unknown, Test::Prefix))),
+            "path" => conditions.push(path(text().map_or(Test::Unknown, Test::Exact))),
+            "path_separated_prefix" => conditions.push(path(text().map_or(Test::Unknown, Test::Segments))),
+            "safe_regex" => {
+                let condition = path(regex(&entry.node));
+                conditions.push(Condition { ignores_case: false, ..condition });
+            }
+            "case_sensitive" => {}
+            "headers" => conditions.extend(message.items("headers").iter().map(header)),
+            "query_parameters" => {
+                conditions.extend(message.items(&entry.key).iter().map(|item| {
+                    let name = item.text("name").unwrap_or_default().to_owned();
+                    value_condition(item, Subject::Query(name), &["name"])
+                }));
+            }
+            _ => conditions.push(Condition::new(Subject::Around("?".to_owned()), Test::Unknown, place)),
+        }
+    }
+    conditions
+}
+
+fn header(item: &Message<'_>) -> Condition {
+    let name = item.text("name").unwrap_or_default().to_ascii_lowercase();
+    let subject = match &*name {
+        ":authority" | "host" => Subject::Host,
+        _ => Subject::Header(name.clone()),
+    };
+    let mut condition =
+        value_condition(item, subject, &["name", "invert_match", "treat_missing_header_as_empty"]);
+    let is_set = |field: &str| item.get(field).is_some_and(|flag| flag.node.value == Value::Bool(true));
+    condition.is_inverted = is_set("invert_match");
+    condition.missing_is_empty = is_set("treat_missing_header_as_empty");
+    if name == ":path" {
+        // With its query, of which nothing is known here.
+        condition.test = Test::Unknown;
+    }
+    condition
+}
+
+/// The condition on a value in this message, apart from these fields; without one, that there is a value.
+fn value_condition(item: &Message<'_>, subject: Subject, apart: &[&str]) -> Condition {
+    let place = item.place("name");
+    let place = Place { path: item.at.clone(), ..place };
+    let mut condition = Condition::new(subject, Test::Present(true), place);
+    let mut given = item.node.entries().iter().filter(|entry| !apart.contains(&&*snake(&entry.key)));
+    let Some(entry) = given.next() else { return condition };
+    if given.next().is_some() {
+        condition.test = Test::Unknown;
+        return condition;
+    }
+    let text = || entry.node.text().map(str::to_owned);
+    condition.test = match &*snake(&entry.key) {
+        "present_match" => match entry.node.value {
+            Value::Bool(present) => Test::Present(present),
+            _ => Test::Unknown,
+        },
+        "exact_match" => text().map_or(Test::Unknown, Test::Exact),
+        "prefix_match" => text().map_or(Test::Unknown, Test::Prefix),
+        "suffix_match" => text().map_or(Test::Unknown, Test::Suffix),
+        "contains_match" => text().map_or(Test::Unknown, Test::Contains),
+        "safe_regex_match" => regex(&entry.node),
+        "range_match" => range(&entry.node),
+        "string_match" => {
+            let is_set = |field| entry.node.get(field).is_some_and(|flag| flag.value == Value::Bool(true));
+            condition.ignores_case = is_set("ignore_case") || is_set("ignoreCase");
+            string_match(&entry.node)
+        }
+        _ => Test::Unknown,
+    };
+    if matches!(condition.test, Test::Regex(_)) {
+        condition.ignores_case = false;
+    }
+    condition
+}
+
+fn string_match(node: &Node) -> Test {
+    let mut given =
+        node.entries().iter().filter(|entry| !["ignore_case", "ignoreCase"].contains(&&*entry.key));
+    let (Some(entry), None) = (given.next(), given.next()) else { return Test::Unknown };
+    let text = || entry.node.text().map(str::to_owned);
+    match &*snake(&entry.key) {
+        "exact" => text().map_or(Test::Unknown, Test::Exact),
+        "prefix" => text().map_or(Test::Unknown, Test::Prefix),
+        "suffix" => text().map_or(Test::Unknown, Test::Suffix),
+        "contains" => text().map_or(Test::Unknown, Test::Contains),
+        "safe_regex" => regex(&entry.node),
+        _ => Test::Unknown,
+    }
+}
+
+fn regex(node: &Node) -> Test {
+    node.text_at(&["regex"]).map_or(Test::Unknown, |text| Test::Regex(Pattern::new(text)))
+}
+
+fn range(node: &Node) -> Test {
+    let bound = |field| match node.get(field).map(|bound| &bound.value) {
+        None => Some(0),
+        Some(Value::Number(number)) => Some(*number as i64),
+        Some(_) => None,
+    };
+    match (bound("start"), bound("end")) {
+        (Some(start), Some(end)) => Test::Range(start, end),
+        _ => Test::Unknown,
+    }
+}
+
+/// A field's name as YAML has it: `weighted_clusters` of `weightedClusters`.
+fn snake(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len());
+    for character in name.chars() {
+        if character.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(character.to_ascii_lowercase());
+    }
+    snake
+}
+
+// === impl Message ===
+
+impl<'t> Message<'t> {
+    fn get(&self, field: &str) -> Option<Self> {
+        let entry =
+            self.node.entries().iter().find(|entry| entry.key == field || snake(&entry.key) == field)?;
+        Some(Self { node: &entry.node, at: self.at.field(&entry.key) })
+    }
+
+    fn text(&self, field: &str) -> Option<&'t str> {
+        self.get(field)?.node.text()
+    }
+
+    fn items(&self, field: &str) -> Vec<Self> {
+        let Some(list) = self.get(field).or_else(|| self.get(&snake(field))) else { return Vec::new() };
+        let items = list.node.items().iter().enumerate();
+        items.map(|(index, node)| Self { node, at: list.at.item(index) }).collect()
+    }
+
+    /// The request headers that are removed here.
+    fn removed(&self) -> Vec<String> {
+        let names = self.get("request_headers_to_remove");
+        let names = names.as_ref().map_or(&[][..], |names| names.node.items());
+        names.iter().filter_map(Node::text).map(str::to_ascii_lowercase).collect()
+    }
+
+    /// The place of a field; of the message where it has not that field.
+    fn place(&self, field: &str) -> Place {
+        let entry = self.node.entries().iter().find(|entry| snake(&entry.key) == field);
+        match entry {
+            Some(entry) => Place { path: self.at.field(&entry.key), span: entry.span },
+            None => {
+                let span = self.node.entries().first().map_or(self.node.span, |first| first.span);
+                Place { path: self.at.clone(), span }
+            }
+        }
+    }
+}

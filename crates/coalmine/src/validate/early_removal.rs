@@ -1,0 +1,60 @@
+//! Listeners of Envoy whose routes are by a header that the filter writes: whether a client can send it.
+
+use coalmine_core::policy::{Rollout, RouteValue};
+
+use super::Valid;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::scan::{Object, Scan};
+use coalmine_document::{Node, OwnedPath};
+
+/// The diagnostics about configurations of Envoy, each with the place of its file among `scans`.
+pub(super) fn diagnostics(scans: &[&Scan], policies: &[Valid]) -> Vec<(usize, Diagnostic)> {
+    let rollouts = policies.iter().flat_map(|valid| valid.policy.rollouts());
+    let name = |rollout: &Rollout| match rollout.route().value() {
+        RouteValue::Cluster(_) | RouteValue::Bucket(_) => Some(rollout.route().header().to_owned()),
+        RouteValue::Variant => None,
+    };
+    let headers: Vec<String> = rollouts.filter_map(name).collect();
+    let everywhere = || scans.iter().flat_map(|scan| &scan.documents);
+    let mut found = Vec::new();
+    for (file, scan) in scans.iter().enumerate() {
+        let mut here = Vec::new();
+        for document in &scan.documents {
+            // A patch of Istio's is a part of a listener, and another one may be the other part.
+            let is_patch = Object::of(document).is_some();
+            let by_a_patch = |header: &&String| is_patch && everywhere().any(|other| removes(other, header));
+            let headers: Vec<String> = headers.iter().filter(|header| !by_a_patch(header)).cloned().collect();
+            walk(document, &OwnedPath::default(), &headers, &mut here);
+        }
+        found.extend(here.into_iter().map(|diagnostic| (file, diagnostic)));
+    }
+    found
+}
+
+fn walk(tree: &Node, at: &OwnedPath, headers: &[String], found: &mut Vec<Diagnostic>) {
+    for entry in tree.entries() {
+        let place = at.field(&entry.key);
+        walk(&entry.node, &place, headers, found);
+    }
+    for (index, item) in tree.items().iter().enumerate() {
+        walk(item, &at.item(index), headers, found);
+    }
+    if tree.text_at(&["@type"]).is_some_and(|kind| kind.ends_with("HttpConnectionManager")) {
+        let early = tree.get("early_header_mutation_extensions");
+        for header in headers.iter().filter(|header| !early.is_some_and(|early| removes(early, header))) {
+            let message = format!(
+                "nothing removes {header} early: where the filter does not run, a client's own {header} chooses the \
+                 cluster; use early_header_mutation_extensions, as `coalmine render envoy` does"
+            );
+            let span = tree.entries().first().map_or_else(|| tree.span, |entry| entry.span);
+            found.push(Diagnostic::warning(Code::HeaderRoute, span, &at.to_string(), message));
+        }
+    }
+}
+
+/// Whether this header is removed somewhere in here.
+fn removes(tree: &Node, header: &str) -> bool {
+    tree.text_at(&["remove"]) == Some(header)
+        || tree.items().iter().any(|item| removes(item, header))
+        || tree.entries().iter().any(|entry| removes(&entry.node, header))
+}

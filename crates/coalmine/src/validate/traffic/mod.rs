@@ -1,0 +1,164 @@
+//! Routes against policies: which request of which variant reaches which destination, and what is wrong with that.
+
+mod bucket;
+mod headers;
+mod scene;
+mod stable;
+mod variants;
+
+use std::collections::BTreeSet;
+
+use coalmine_core::policy::{Policy, Rollout, RouteValue};
+
+use super::Valid;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::routes::{Place, Table, VirtualHost, table_of_istio, tables_of_envoy};
+use crate::scan::{Object, Scan};
+use coalmine_document::Node;
+use scene::Scene;
+
+/// A table and the file that it is in.
+struct FileTable {
+    file: usize,
+    table: Table,
+}
+
+/// What is found about the routes of one host, each thing once.
+#[derive(Default)]
+struct Findings {
+    found: Vec<Diagnostic>,
+    told: BTreeSet<(String, String)>,
+}
+
+/// The diagnostics about routes, each with the place of its file among `scans`.
+pub(super) fn diagnostics(scans: &[&Scan], policies: &[Valid]) -> Vec<(usize, Diagnostic)> {
+    let policies = distinct(policies);
+    let tables = tables(scans);
+    let mut diagnostics = Vec::new();
+    for FileTable { file, table } in &tables {
+        let mut findings = Findings::default();
+        for host in &table.hosts {
+            headers::check(host, &policies, &mut findings);
+            for valid in &policies {
+                for rollout in valid.policy.rollouts() {
+                    if let Some(scene) = Scene::of(table, host, valid, rollout) {
+                        one(&scene, &tables, &mut findings);
+                    }
+                }
+            }
+        }
+        diagnostics.extend(findings.found.into_iter().map(|diagnostic| (*file, diagnostic)));
+    }
+    diagnostics
+}
+
+fn one(scene: &Scene<'_>, tables: &[FileTable], findings: &mut Findings) {
+    if !scene.host.reads(scene.header()) {
+        not_obeyed(scene, tables, findings);
+        return;
+    }
+    stable::check(scene, findings);
+    variants::check(scene, findings);
+    bucket::check(scene, findings);
+    headers::kept(scene, findings);
+}
+
+/// A policy without any effect on these routes.
+fn not_obeyed(scene: &Scene<'_>, tables: &[FileTable], findings: &mut Findings) {
+    let header = scene.header();
+    let elsewhere = || tables.iter().flat_map(|table| &table.table.hosts).any(|host| host.reads(header));
+    let is_uncertain = !scene.names_hosts();
+    if findings.has(Code::HeaderDiffers) || is_uncertain && elsewhere() || !scene.is_known_to_arrive() {
+        return;
+    }
+    let (rollout, splits) = (scene.rollout.name(), scene.splits());
+    let instead = if splits { "every request is drawn at random" } else { "all users get the same" };
+    let message = format!(
+        "no route looks at {header}, which the rollout {rollout:?} sets: {instead}; add a route by {header}"
+    );
+    if is_uncertain && !splits {
+        findings.warning(Code::NotObeyed, &scene.host.place, message);
+    } else {
+        findings.error(Code::NotObeyed, &scene.host.place, message);
+    }
+}
+
+/// The policies that say different things.
+fn distinct(policies: &[Valid]) -> Vec<&Valid> {
+    let mut seen: Vec<Node> = Vec::new();
+    let is_new = |valid: &&Valid| {
+        let values = valid.embedded.node.clone().without_places();
+        let is_new = !seen.contains(&values);
+        seen.push(values);
+        is_new
+    };
+    policies.iter().filter(is_new).collect()
+}
+
+fn tables(scans: &[&Scan]) -> Vec<FileTable> {
+    let mut tables = Vec::new();
+    for (file, scan) in scans.iter().enumerate() {
+        for document in &scan.documents {
+            let Some(object) = Object::of(document) else {
+                tables.extend(tables_of_envoy(document).into_iter().map(|table| FileTable { file, table }));
+                continue;
+            };
+            let items = object.items(&coalmine_document::OwnedPath::default());
+            for object in items.into_iter().map(|(item, _)| item).chain([object]) {
+                if let ("VirtualService", Some(spec)) = (object.kind, object.spec()) {
+                    tables.push(FileTable { file, table: table_of_istio(spec, object.namespace()) });
+                }
+            }
+        }
+    }
+    tables
+}
+
+/// The rollouts of all policies that answer in this header.
+fn rollouts_of<'p>(policies: &[&'p Valid], header: &str) -> impl Iterator<Item = &'p Rollout> {
+    let rollouts = policies.iter().flat_map(|valid| valid.policy.rollouts());
+    rollouts.filter(move |rollout| rollout.route().header() == header)
+}
+
+/// The variants but stable of a rollout whose route is by their names.
+fn named(rollout: &Rollout) -> impl Iterator<Item = &str> {
+    let is_by_name = *rollout.route().value() == RouteValue::Variant;
+    rollout.variants().skip(1).map(|(_, name)| name).filter(move |_| is_by_name)
+}
+
+/// The headers in which these policies answer.
+fn headers_of(policies: &[&Valid]) -> Vec<String> {
+    let rollouts = policies.iter().map(|valid| &valid.policy).flat_map(Policy::rollouts);
+    let headers: BTreeSet<&str> = rollouts.map(|rollout| rollout.route().header()).collect();
+    headers.into_iter().map(str::to_owned).collect()
+}
+
+/// The place of a host's routes, or of one of them.
+fn where_in(host: &VirtualHost, route: usize) -> String {
+    format!("{}[{route}]", host.place.path)
+}
+
+// === impl Findings ===
+
+impl Findings {
+    fn error(&mut self, code: Code, place: &Place, message: String) {
+        let path = place.path.to_string();
+        self.add(Diagnostic::error(code, place.span, &path, message));
+    }
+
+    fn warning(&mut self, code: Code, place: &Place, message: String) {
+        let path = place.path.to_string();
+        self.add(Diagnostic::warning(code, place.span, &path, message));
+    }
+
+    /// One thing of a kind at a place: the first request that shows it is example enough.
+    fn add(&mut self, diagnostic: Diagnostic) {
+        if self.told.insert((format!("{:?}", diagnostic.code), diagnostic.place.clone())) {
+            self.found.push(diagnostic);
+        }
+    }
+
+    fn has(&self, code: Code) -> bool {
+        self.found.iter().any(|diagnostic| diagnostic.code == code)
+    }
+}

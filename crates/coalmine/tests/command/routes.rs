@@ -1,0 +1,182 @@
+//! Routes against policies: what is shipped, what Istio's documentation shows, and mistakes. Each file has a policy and
+//! the routes beside it.
+
+use std::path::PathBuf;
+
+use crate::harness::{Lab, shipped};
+
+/// What `validate` finds: severity, code and place.
+fn found(files: &[PathBuf]) -> Vec<String> {
+    let mut arguments = vec!["validate".to_owned(), "--format".to_owned(), "json".to_owned()];
+    arguments.extend(files.iter().map(|file| file.display().to_string()));
+    let run = Lab::new().run_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), b"");
+    let output: serde_json::Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run}"));
+    let text = |problem: &serde_json::Value, field: &str| problem[field].as_str().unwrap().to_owned();
+    let problems = output["problems"].as_array().unwrap().iter();
+    problems
+        .map(|problem| ["severity", "code", "place"].map(|field| text(problem, field)).join(" "))
+        .collect()
+}
+
+/// The files in `routes/` and what is to be found in them. Istio's examples are those of its documentation, with a
+/// policy for the service.
+const FILES: &[(&str, &[&str])] = &[
+    ("istio-all-v1", &["error notObeyed spec.http"]),
+    ("istio-weights", &["error notObeyed spec.http"]),
+    ("istio-weights-any-host", &["error notObeyed spec.http"]),
+    ("istio-end-user", &["error notObeyed spec.http"]),
+    ("istio-end-user-and-ours", &["warning notDrawn spec.http[1].match[0]"]),
+    ("istio-cookie", &[]),
+    ("istio-other-service", &[]),
+    ("istio-gateway", &[]),
+    ("istio-source-labels", &[]),
+    ("istio-mirror-fault", &[]),
+    ("flagger-a-b", &[]),
+    ("without-headers", &[]),
+    ("present", &[]),
+    ("uri-too", &[]),
+    ("two-destination-rules", &[]),
+    ("unknown-regex", &[]),
+    ("baseline-on-the-old-version", &[]),
+    ("exempt-path", &[]),
+    ("outside-the-match", &[]),
+    ("bucket", &[]),
+    ("bucket-stable-first", &[]),
+    ("bucket-present", &[]),
+    ("bucket-no-default", &["error defaultNotStable spec.http"]),
+    ("bucket-no-match", &["error notObeyed spec.http"]),
+    ("bucket-pins", &[]),
+    ("bucket-pins-canary-last", &["error bucketWeights spec.http[0].route[1].destination"]),
+    ("bucket-sum", &["error bucketWeights spec.http[0].route"]),
+    ("kept", &["warning headerKept spec.http[0].route"]),
+    ("alternatives", &["error matchAlternatives spec.http[0].match[1]"]),
+    ("default-first", &["error routeShadowed spec.http[1].route"]),
+    ("swallowed", &["error routeShadowed spec.http[1].route"]),
+    ("mistyped-value", &["error noVariant spec.http[0].match[0].headers.x-coalmine-variant"]),
+    ("value-stable", &["warning noVariant spec.http[1].match[0].headers.x-coalmine-variant"]),
+    ("no-route-for-baseline", &["error variantNotTaken spec.http"]),
+    ("swapped", &["error wrongVariant spec.http[0].route"]),
+    ("no-default", &["error defaultNotStable spec.http"]),
+    ("default-canary", &["error defaultNotStable spec.http[1].route"]),
+    ("default-other-path", &["error defaultNotStable spec.http"]),
+    ("default-split", &["warning defaultNotStable spec.http[1].route"]),
+    ("default-split-canary", &["error defaultNotStable spec.http[1].route"]),
+    ("path-to-canary", &["error defaultNotStable spec.http[0].route"]),
+    ("other-header", &["error headerDiffers spec.http[0].match[0].headers.x-version"]),
+    ("missing-subset", &["error missingSubset spec.http[0].route[0].destination"]),
+    (
+        "two-plugins-disagree",
+        &[
+            "warning policiesDiffer spec.pluginConfig.rollouts[0].salt",
+            "warning policiesDiffer spec.pluginConfig.revision",
+        ],
+    ),
+    ("two-plugins-agree", &[]),
+    ("environment-not-given", &["error envNotGiven spec.pluginConfig.rollouts[0].key.env"]),
+    ("environment-given", &[]),
+    (
+        "environment-not-given-by-envoy",
+        &["error envNotGiven typed_config.config.configuration.value.rollouts[0].override.secret[1].env"],
+    ),
+];
+
+#[test]
+fn every_file_has_what_is_to_be_found() {
+    let folder = shipped("crates/coalmine/tests/command/routes");
+    let mut named: Vec<String> = FILES.iter().map(|(name, _)| format!("{name}.yaml")).collect();
+    let there =
+        std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut there: Vec<String> = there.collect();
+    named.sort();
+    there.sort();
+    assert_eq!(there, named);
+    for (name, expected) in FILES {
+        assert_eq!(found(&[folder.join(format!("{name}.yaml"))]), *expected, "{name}");
+    }
+}
+
+/// What is shipped for Envoy: every folder by itself.
+#[test]
+fn nothing_is_found_in_what_is_shipped_for_envoy() {
+    let folder = shipped("envoy");
+    let folders = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut checked = 0;
+    for folder in folders.filter(|path| path.is_dir()).chain([folder.clone()]) {
+        let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<PathBuf> =
+            files.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
+        assert_eq!(found(&files), [] as [String; 0], "{}", folder.display());
+        checked += 1;
+    }
+    assert!(checked > 5, "{checked}");
+}
+
+/// What is shipped for Istio, put together as kustomize does it: every way to choose, every kind of plugin.
+#[test]
+fn nothing_is_found_in_what_is_shipped_for_istio() {
+    let read = |path: &str| std::fs::read_to_string(shipped(path)).unwrap();
+    let policy = read("istio/demo/policy.yaml");
+    let spec: String = policy.split("\nspec:\n").nth(1).unwrap().to_owned();
+    let by_bucket = |spec: &str| {
+        let before = spec.split("    variants:\n").next().unwrap();
+        format!("{before}    route: {{bucketHeader: {{name: x-coalmine-bucket, total: 100}}}}\n")
+    };
+    let app: String = ["stable", "canary"]
+        .iter()
+        .map(|version| {
+            read("istio/app/workload/deployment.yaml").replace(
+                "        app: checkout\n    spec:",
+                &format!("        app: checkout\n        version: {version}\n    spec:"),
+            ) + "---\n"
+        })
+        .collect();
+    let around = [
+        "istio/gateway/deployment.yaml",
+        "istio/gateway/gateway.yaml",
+        "istio/gateway/early-removal.yaml",
+        "istio/bucket-header/gateway.yaml",
+        "istio/bucket-header/sidecar.yaml",
+    ];
+    let around: String = around.iter().map(|path| read(path) + "---\n").collect();
+    for kind in ["wasmplugin", "trafficextension"] {
+        for (routes, spec) in [
+            ("istio/routes/virtualservice.yaml", spec.clone()),
+            ("istio/bucket-header/virtualservice.yaml", by_bucket(&spec)),
+        ] {
+            for places in [&["gateway", "sidecar"][..], &["sidecar"], &["waypoint"]] {
+                let mut text = format!(
+                    "{app}{around}{}---\n{}---\n",
+                    read(routes),
+                    read("istio/routes/destinationrule.yaml")
+                );
+                for place in places {
+                    let plugin = read(&format!("istio/plugin/{kind}/{place}/{kind}.yaml"));
+                    let (before, _) = plugin.split_once("pluginConfig: {}").unwrap();
+                    let indent = if kind == "wasmplugin" { "    " } else { "      " };
+                    let inner: String = spec.lines().map(|line| format!("{indent}{line}\n")).collect();
+                    text += &format!("{before}pluginConfig:\n{inner}---\n");
+                }
+                let lab = Lab::new().with("all.yaml", &text);
+                assert_eq!(
+                    found(&[lab.path().join("all.yaml")]),
+                    [] as [String; 0],
+                    "{kind} {routes} {places:?}"
+                );
+            }
+        }
+    }
+}
+
+/// A VirtualService of the one kind is no VirtualService for the other kind of policy.
+#[test]
+fn the_shipped_routes_with_the_other_policy() {
+    let text = |routes: &str, policy: &str| {
+        std::fs::read_to_string(shipped(policy)).unwrap()
+            + "---\n"
+            + &std::fs::read_to_string(shipped(routes)).unwrap()
+    };
+    let lab = Lab::new()
+        .with("all.yaml", text("istio/bucket-header/virtualservice.yaml", "istio/demo/policy.yaml"));
+    let expected = ["error headerDiffers spec.http[0].match[0].headers.x-coalmine-bucket"];
+    assert_eq!(found(&[lab.path().join("all.yaml")]), expected);
+}
