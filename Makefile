@@ -168,7 +168,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 .PHONY: test
 test: test-unit test-wasm test-envoy ## Every test that needs no privileges: about 6 minutes on 2 idle cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh); other versions of Envoy (make test-matrix);"
-	@echo "long runs (make proof-agreement proof-explain proof-fuzz)"
+	@echo "long runs (make proof-agreement proof-explain proof-routes proof-fuzz)"
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module
@@ -206,6 +206,10 @@ proof-agreement: $(ENVOY_NEEDS) $(ENVOY) ## Envoy, core and command on 100,000 u
 .PHONY: proof-explain
 proof-explain: $(ENVOY_NEEDS) $(ENVOY) ## What explain previews is what Envoy does: 10,000 random requests, COALMINE_SEED=.. for others
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_REQUESTS=10000 $(ENVOY_RUN) -- --nocapture explain::
+
+.PHONY: proof-routes
+proof-routes: $(ENVOY_NEEDS) $(ENVOY) ## What `validate` knows of routes, held against Envoy on 300 random tables; COALMINE_SEED=.. for others
+	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_TABLES=300 $(ENVOY_RUN) -- --nocapture tables::the_model
 
 .PHONY: proof-fuzz
 proof-fuzz: ## Fuzz the core for long: FUZZ_CASES=.. for each of six readers, FUZZ_SEED=.. to repeat a run

@@ -15,3 +15,4 @@ mod live;
 mod ramp;
 mod routing;
 mod split;
+mod tables;

@@ -10,6 +10,9 @@ const MAX_PRODUCT: usize = 2_000;
 /// Never more than these.
 const MAX_REQUESTS: usize = 6_000;
 
+/// Methods that stand for those that no condition names.
+const OTHER_METHODS: [&str; 2] = ["POST", "DELETE"];
+
 /// Requests to `host` on which routes or `more`, further sets of conditions, can differ. The header that carries the
 /// answer of the filter is not varied.
 pub(crate) fn classes(
@@ -35,6 +38,9 @@ pub(crate) fn classes(
     let base = base(host, routes);
     for (subject, known) in &mut values {
         known.insert(base.get(subject).map(str::to_owned));
+        if **subject == Subject::Header(":method".to_owned()) {
+            known.extend(OTHER_METHODS.iter().map(|method| Some((*method).to_owned())));
+        }
         if **subject == Subject::Around("gateway".to_owned()) {
             known.retain(|value| value.as_ref().is_some_and(|value| routes.gateways.contains(value)));
             known.extend(routes.gateways.iter().cloned().map(Some));

@@ -92,7 +92,8 @@ impl Condition {
         let value = match (&self.test, value) {
             (Test::Unknown, _) => return Truth::Unknown,
             (Test::Present(present), value) => {
-                return Truth::from((value.is_some() == *present) != self.is_inverted);
+                let is_there = value.is_some() || self.missing_is_empty;
+                return Truth::from((is_there == *present) != self.is_inverted);
             }
             (_, None) if self.missing_is_empty => "",
             (_, None) => return Truth::No,

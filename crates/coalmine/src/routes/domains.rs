@@ -55,8 +55,8 @@ pub(crate) fn overlap(one: &str, other: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Place;
     use super::*;
-    use crate::routes::Place;
 
     #[test]
     fn the_most_exact_domain_wins() {

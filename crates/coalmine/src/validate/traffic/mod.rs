@@ -2,6 +2,8 @@
 
 mod bucket;
 mod headers;
+#[cfg(test)]
+mod properties;
 mod scene;
 mod stable;
 mod variants;

@@ -1,0 +1,223 @@
+//! Random route tables and policies.
+
+use serde_json::{Value, json};
+
+pub(super) const HOSTS: [&str; 5] = ["a.example", "b.example", "a.test", "x.a.example", "z.z"];
+/// The header of a response that names the route, as the path to it in the table.
+pub(super) const ROUTE: &str = "x-route";
+
+const DOMAINS: [&str; 6] = ["a.example", "*.example", "a.*", "*.a.example", "b.example", "*"];
+const CLUSTERS: [&str; 3] = ["stable", "canary", "baseline"];
+const PATHS: [&str; 5] = ["/", "/a", "/a/b", "/A", "/ab"];
+const PATTERNS: [&str; 5] = ["/a/.*", "/[a-c]+", "/(a|b)/?x?", "/.*", "/\\w{1,3}"];
+const WORDS: [&str; 4] = ["eu", "us", "EU", "canary"];
+const WORD_PATTERNS: [&str; 3] = ["[a-z]+", "eu|us", "(?i)eu.*"];
+
+/// SplitMix64: the same numbers everywhere.
+pub(super) struct Random(u64);
+
+/// A table, and a policy of one rollout before it.
+pub(super) struct Case {
+    pub(super) table: Value,
+    pub(super) policy: Value,
+}
+
+// === impl Random ===
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+    }
+
+    /// True this many times of a hundred.
+    fn often(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    fn one<'t>(&mut self, of: &[&'t str]) -> &'t str {
+        of[self.below(of.len())]
+    }
+
+    pub(super) fn shuffle<T>(&mut self, all: &mut [T]) {
+        for last in (1..all.len()).rev() {
+            all.swap(last, self.below(last + 1));
+        }
+    }
+}
+
+// === impl Case ===
+
+impl Case {
+    pub(super) fn of(random: &mut Random) -> Self {
+        let (header, route) = match random.below(3) {
+            0 => ("x-coalmine-variant", json!({"header": "x-coalmine-variant"})),
+            1 => {
+                let clusters = json!({"stable": "stable", "canary": "canary", "baseline": "baseline"});
+                (
+                    "x-coalmine-cluster",
+                    json!({"clusterHeader": {"name": "x-coalmine-cluster", "clusters": clusters}}),
+                )
+            }
+            _ => ("x-coalmine-bucket", json!({"bucketHeader": {"name": "x-coalmine-bucket", "total": 100}})),
+        };
+        let mut rollout = json!({
+            "name": "r",
+            "identity": [{"header": coalmine_envoy_tests::USER}],
+            "route": route,
+        });
+        if header != "x-coalmine-bucket" {
+            rollout["variants"] =
+                json!([{"name": "canary", "weight": 30}, {"name": "baseline", "weight": 30}]);
+        }
+        if random.often(40) {
+            let conditions = [
+                json!({"paths": [{"prefix": random.one(&PATHS)}]}),
+                json!({"methods": ["GET"]}),
+                json!({"headers": [{"name": "x-region", "present": true}]}),
+                json!({"hosts": ["*.example"]}),
+            ];
+            rollout["match"] = conditions[random.below(4)].clone();
+        }
+        let policy = json!({"rollouts": [rollout]});
+        let mut domains = DOMAINS;
+        random.shuffle(&mut domains);
+        let count = 1 + random.below(3);
+        let hosts: Vec<Value> = (0..count)
+            .map(|host| virtual_host(random, host, &domains[2 * host..2 * host + 2], header))
+            .collect();
+        Self { table: json!({"name": "table", "virtual_hosts": hosts}), policy }
+    }
+}
+
+fn virtual_host(random: &mut Random, host: usize, domains: &[&str], header: &str) -> Value {
+    let count = 1 + random.below(6);
+    let mut routes: Vec<Value> = (0..count).map(|index| route(random, host, index, header)).collect();
+    if let (Some(last), true) = (routes.last_mut(), random.often(60)) {
+        last["match"] = json!({"prefix": "/"});
+    }
+    json!({"name": format!("h{host}"), "domains": domains, "routes": routes})
+}
+
+fn route(random: &mut Random, host: usize, index: usize, header: &str) -> Value {
+    let place = format!("virtual_hosts[{host}].routes[{index}]");
+    let mut route = json!({
+        "match": conditions(random, header),
+        "response_headers_to_add": [{"header": {"key": ROUTE, "value": place}}],
+    });
+    let weighted = |random: &mut Random| {
+        let clusters = CLUSTERS.iter().map(|name| json!({"name": name, "weight": random.below(4) * 10}));
+        let mut clusters: Vec<Value> = clusters.collect();
+        clusters[0]["weight"] = json!(10);
+        random.shuffle(&mut clusters);
+        json!({"clusters": clusters})
+    };
+    match random.below(10) {
+        0 => route["direct_response"] = json!({"status": 418}),
+        1 | 2 => route["route"] = json!({"weighted_clusters": weighted(random)}),
+        3 => route["route"] = json!({"cluster_header": "x-coalmine-cluster"}),
+        4 | 5 => {
+            let mut clusters = weighted(random);
+            clusters["header_name"] = json!(header);
+            route["route"] = json!({"weighted_clusters": clusters});
+        }
+        _ => route["route"] = json!({"cluster": random.one(&CLUSTERS)}),
+    }
+    route
+}
+
+fn conditions(random: &mut Random, ours: &str) -> Value {
+    let mut conditions = match random.below(5) {
+        0 => json!({"path": random.one(&PATHS)}),
+        1 => json!({"path_separated_prefix": random.one(&["/a", "/a/b", "/A"])}),
+        2 => json!({"safe_regex": {"regex": random.one(&PATTERNS)}}),
+        _ => json!({"prefix": random.one(&PATHS)}),
+    };
+    if random.often(20) {
+        conditions["case_sensitive"] = json!(false);
+    }
+    let mut headers = Vec::new();
+    if random.often(60) {
+        headers.push(on_ours(random, ours));
+    }
+    for _ in 0..random.below(3) {
+        headers.push(on_another(random));
+    }
+    conditions["headers"] = json!(headers);
+    if random.often(20) {
+        let condition = if random.often(50) {
+            json!({"name": "q", "present_match": true})
+        } else {
+            json!({"name": "q", "string_match": string_match(random, &WORDS)})
+        };
+        conditions["query_parameters"] = json!([condition]);
+    }
+    conditions
+}
+
+fn on_ours(random: &mut Random, ours: &str) -> Value {
+    let mut condition = json!({"name": ours});
+    match random.below(4) {
+        0 => condition["present_match"] = json!(random.often(80)),
+        1 => {
+            condition["string_match"] =
+                json!({"safe_regex": {"regex": random.one(&["[0-9]+", "[a-z]+", "c.*"])}})
+        }
+        2 => condition["range_match"] = json!({"start": 0, "end": 50}),
+        _ => condition["string_match"] = string_match(random, &CLUSTERS),
+    }
+    inverted(random, condition)
+}
+
+fn on_another(random: &mut Random) -> Value {
+    match random.below(5) {
+        0 => json!({"name": ":method", "string_match": {"exact": random.one(&["GET", "POST"])}}),
+        1 => {
+            let condition = json!({"name": ":authority", "string_match": string_match(random, &HOSTS)});
+            inverted(random, condition)
+        }
+        2 => {
+            let condition = json!({"name": "x-number", "range_match": {"start": -3, "end": 12}});
+            inverted(random, condition)
+        }
+        3 => {
+            let condition = json!({"name": "X-Region", "present_match": random.often(60)});
+            inverted(random, condition)
+        }
+        _ => {
+            let condition = json!({"name": "x-region", "string_match": string_match(random, &WORDS)});
+            inverted(random, condition)
+        }
+    }
+}
+
+fn inverted(random: &mut Random, mut condition: Value) -> Value {
+    if random.often(30) {
+        condition["invert_match"] = json!(true);
+    }
+    if random.often(30) {
+        condition["treat_missing_header_as_empty"] = json!(true);
+    }
+    condition
+}
+
+fn string_match(random: &mut Random, words: &[&str]) -> Value {
+    let word = random.one(words);
+    let mut condition = match random.below(5) {
+        0 => json!({"prefix": &word[..1]}),
+        1 => json!({"suffix": &word[1..]}),
+        2 => json!({"contains": &word[..1]}),
+        3 => return json!({"safe_regex": {"regex": random.one(&WORD_PATTERNS)}}),
+        _ => json!({"exact": word}),
+    };
+    if random.often(20) {
+        condition["ignore_case"] = json!(true);
+    }
+    condition
+}
