@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::PATH;
-use super::{Condition, Request, Subject, VirtualHost};
+use super::{Condition, Request, Subject, Truth, VirtualHost};
 
 /// Up to so many requests, every combination is tried.
 const MAX_PRODUCT: usize = 2_000;
-/// Never more than these.
+/// From this many on, no further two sets of conditions are put together.
 const MAX_REQUESTS: usize = 6_000;
 
 /// Methods that stand for those that no condition names.
@@ -57,29 +57,48 @@ pub(crate) fn classes(
         }
         return requests;
     }
-    // Too many: what meets each set of conditions, and each two of them.
+    // Too many: what meets each set of conditions, alone and with those of `more`; then each two of them.
+    let none: &[Condition] = &[];
+    let alone = sets.iter().map(|&set| (set, none));
+    let with_more = more.iter().flat_map(|more| {
+        let more = more.as_slice();
+        sets.iter().flat_map(move |&set| [(set, more), (more, set)])
+    });
     let mut requests = BTreeSet::from([base.clone()]);
-    for first in &sets {
-        for second in &sets {
-            let conditions = first.iter().chain(second.iter()).filter(|it| !is_ours(&it.subject));
-            let mut request = base.clone();
-            for condition in conditions.filter(|it| it.subject != Subject::Host) {
-                for value in
-                    condition.test.values().iter().filter(|value| is_possible(&condition.subject, value))
-                {
-                    request = request.with(&condition.subject, Some(value));
-                    if condition.holds(&request) == super::Truth::Yes {
-                        break;
-                    }
-                }
-                requests.insert(request.clone());
-            }
-            if requests.len() >= MAX_REQUESTS {
-                return requests.into_iter().collect();
-            }
+    for (first, second) in alone.chain(with_more) {
+        meet(&base, first, second, &is_ours, &mut requests);
+    }
+    let two = sets.iter().flat_map(|&first| sets.iter().map(move |&second| (first, second)));
+    for (first, second) in two {
+        if requests.len() >= MAX_REQUESTS {
+            break;
         }
+        meet(&base, first, second, &is_ours, &mut requests);
     }
     requests.into_iter().collect()
+}
+
+/// Adds requests that meet the conditions one after another, as far as they go together.
+fn meet(
+    base: &Request,
+    first: &[Condition],
+    second: &[Condition],
+    is_ours: &impl Fn(&Subject) -> bool,
+    requests: &mut BTreeSet<Request>,
+) {
+    let mut request = base.clone();
+    for condition in first.iter().chain(second) {
+        if condition.subject == Subject::Host || is_ours(&condition.subject) {
+            continue;
+        }
+        for value in condition.test.values().iter().filter(|value| is_possible(&condition.subject, value)) {
+            request = request.with(&condition.subject, Some(value));
+            if condition.holds(&request) == Truth::Yes {
+                break;
+            }
+        }
+        requests.insert(request.clone());
+    }
 }
 
 /// The plainest request to this host.

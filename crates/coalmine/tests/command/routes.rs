@@ -39,6 +39,12 @@ const FILES: &[(&str, &[&str])] = &[
     ("unknown-regex", &[]),
     ("baseline-on-the-old-version", &[]),
     ("exempt-path", &[]),
+    ("two-rollouts-one-host", &[]),
+    ("gateway-in-front", &[]),
+    ("switched-off", &[]),
+    ("rewrite", &[]),
+    ("delegate", &[]),
+    ("tcp", &[]),
     ("outside-the-match", &[]),
     ("bucket", &[]),
     ("bucket-stable-first", &[]),
@@ -164,6 +170,22 @@ fn nothing_is_found_in_what_is_shipped_for_istio() {
                 );
             }
         }
+    }
+}
+
+/// Stable and canary in either order, unless something says where the canary stands.
+#[test]
+fn a_bucket_header_of_envoy_with_stable_first() {
+    let read = |name: &str| std::fs::read_to_string(shipped(&format!("envoy/bucket-header/{name}"))).unwrap();
+    let (canary, stable) =
+        ("          - {name: canary, weight: 5}\n", "          - {name: stable, weight: 95}\n");
+    let routes = read("routes.yaml").replace(&format!("{canary}{stable}"), &format!("{stable}{canary}"));
+    let policy = read("coalmine.yaml");
+    let pinned = policy.replace(r#""salt""#, r#""pins": {"canary": ["alice"]}, "salt""#);
+    let place = "resources[0].virtual_hosts[0].routes[0].route.weighted_clusters.clusters[1].name";
+    for (policy, expected) in [(policy, vec![]), (pinned, vec![format!("error bucketWeights {place}")])] {
+        let lab = Lab::new().with("coalmine.yaml", policy).with("routes.yaml", &routes);
+        assert_eq!(found(&["coalmine.yaml", "routes.yaml"].map(|name| lab.path().join(name))), expected);
     }
 }
 

@@ -55,12 +55,18 @@ pub(super) fn diagnostics(scans: &[&Scan], policies: &[Valid]) -> Vec<(usize, Di
 }
 
 fn one(scene: &Scene<'_>, tables: &[FileTable], findings: &mut Findings) {
+    let is_enabled = scene.rollout.is_enabled();
     if !scene.host.reads(scene.header()) {
-        not_obeyed(scene, tables, findings);
+        if is_enabled {
+            not_obeyed(scene, tables, findings);
+        }
         return;
     }
     stable::check(scene, findings);
-    variants::check(scene, findings);
+    // While it is switched off, no request has the header.
+    if is_enabled {
+        variants::check(scene, findings);
+    }
     bucket::check(scene, findings);
     headers::kept(scene, findings);
 }

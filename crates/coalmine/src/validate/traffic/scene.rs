@@ -25,6 +25,15 @@ pub(super) struct Scene<'t> {
     pub(super) requests: Vec<Request>,
     /// What the header says, and of whom: all but its absence.
     pub(super) values: Vec<Value>,
+    /// What the routes give to one variant alone.
+    owned: Vec<Owned<'t>>,
+}
+
+/// A destination, what is done to requests on the way to it, and the variant whose it is.
+struct Owned<'t> {
+    destination: Destination,
+    changes: &'t str,
+    variant: String,
 }
 
 /// A value of the header.
@@ -69,8 +78,12 @@ impl<'t> Scene<'t> {
             .flat_map(|name| classes(name, host, &more, &ours))
             .filter(is_mine)
             .collect();
-        let values = values(rollout);
-        (!requests.is_empty()).then_some(Self { host, rollout, node, requests, values })
+        if requests.is_empty() {
+            return None;
+        }
+        let mut scene = Self { host, rollout, node, requests, values: values(rollout), owned: Vec::new() };
+        scene.owned = scene.owned();
+        Some(scene)
     }
 
     pub(super) fn header(&self) -> &'t str {
@@ -143,19 +156,33 @@ impl<'t> Scene<'t> {
             let name = self.rollout.variants().nth(index).map(|(_, name)| name.to_owned());
             return name.filter(|_| !stable);
         }
+        let is_it = |owned: &&Owned<'_>| owned.destination == *destination && owned.changes == route.changes;
+        self.owned.iter().find(is_it).map(|owned| owned.variant.clone())
+    }
+
+    fn owned(&self) -> Vec<Owned<'t>> {
         // The fair control may well be the old version itself.
         let has_own = |value: &&Value| value.variant.as_ref().is_some_and(|variant| variant != "baseline");
+        let mut found: Vec<Owned<'t>> = Vec::new();
         for value in self.values.iter().filter(has_own) {
             for request in &self.requests {
-                let outcome = self.with(request, value);
-                let Answer::Taken { taken, .. } = outcome.answer else { continue };
-                let is_it = outcome.reached == Reached::One(destination.clone());
-                if is_it && taken.changes == route.changes && self.decides(&outcome) {
-                    return value.variant.clone();
+                let sent = request.with_header(self.header(), &value.text);
+                let answer = self.host.answer(&sent);
+                let (Answer::Taken { taken, .. }, Reached::One(destination)) =
+                    (answer, answer.reached(&sent))
+                else {
+                    continue;
+                };
+                let outcome = Outcome { request, answer, reached: Reached::Unknown };
+                let is_known =
+                    found.iter().any(|it| it.destination == destination && it.changes == taken.changes);
+                if !is_known && self.decides(&outcome) {
+                    let variant = value.variant.clone().unwrap_or_default();
+                    found.push(Owned { destination, changes: &taken.changes, variant });
                 }
             }
         }
-        None
+        found
     }
 
     /// Whether every answer is known, and some request gets to an application.

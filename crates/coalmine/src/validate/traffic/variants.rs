@@ -3,7 +3,7 @@
 use super::scene::{Outcome, Scene, Value};
 use super::{Findings, where_in};
 use crate::diagnostic::Code;
-use crate::routes::{Answer, Reached, Route, Truth};
+use crate::routes::{Answer, Reached, Request, Route, Truth};
 
 pub(super) fn check(scene: &Scene<'_>, findings: &mut Findings) {
     for value in &scene.values {
@@ -76,20 +76,19 @@ fn not_found(scene: &Scene<'_>, value: &Value, outcome: &Outcome<'_>, findings: 
 /// Routes by this value that never see a request, because one that does not look at the header comes before them.
 fn shadowed(scene: &Scene<'_>, value: &Value, outcomes: &[Outcome<'_>], findings: &mut Findings) -> bool {
     let mut any = false;
+    let with = |outcome: &Outcome<'_>| outcome.request.with_header(scene.header(), &value.text);
+    let sent: Vec<Request> = outcomes.iter().map(with).collect();
     for (index, route) in scene.host.routes.iter().enumerate() {
         let by_header = route.alternatives.iter().enumerate().filter(|(at, _)| scene.obeys(route, *at));
         for (_, alternative) in by_header {
-            let mine = outcomes.iter().filter(|outcome| {
-                let sent = outcome.request.with_header(scene.header(), &value.text);
-                alternative.holds(&sent) == Truth::Yes
-            });
+            let mine = outcomes.iter().zip(&sent).filter(|(_, sent)| alternative.holds(sent) == Truth::Yes);
             let earlier = |outcome: &Outcome<'_>| match outcome.answer {
                 Answer::Taken { route: earlier, taken, alternative } if earlier < index => {
                     (!scene.obeys(taken, alternative)).then_some(earlier)
                 }
                 _ => None,
             };
-            let takers: Option<Vec<usize>> = mine.map(earlier).collect();
+            let takers: Option<Vec<usize>> = mine.map(|(outcome, _)| earlier(outcome)).collect();
             if let Some(earlier) = takers.as_deref().and_then(<[usize]>::first) {
                 any = true;
                 let message = format!(
