@@ -23,7 +23,7 @@ const CHANGES: [&str; 8] = [
 
 /// A map whose fields have the names of Envoy's YAML or those of its JSON.
 #[derive(Clone)]
-struct Message<'t> {
+pub(super) struct Message<'t> {
     node: &'t Node,
     at: OwnedPath,
 }
@@ -68,6 +68,7 @@ fn table(message: &Message<'_>) -> Table {
 fn unknown(place: &Place) -> Route {
     let condition = Condition::new(Subject::Around("?".to_owned()), Test::Unknown, place.clone());
     Route {
+        name: None,
         alternatives: vec![Alternative { conditions: vec![condition], place: place.clone() }],
         action: Action::Unknown,
         place: place.clone(),
@@ -76,7 +77,7 @@ fn unknown(place: &Place) -> Route {
     }
 }
 
-fn route(message: &Message<'_>, removed: &[String]) -> Route {
+pub(super) fn route(message: &Message<'_>, removed: &[String]) -> Route {
     let place = message.place("match");
     let conditions = message.get("match").map(|found| conditions(&found)).unwrap_or_default();
     let removed = removed.iter().cloned().chain(message.removed()).collect();
@@ -87,6 +88,7 @@ fn route(message: &Message<'_>, removed: &[String]) -> Route {
     };
     let changes: Vec<Option<Node>> = CHANGES.iter().map(change).collect();
     Route {
+        name: None,
         alternatives: vec![Alternative { conditions, place: place.clone() }],
         action: action(message, inner.as_ref()),
         place,
@@ -126,7 +128,7 @@ fn action(message: &Message<'_>, inner: Option<&Message<'_>>) -> Action {
     }
 }
 
-fn conditions(message: &Message<'_>) -> Vec<Condition> {
+pub(super) fn conditions(message: &Message<'_>) -> Vec<Condition> {
     let mut conditions = Vec::new();
     let ignores_case =
         message.get("case_sensitive").is_some_and(|flag| flag.node.value == Value::Bool(false));
@@ -257,24 +259,28 @@ fn snake(name: &str) -> String {
 // === impl Message ===
 
 impl<'t> Message<'t> {
-    fn get(&self, field: &str) -> Option<Self> {
+    pub(super) fn new(node: &'t Node, at: OwnedPath) -> Self {
+        Self { node, at }
+    }
+
+    pub(super) fn get(&self, field: &str) -> Option<Self> {
         let entry =
             self.node.entries().iter().find(|entry| entry.key == field || snake(&entry.key) == field)?;
         Some(Self { node: &entry.node, at: self.at.field(&entry.key) })
     }
 
-    fn text(&self, field: &str) -> Option<&'t str> {
+    pub(super) fn text(&self, field: &str) -> Option<&'t str> {
         self.get(field)?.node.text()
     }
 
-    fn items(&self, field: &str) -> Vec<Self> {
+    pub(super) fn items(&self, field: &str) -> Vec<Self> {
         let Some(list) = self.get(field).or_else(|| self.get(&snake(field))) else { return Vec::new() };
         let items = list.node.items().iter().enumerate();
         items.map(|(index, node)| Self { node, at: list.at.item(index) }).collect()
     }
 
     /// The request headers that are removed here.
-    fn removed(&self) -> Vec<String> {
+    pub(super) fn removed(&self) -> Vec<String> {
         let names = self.get("request_headers_to_remove");
         let names = names.as_ref().map_or(&[][..], |names| names.node.items());
         names.iter().filter_map(Node::text).map(str::to_ascii_lowercase).collect()

@@ -54,6 +54,7 @@ fn route(item: &Node, at: &OwnedPath) -> Route {
     }
     let changes = ["rewrite", "headers"].map(|field| item.get(field).cloned().map(Node::without_places));
     Route {
+        name: item.text_at(&["name"]).map(str::to_owned),
         alternatives,
         action: action(item, at),
         place: place("route"),

@@ -9,6 +9,7 @@
 //! | `condition`, `pattern` | a condition on a part of a request, regular expressions |
 //! | `request`, `classes` | a request, and the requests that the conditions of a table can tell apart |
 //! | `istio`, `envoy` | a table from a VirtualService, and from a configuration of Envoy |
+//! | `patches` | what EnvoyFilters change in a table |
 //! | `answer` | *which route takes this request, and where does it lead?* |
 
 mod answer;
@@ -17,6 +18,7 @@ mod condition;
 mod domains;
 mod envoy;
 mod istio;
+mod patches;
 mod pattern;
 mod request;
 
@@ -28,6 +30,7 @@ pub(crate) use condition::{Condition, Subject, Test, Truth};
 pub(crate) use domains::overlap;
 pub(crate) use envoy::tables as tables_of_envoy;
 pub(crate) use istio::table as table_of_istio;
+pub(crate) use patches::{Patch, patches};
 pub(crate) use request::Request;
 
 /// The routes of one place, for one or more hosts.
@@ -48,8 +51,10 @@ pub(crate) struct VirtualHost {
 }
 
 /// A route: it takes the requests that one of its alternatives holds for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Route {
+    /// Its name in a VirtualService.
+    pub(crate) name: Option<String>,
     pub(crate) alternatives: Vec<Alternative>,
     pub(crate) action: Action,
     pub(crate) place: Place,
@@ -60,7 +65,7 @@ pub(crate) struct Route {
 }
 
 /// Conditions that must all hold.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Alternative {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) place: Place,
@@ -74,7 +79,7 @@ pub(crate) struct Place {
 }
 
 /// What a route does with the requests that it takes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Action {
     /// To one of these, drawn by weight at random where there are several.
     Weighted(Vec<Weighted>),

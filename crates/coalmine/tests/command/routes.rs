@@ -136,22 +136,20 @@ fn nothing_is_found_in_what_is_shipped_for_istio() {
             ) + "---\n"
         })
         .collect();
-    let around = [
-        "istio/gateway/deployment.yaml",
-        "istio/gateway/gateway.yaml",
-        "istio/gateway/early-removal.yaml",
-        "istio/bucket-header/gateway.yaml",
-        "istio/bucket-header/sidecar.yaml",
-    ];
-    let around: String = around.iter().map(|path| read(path) + "---\n").collect();
+    let around =
+        ["istio/gateway/deployment.yaml", "istio/gateway/gateway.yaml", "istio/gateway/early-removal.yaml"];
+    let all = |paths: &[&str]| paths.iter().map(|path| read(path) + "---\n").collect::<String>();
+    let around = all(&around);
+    // They put the match and the route to stable around the weighted route.
+    let by_bucket_around = all(&["istio/bucket-header/gateway.yaml", "istio/bucket-header/sidecar.yaml"]);
     for kind in ["wasmplugin", "trafficextension"] {
-        for (routes, spec) in [
-            ("istio/routes/virtualservice.yaml", spec.clone()),
-            ("istio/bucket-header/virtualservice.yaml", by_bucket(&spec)),
+        for (routes, spec, filters) in [
+            ("istio/routes/virtualservice.yaml", spec.clone(), ""),
+            ("istio/bucket-header/virtualservice.yaml", by_bucket(&spec), &*by_bucket_around),
         ] {
             for places in [&["gateway", "sidecar"][..], &["sidecar"], &["waypoint"]] {
                 let mut text = format!(
-                    "{app}{around}{}---\n{}---\n",
+                    "{app}{around}{filters}{}---\n{}---\n",
                     read(routes),
                     read("istio/routes/destinationrule.yaml")
                 );
@@ -199,6 +197,23 @@ fn the_shipped_routes_with_the_other_policy() {
     };
     let lab = Lab::new()
         .with("all.yaml", text("istio/bucket-header/virtualservice.yaml", "istio/demo/policy.yaml"));
-    let expected = ["error headerDiffers spec.http[0].match[0].headers.x-coalmine-bucket"];
-    assert_eq!(found(&[lab.path().join("all.yaml")]), expected);
+    assert_eq!(found(&[lab.path().join("all.yaml")]), ["error notObeyed spec.http"]);
+}
+
+/// Without the EnvoyFilters nothing takes the header into account, and with them in one half there is no route to stable.
+#[test]
+fn a_bucket_header_without_its_envoy_filters() {
+    let read = |path: &str| std::fs::read_to_string(shipped(path)).unwrap() + "---\n";
+    let policy = "apiVersion: coalmine.dev/v1\nkind: Policy\nmetadata: {name: p}\nspec:\n  rollouts:\n  - name: checkout\n    match: {hosts: [checkout.shop.svc.cluster.local]}\n    identity: [{header: x-user-id}]\n    route: {bucketHeader: {name: x-coalmine-bucket, total: 100, canary: last}}\n---\n";
+    let routes = read("istio/bucket-header/virtualservice.yaml");
+    let filters = read("istio/bucket-header/sidecar.yaml");
+    let (merge_alone, _) = filters.split_once("  # Behind it, as the last route").unwrap();
+    for (filters, expected) in [
+        ("", vec!["error notObeyed spec.http".to_owned()]),
+        (merge_alone, vec!["error defaultNotStable spec.http".to_owned()]),
+        (&filters, vec![]),
+    ] {
+        let lab = Lab::new().with("all.yaml", format!("{policy}{routes}{filters}"));
+        assert_eq!(found(&[lab.path().join("all.yaml")]), expected, "{filters}");
+    }
 }

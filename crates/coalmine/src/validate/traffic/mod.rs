@@ -11,12 +11,12 @@ mod variants;
 use std::collections::BTreeSet;
 
 use coalmine_core::policy::{Policy, Rollout, RouteValue};
+use coalmine_document::{Node, OwnedPath};
 
 use super::Valid;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::routes::{Place, Table, VirtualHost, table_of_istio, tables_of_envoy};
+use crate::routes::{Patch, Place, Table, VirtualHost, patches, table_of_istio, tables_of_envoy};
 use crate::scan::{Object, Scan};
-use coalmine_document::Node;
 use scene::Scene;
 
 /// A table and the file that it is in.
@@ -104,22 +104,32 @@ fn distinct(policies: &[Valid]) -> Vec<&Valid> {
 }
 
 fn tables(scans: &[&Scan]) -> Vec<FileTable> {
-    let mut tables = Vec::new();
-    for (file, scan) in scans.iter().enumerate() {
-        for document in &scan.documents {
-            let Some(object) = Object::of(document) else {
-                tables.extend(tables_of_envoy(document).into_iter().map(|table| FileTable { file, table }));
-                continue;
-            };
-            let items = object.items(&coalmine_document::OwnedPath::default());
-            for object in items.into_iter().map(|(item, _)| item).chain([object]) {
-                if let ("VirtualService", Some(spec)) = (object.kind, object.spec()) {
-                    tables.push(FileTable { file, table: table_of_istio(spec, object.namespace()) });
-                }
-            }
-        }
-    }
-    tables
+    let objects: Vec<(usize, Object<'_>)> = scans
+        .iter()
+        .enumerate()
+        .flat_map(|(file, scan)| scan.documents.iter().flat_map(move |document| objects(file, document)))
+        .collect();
+    let specs = |kind: &'static str| {
+        let of_kind = objects.iter().filter(move |(_, object)| object.kind == kind);
+        of_kind.filter_map(|(file, object)| Some((*file, object, object.spec()?)))
+    };
+    let patches: Vec<Patch> = specs("EnvoyFilter").flat_map(|(_, _, spec)| patches(spec)).collect();
+    let of_istio = specs("VirtualService").map(|(file, object, spec)| FileTable {
+        file,
+        table: table_of_istio(spec, object.namespace()).patched(&patches),
+    });
+    let of_envoy = scans.iter().enumerate().flat_map(|(file, scan)| {
+        let documents = scan.documents.iter().filter(|document| Object::of(document).is_none());
+        documents.flat_map(tables_of_envoy).map(move |table| FileTable { file, table })
+    });
+    of_envoy.chain(of_istio).collect()
+}
+
+/// The resources of a document: it is one, or a list of them.
+fn objects(file: usize, document: &Node) -> impl Iterator<Item = (usize, Object<'_>)> {
+    let object = Object::of(document);
+    let items = object.iter().flat_map(|object| object.items(&OwnedPath::default())).collect::<Vec<_>>();
+    items.into_iter().map(|(item, _)| item).chain(object).map(move |object| (file, object))
 }
 
 /// The rollouts of all policies that answer in this header.
