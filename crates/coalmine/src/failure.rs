@@ -5,7 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::input::{Refused, name_of};
+/// The reason why a file could not become a text.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// It could not be read.
+    Read(io::Error),
+    /// It was read, and is not text: a sentence.
+    Unfit(String),
+}
 
 /// The reason why the command could not do its work.
 #[derive(Debug)]
@@ -81,6 +88,11 @@ impl fmt::Display for Failure {
             Self::Write(error) => write!(f, "cannot write the output: {}", plain(error)),
         }
     }
+}
+
+/// What a file is called in messages: `<stdin>` where it is standard input.
+pub(crate) fn name_of(path: &Path) -> String {
+    if path.as_os_str() == "-" { "<stdin>".to_owned() } else { path.display().to_string() }
 }
 
 /// The system's words without its number: `No such file or directory`.

@@ -6,22 +6,13 @@ use std::path::{Path, PathBuf};
 
 use coalmine_document::{MAX_BYTES, SourceText};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Refused, name_of};
 
 /// The most bytes that a file may have: a policy is at most 1 MiB, what is around it may be more.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The most files that a folder may have.
 const MAX_FILES: usize = 1000;
-
-/// The reason why a file could not become a text.
-#[derive(Debug)]
-pub(crate) enum Refused {
-    /// It could not be read.
-    Read(io::Error),
-    /// It was read, and is not text: a sentence.
-    Unfit(String),
-}
 
 /// Reads a file; `-` is standard input.
 pub(crate) fn read(path: &Path) -> Result<SourceText, Refused> {
@@ -30,11 +21,6 @@ pub(crate) fn read(path: &Path) -> Result<SourceText, Refused> {
         return from_reader(&name, io::stdin().lock());
     }
     from_reader(&name, open(path).map_err(Refused::Read)?)
-}
-
-/// What a file is called in messages: `<stdin>` where it is standard input.
-pub(crate) fn name_of(path: &Path) -> String {
-    if path.as_os_str() == "-" { "<stdin>".to_owned() } else { path.display().to_string() }
 }
 
 /// Opens a file; a folder is an error at once.

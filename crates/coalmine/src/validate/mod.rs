@@ -17,8 +17,8 @@ use serde::Serialize;
 
 use crate::args::{Format, now};
 use crate::diagnostic::{self, Code, Diagnostic, DiagnosticOutput, Severity};
-use crate::failure::Failure;
-use crate::input::{self, Refused};
+use crate::failure::{Failure, Refused};
+use crate::input;
 use crate::output;
 use crate::scan::{EmbeddedPolicy, Scan};
 use summary::Summary;
