@@ -2,6 +2,9 @@
 //! that outcome came about.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "common/summary.rs"]
+mod summary;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,11 +13,12 @@ use coalmine_core::document::json as json_document;
 use coalmine_core::policy::{CandidateAnswer, Environment, Explained, Policy, Refusal};
 use coalmine_core::request::StaticRequest;
 use coalmine_core::token::Secret;
-use coalmine_core::{Outcome, OverrideResult, Reason};
+use coalmine_core::{OverrideResult, Reason};
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::{Map, Value, json};
+use summary::summary;
 
 const NOW: Duration = Duration::from_secs(1_795_251_600);
 const START: &str = "2026-11-21T09:00:00Z";
@@ -214,22 +218,6 @@ fn any_request() -> impl Strategy<Value = StaticRequest> {
                 if forged { request.with_header("x-coalmine-variant", "canary") } else { request }
             },
         )
-}
-
-/// All that a request gets, as text.
-fn summary(outcome: &Outcome<'_>) -> String {
-    let assignment = &outcome.assignment;
-    format!(
-        "{} {:?} {} {:?} {:?} {:?} {:?} {}",
-        assignment.rollout_name(),
-        assignment.variant,
-        assignment.reason,
-        assignment.bucketed,
-        outcome.edits,
-        outcome.set_cookie,
-        outcome.override_result,
-        outcome.forged
-    )
 }
 
 /// The candidates that are recorded are how the rollout was found.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use coalmine_core::policy::Policy;
 use coalmine_core::request::StaticRequest;
+use coalmine_core::token::Secret;
 use coalmine_harness::get;
+use coalmine_harness::issuer::seconds_from_now;
 use futures_util::StreamExt as _;
 use http_body_util::Empty;
 use hyper::Request;
@@ -73,6 +75,13 @@ pub fn expected(policy: &Policy, host: &str, user: &str) -> Result<&'static str>
     let request = StaticRequest::new("GET", host, "/").with_header(USER, user);
     let outcome = policy.decide(&request, Duration::ZERO);
     known(outcome.assignment.variant_name())
+}
+
+/// A token for this variant that is valid for so many seconds.
+pub fn token(secret: &str, rollout: &str, variant: &str, seconds: i64) -> Result<String> {
+    let secret = Secret::new(secret.as_bytes()).context("the secret is too short")?;
+    let expiry = u64::try_from(seconds_from_now(seconds)?)?;
+    Ok(secret.mint(rollout, variant, Duration::from_secs(expiry)))
 }
 
 /// One of the two names that an upstream server answers with.

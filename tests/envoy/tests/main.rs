@@ -13,6 +13,7 @@ mod explain;
 mod identity;
 mod live;
 mod ramp;
+mod random;
 mod routing;
 mod split;
 mod tables;

@@ -7,7 +7,7 @@ use coalmine_harness::{Lab, load, tools};
 use serde_json::json;
 
 /// Every user is one of so many, unless the environment says otherwise. That the shares are right is no matter of the
-/// proxy: `tests/vectors/tests/share.rs` shows it.
+/// proxy: `crates/core/tests/split.rs` shows it.
 const USERS: usize = 5_000;
 const CONNECTIONS: usize = 32;
 const WEIGHTS: [f64; 7] = [0.0, 0.01, 1.0, 5.0, 50.0, 99.99, 100.0];

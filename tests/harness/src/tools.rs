@@ -1,7 +1,9 @@
 //! Where Envoy and the two builds of the filter are, and which `make` target provides them.
 
 use std::env;
+use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -63,9 +65,14 @@ pub const CRASH_HEADER: &str = "x-coalmine-test-crash";
 
 /// How many users a test draws: `COALMINE_USERS`, or `otherwise`.
 pub fn users(otherwise: usize) -> Result<usize> {
-    match env::var("COALMINE_USERS") {
+    number("COALMINE_USERS", otherwise)
+}
+
+/// The number in this variable of the environment, or `otherwise`.
+pub fn number<T: FromStr<Err = ParseIntError>>(variable: &str, otherwise: T) -> Result<T> {
+    match env::var(variable) {
         Err(_) => Ok(otherwise),
-        Ok(text) => text.parse().with_context(|| format!("COALMINE_USERS is `{text}`, not a number")),
+        Ok(text) => text.parse().with_context(|| format!("{variable} is `{text}`, not a number")),
     }
 }
 

@@ -23,6 +23,8 @@ mod host;
 mod path;
 mod policy;
 mod query;
+#[path = "../common/summary.rs"]
+mod summary;
 
 use std::time::Duration;
 

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use coalmine_core::Reason;
 use coalmine_core::bucketing::{BUCKETS, Bucket};
 use coalmine_core::document::{Problems, json};
 use coalmine_core::policy::{Environment, Policy};
 use coalmine_core::request::StaticRequest;
 use coalmine_core::split::Variant;
-use coalmine_core::{Outcome, Reason};
 
 use crate::NOW;
 use crate::engine::fuzz;
+use crate::summary::summary;
 
 const DICTIONARY: [&str; 72] = [
     "version",
@@ -198,22 +199,6 @@ fn decided(policy: &Policy, request: &StaticRequest, now: Duration) -> String {
     }
     assert!(outcome.set_cookie.is_none() || rollout.issues_cookie());
     format!("{} {}", assignment.reason, outcome.edits.len())
-}
-
-/// All that a request gets, as text.
-fn summary(outcome: &Outcome<'_>) -> String {
-    let assignment = &outcome.assignment;
-    format!(
-        "{} {:?} {} {:?} {:?} {:?} {:?} {}",
-        assignment.rollout_name(),
-        assignment.variant,
-        assignment.reason,
-        assignment.bucketed,
-        outcome.edits,
-        outcome.set_cookie,
-        outcome.override_result,
-        outcome.forged
-    )
 }
 
 /// The same document in another hand, numbers as doubles and fields in another order, decides the same.

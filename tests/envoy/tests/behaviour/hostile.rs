@@ -1,13 +1,13 @@
 //! Identities, cookies and paths that nobody meant: always the documented variant, never a 5xx, never a crash.
 
-use std::time::Duration;
-
 use coalmine_core::policy::Policy;
 use coalmine_envoy_tests::{USER, compile};
 use coalmine_harness::raw::{RawAnswer, RawRequest};
 use coalmine_harness::{Lab, Metrics, Protocol};
 use http_body_util::Empty;
 use serde_json::{Value, json};
+
+use crate::identity::drawn;
 
 /// By a header; by a cookie; by a path. In the first two half of the users are in the canary, so that an identity
 /// that is read wrongly is drawn wrongly. At the others who is known is in the canary, and nobody else.
@@ -74,8 +74,7 @@ impl Trial {
 
     /// What a user of this identity gets in a rollout.
     fn drawn(&self, rollout: &str, identity: Option<&[u8]>) -> String {
-        let rollout = self.policy.rollouts().iter().find(|found| found.name() == rollout).unwrap();
-        rollout.assign(identity, Duration::ZERO).variant_name().to_owned()
+        drawn(&self.policy, rollout, identity).to_owned()
     }
 
     /// The filter has decided about each request that was let in: so no worker runs without it.

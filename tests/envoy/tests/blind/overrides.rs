@@ -1,9 +1,6 @@
 //! Overrides on a real Envoy: who is believed, what is counted, and what of it reaches the application.
 
-use std::time::{Duration, SystemTime};
-
-use coalmine_core::token::Secret;
-use coalmine_envoy_tests::USER;
+use coalmine_envoy_tests::{USER, token};
 use coalmine_harness::server::ECHO;
 use coalmine_harness::{Lab, Metrics, Protocol, Server};
 use http_body_util::Empty;
@@ -34,15 +31,6 @@ pub(super) fn policy(secret: Value) -> Value {
     let mut killed = rollout("killed", KILLED);
     killed["enabled"] = json!(false);
     json!({"revision": 1, "rollouts": [rollout("open", OPEN), killed]})
-}
-
-pub(super) fn in_seconds(seconds: i64) -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    Duration::from_secs(now.saturating_add_signed(seconds))
-}
-
-pub(super) fn token(secret: &str, rollout: &str, variant: &str, seconds: i64) -> String {
-    Secret::new(secret.as_bytes()).unwrap().mint(rollout, variant, in_seconds(seconds))
 }
 
 /// A proxy before two applications that tell what they were sent.
@@ -103,7 +91,7 @@ async fn a_token_forces_a_variant_by_header_or_cookie() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         for secret in [SECRET, RETIRING] {
             for user in [None, Some("alice"), Some("pinned")] {
-                let token = token(secret, "open", "canary", 60);
+                let token = token(secret, "open", "canary", 60).unwrap();
                 let cookie = format!("a=\"0\";  {COOKIE}={token};b=1");
                 for (name, value) in [(HEADER, token.as_str()), ("cookie", cookie.as_str())] {
                     let mut headers = vec![(name, value)];
@@ -126,7 +114,7 @@ async fn a_token_forces_a_variant_by_header_or_cookie() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_is_refused_is_counted_cut_out_and_leaves_the_draw_alone() {
     let trial = Trial::start(&policy(json!([SECRET]))).await;
-    let good = token(SECRET, "open", "canary", 60);
+    let good = token(SECRET, "open", "canary", 60).unwrap();
     let day = 24 * 60 * 60;
     for (result, tokens) in [
         (
@@ -136,17 +124,23 @@ async fn a_token_that_is_refused_is_counted_cut_out_and_leaves_the_draw_alone() 
         (
             "signature",
             vec![
-                token(FOREIGN, "open", "canary", 60),
-                token(RETIRING, "open", "canary", 60),
+                token(FOREIGN, "open", "canary", 60).unwrap(),
+                token(RETIRING, "open", "canary", 60).unwrap(),
                 good.replace("canary", "stable"),
                 format!("{good}="),
                 good[..good.len() - 1].to_owned(),
             ],
         ),
-        ("rollout", vec![token(SECRET, "killed", "canary", 60)]),
-        ("variant", vec![token(SECRET, "open", "blue", 60)]),
-        ("expired", vec![token(SECRET, "open", "canary", -1), token(SECRET, "open", "canary", -day)]),
-        ("tooFar", vec![token(SECRET, "open", "canary", day + 60)]),
+        ("rollout", vec![token(SECRET, "killed", "canary", 60).unwrap()]),
+        ("variant", vec![token(SECRET, "open", "blue", 60).unwrap()]),
+        (
+            "expired",
+            vec![
+                token(SECRET, "open", "canary", -1).unwrap(),
+                token(SECRET, "open", "canary", -day).unwrap(),
+            ],
+        ),
+        ("tooFar", vec![token(SECRET, "open", "canary", day + 60).unwrap()]),
     ] {
         for token in &tokens {
             let cookie = format!("a=0; {COOKIE}={token}; b=1");
@@ -168,7 +162,7 @@ async fn a_token_that_is_refused_is_counted_cut_out_and_leaves_the_draw_alone() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_header_keeps_the_cookie_from_being_tried_and_twice_is_malformed() {
     let trial = Trial::start(&policy(json!(SECRET))).await;
-    let good = token(SECRET, "open", "canary", 60);
+    let good = token(SECRET, "open", "canary", 60).unwrap();
     let cookie = format!("{COOKIE}={good}");
     let mut refused = 0.0;
     for headers in [
@@ -199,7 +193,7 @@ async fn a_header_keeps_the_cookie_from_being_tried_and_twice_is_malformed() {
 async fn a_token_ends_here_matched_or_not() {
     let trial = Trial::start(&policy(json!(SECRET))).await;
     for (host, rollout) in [(KILLED, "killed"), ("elsewhere.test", "open")] {
-        let token = token(SECRET, rollout, "canary", 60);
+        let token = token(SECRET, rollout, "canary", 60).unwrap();
         let cookies =
             format!("a=0; {COOKIE}={token}; {COOKIE}=second; coalmine-overrid=1; xcoalmine-override=2");
         let seen = trial.send(Protocol::Http1, host, &[(HEADER, &token), ("cookie", &cookies)]).await;
@@ -219,7 +213,7 @@ async fn a_token_ends_here_matched_or_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_are_rotated_without_a_gap() {
     let trial = Trial::start(&policy(json!([RETIRING]))).await;
-    let [old, new] = [RETIRING, SECRET].map(|secret| token(secret, "open", "canary", 60));
+    let [old, new] = [RETIRING, SECRET].map(|secret| token(secret, "open", "canary", 60).unwrap());
     let steps = [
         (json!([RETIRING]), "canary", "stable"),
         (json!([SECRET, RETIRING]), "canary", "canary"),

@@ -3,12 +3,9 @@
 use std::fmt::Write as _;
 
 use coalmine_core::bucketing::{Bucketer, Key};
-use coalmine_core::token::Secret;
-use coalmine_envoy_tests::{USER, rollout, user, visit};
+use coalmine_envoy_tests::{USER, rollout, token, user, visit};
 use coalmine_harness::{Lab, LabBuilder, get, load};
 use serde_json::{Value, json};
-
-use super::overrides::in_seconds;
 
 const HOST: &str = "keyed.test";
 const KEY: &str = "5ca1ab1e0ddba11cafef00dbadc0ffee";
@@ -45,7 +42,7 @@ async fn is_in_force(lab: &Lab) {
         assert_eq!(variant, expected, "{}", user(index));
     }
     for variant in ["canary", "stable"] {
-        let token = Secret::new(SECRET.as_bytes()).unwrap().mint("keyed", variant, in_seconds(60));
+        let token = token(SECRET, "keyed", variant, 60).unwrap();
         let answer = lab.ask(get(HOST).header(USER, user(0)).header("x-over", token)).await.unwrap();
         assert_eq!(answer.variant(), Some(variant));
     }

@@ -3,6 +3,7 @@
 #[path = "../../../../crates/core/tests/common/mutate.rs"]
 mod mutate;
 
+use coalmine_envoy_tests::token;
 use coalmine_harness::{Lab, Metrics, load};
 use http_body_util::Empty;
 use hyper::header::HeaderValue;
@@ -10,7 +11,7 @@ use hyper::{Request, StatusCode};
 use mutate::Mutator;
 use serde_json::json;
 
-use super::overrides::{COOKIE, HEADER, SECRET, policy, token};
+use super::overrides::{COOKIE, HEADER, SECRET, policy};
 
 const TOKENS: usize = 10_000;
 
@@ -19,11 +20,11 @@ const TOKENS: usize = 10_000;
 fn mutated() -> Vec<HeaderValue> {
     let day = 24 * 60 * 60;
     let signed = vec![
-        token(SECRET, "open", "canary", day / 2),
-        token(SECRET, "open", "stable", day / 2),
-        token(SECRET, "killed", "canary", day / 2),
-        token(SECRET, "open", "canary", -1),
-        token(SECRET, "open", "canary", 2 * day),
+        token(SECRET, "open", "canary", day / 2).unwrap(),
+        token(SECRET, "open", "stable", day / 2).unwrap(),
+        token(SECRET, "killed", "canary", day / 2).unwrap(),
+        token(SECRET, "open", "canary", -1).unwrap(),
+        token(SECRET, "open", "canary", 2 * day).unwrap(),
     ];
     let mut mutator = Mutator::new(0xc0a1, signed.clone());
     let tokens = std::iter::repeat_with(|| mutator.next_token());

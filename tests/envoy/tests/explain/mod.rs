@@ -8,12 +8,10 @@ mod compare;
 mod policies;
 mod preview;
 mod proxy;
-mod random;
 mod requests;
 mod words;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,12 +21,13 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result};
 use coalmine_core::Reason;
 use coalmine_harness::access_log::Entry;
+use coalmine_harness::tools;
 
 use self::compare::Case;
 use self::policies::RandomPolicy;
 use self::proxy::Proxy;
-use self::random::Random;
 use self::requests::RandomRequest;
+use crate::random::Random;
 
 const REQUESTS: u64 = 1_000;
 const REQUESTS_PER_POLICY: u64 = 50;
@@ -37,14 +36,6 @@ const SEED: u64 = 49_313;
 const COMMANDS: usize = 4;
 /// How many disagreements are shown in full.
 const SHOWN: usize = 5;
-
-/// A number in the environment.
-fn setting(name: &str, otherwise: u64) -> Result<u64> {
-    match env::var(name) {
-        Err(_) => Ok(otherwise),
-        Ok(text) => text.parse().with_context(|| format!("{name} is `{text}`, not a number")),
-    }
-}
 
 /// Sends all requests, each under its policy, and returns them with what the access log says. The policies are put into
 /// the folder.
@@ -106,8 +97,8 @@ fn disagreements(cases: &[(Case, Entry)]) -> Result<Vec<String>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_previewed_is_what_the_proxy_does() {
-    let requests = setting("COALMINE_REQUESTS", REQUESTS).unwrap();
-    let seed = setting("COALMINE_SEED", SEED).unwrap();
+    let requests = tools::number("COALMINE_REQUESTS", REQUESTS).unwrap();
+    let seed = tools::number("COALMINE_SEED", SEED).unwrap();
     println!("COALMINE_SEED={seed} COALMINE_REQUESTS={requests}");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("explain-{seed}"));
     std::fs::create_dir_all(&folder).unwrap();

@@ -9,11 +9,11 @@ use coalmine_envoy_tests::compile;
 use coalmine_harness::access_log::written;
 use serde_json::{Map, Value, json};
 
-use super::random::Random;
 use super::words::{
     CONDITIONS, HOSTS, METHODS, PATHS, ROUTE_HEADERS, SECRETS, TOKEN_COOKIES, TOKEN_HEADERS, USER_COOKIES,
     USER_HEADERS, USER_PARAMETERS, USERS, WILDCARDS,
 };
+use crate::random::Random;
 
 const HOUR: u64 = 60 * 60;
 const ALL: u32 = 1_000_000;

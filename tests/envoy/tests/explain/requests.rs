@@ -9,10 +9,10 @@ use coalmine_core::token::Secret;
 use serde_json::Value;
 
 use super::policies::RandomPolicy;
-use super::random::Random;
 use super::words::{
     CONDITIONS, HOSTS, ISSUED, METHODS, PATHS, QUERY_USERS, SECRETS, USER_COOKIES, USER_HEADERS, USERS,
 };
+use crate::random::Random;
 
 const HOUR: i64 = 60 * 60;
 

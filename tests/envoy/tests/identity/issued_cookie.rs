@@ -2,82 +2,43 @@
 
 use std::collections::BTreeSet;
 
-use coalmine_core::policy::Policy;
 use coalmine_envoy_tests::alive::{by_reason, decided};
-use coalmine_envoy_tests::compile;
 use coalmine_harness::server::ECHO;
 use coalmine_harness::{Answer, Connection, Lab, Protocol, Server};
 use http_body_util::Empty;
 use serde_json::json;
 
+use super::shop::{Seen, Shop, issuing};
 use super::{document, drawn};
 
 const HOST: &str = "cookies.test";
 
 fn policy() -> String {
-    let rollout = |name: &str| {
-        json!({
-            "name": name,
-            "match": {"hosts": [format!("{name}.test")]},
-            "identity": [{"cookie": "sid"}],
-            "onMissingIdentity": "issueCookie",
-            "algorithm": "siphash-2-4",
-            "key": "000102030405060708090a0b0c0d0e0f",
-            "variants": [{"name": "canary", "weight": 50}],
-        })
-    };
-    let mut other = rollout("other");
+    let mut other = issuing("other");
     other["cookie"] = json!({
         "name": "shop-id", "maxAge": "1h", "path": "/shop", "domain": "shop.example", "sameSite": "Strict", "secure": false,
     });
-    let mut disabled = rollout("disabled");
+    let mut disabled = issuing("disabled");
     disabled["enabled"] = json!(false);
-    let mut never = rollout("never");
+    let mut never = issuing("never");
     never["variants"] = json!([{"name": "canary", "weight": 0}]);
-    document(&[rollout("cookies"), other, disabled, never])
+    document(&[issuing("cookies"), other, disabled, never])
 }
 
-struct Shop {
-    lab: Lab,
-    policy: Policy,
-    _servers: [Server; 2],
+/// A shop that takes long headers.
+async fn start() -> Shop {
+    Shop::start(&policy(), |lab| lab.edit(|bootstrap| bootstrap.max_request_headers_kb(96)).unwrap()).await
 }
 
-/// An answer, seen from both sides.
-struct Seen {
-    answer: Answer,
-    variant: String,
-    /// Each `cookie` header that the application got.
-    cookies: Vec<String>,
-}
-
-// === impl Shop ===
-
-impl Shop {
-    async fn start() -> Self {
-        let servers = [Server::start("stable", 0).await.unwrap(), Server::start("canary", 0).await.unwrap()];
-        let [stable, canary] = &servers;
-        let lab = Lab::builder().unwrap().servers(stable.address(), canary.address());
-        let lab = lab.edit(|bootstrap| bootstrap.max_request_headers_kb(96)).unwrap();
-        let lab = lab.start(&policy()).await.unwrap();
-        Self { lab, policy: compile(&policy()).unwrap(), _servers: servers }
-    }
-
-    async fn connect(&self, protocol: Protocol) -> Connection {
-        self.lab.connect(protocol).await.unwrap()
-    }
+async fn connect(shop: &Shop, protocol: Protocol) -> Connection {
+    shop.lab.connect(protocol).await.unwrap()
 }
 
 async fn visit(connection: &mut Connection, host: &str, cookies: &[&[u8]]) -> Seen {
     let request = hyper::Request::get(format!("http://{host}{ECHO}")).header("host", host);
     let request = cookies.iter().fold(request, |request, cookie| request.header("cookie", *cookie));
     let answer = connection.send(request.body(Empty::new()).unwrap()).await.unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let told: Vec<(String, String)> = serde_json::from_slice(&answer.body).unwrap();
-    let of =
-        |name: &str| told.iter().filter(|(found, _)| found == name).map(|(_, value)| value.clone()).collect();
-    let variant: Vec<String> = of("name");
-    Seen { answer, variant: variant[0].clone(), cookies: of("cookie") }
+    Seen::of(answer)
 }
 
 /// The value and the attributes of the one `Set-Cookie` of this name.
@@ -91,8 +52,8 @@ fn set_cookie<'a>(answer: &'a Answer, name: &str) -> Option<(&'a str, &'a str)> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_good_at_once_and_kept_by_who_returns() {
-    let shop = Shop::start().await;
-    let mut connection = shop.connect(Protocol::Http1).await;
+    let shop = start().await;
+    let mut connection = connect(&shop, Protocol::Http1).await;
     let (mut attributes, mut names, mut values) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut canaries = 0;
     for _ in 0..60 {
@@ -127,8 +88,8 @@ async fn it_is_good_at_once_and_kept_by_who_returns() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_attribute_is_the_policys() {
-    let shop = Shop::start().await;
-    let mut connection = shop.connect(Protocol::Http1).await;
+    let shop = start().await;
+    let mut connection = connect(&shop, Protocol::Http1).await;
     let seen = visit(&mut connection, "other.test", &[]).await;
     let (_, attributes) = set_cookie(&seen.answer, "shop-id").unwrap();
     assert_eq!(attributes, "Max-Age=3600; Path=/shop; Domain=shop.example; SameSite=Strict; HttpOnly");
@@ -136,8 +97,8 @@ async fn every_attribute_is_the_policys() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_gets_one_and_who_does_not() {
-    let shop = Shop::start().await;
-    let mut connection = shop.connect(Protocol::Http1).await;
+    let shop = start().await;
+    let mut connection = connect(&shop, Protocol::Http1).await;
     let good = "0123456789abcdef".repeat(2);
     let issued = format!("coalmine-id={good}");
     let both = format!("coalmine-id=x; coalmine-id={good}");
@@ -168,7 +129,7 @@ async fn who_gets_one_and_who_does_not() {
 /// The other cookies of the request: none may be lost, whatever the protocol makes of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_cookies_reach_the_application() {
-    let shop = Shop::start().await;
+    let shop = start().await;
     let mut wrong = Vec::new();
     for protocol in [Protocol::Http1, Protocol::Http2] {
         for (sent, kept) in [
@@ -181,7 +142,7 @@ async fn other_cookies_reach_the_application() {
             (&[b"a=1", b"sid=alice"], vec!["a=1", "sid=alice"]),
         ] {
             let host = HOST;
-            let mut connection = shop.connect(protocol).await;
+            let mut connection = connect(&shop, protocol).await;
             let seen = visit(&mut connection, host, sent).await;
             let got: Vec<&str> = seen.cookies.iter().flat_map(|line| line.split("; ")).collect();
             let mut expected: Vec<String> = kept.iter().map(|&pair| pair.to_owned()).collect();
@@ -209,8 +170,8 @@ async fn other_cookies_reach_the_application() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_cookies() {
-    let shop = Shop::start().await;
-    let mut connection = shop.connect(Protocol::Http1).await;
+    let shop = start().await;
+    let mut connection = connect(&shop, Protocol::Http1).await;
     let many = b"coalmine-id=x; ".repeat(2000);
     let long = [b"coalmine-id=".as_slice(), &b"0".repeat(64 * 1024)].concat();
     let user = "0".repeat(64 * 1024);

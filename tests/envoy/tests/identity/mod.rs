@@ -6,6 +6,7 @@ mod jwt;
 mod peer;
 mod query;
 mod redirects;
+mod shop;
 
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ fn document(rollouts: &[Value]) -> String {
 }
 
 /// What a user of this identity gets in a rollout.
-fn drawn<'p>(policy: &'p Policy, rollout: &str, identity: Option<&[u8]>) -> &'p str {
+pub(crate) fn drawn<'p>(policy: &'p Policy, rollout: &str, identity: Option<&[u8]>) -> &'p str {
     let rollout = policy.rollouts().iter().find(|found| found.name() == rollout).unwrap();
     rollout.assign(identity, Duration::ZERO).variant_name()
 }

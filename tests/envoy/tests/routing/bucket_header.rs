@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use coalmine_core::Edit;
 use coalmine_core::policy::Policy;
 use coalmine_core::request::StaticRequest;
-use coalmine_core::token::Secret;
 use coalmine_envoy_tests::alive::decided;
-use coalmine_envoy_tests::{USER, compile, user, visit};
+use coalmine_envoy_tests::{USER, compile, token, user, visit};
 use coalmine_harness::raw::RawRequest;
 use coalmine_harness::{Lab, LabBuilder, PolicyFile, get, load, tools, wait};
 use tempfile::TempDir;
@@ -215,10 +214,7 @@ async fn nobody_can_forge_and_nobody_is_drawn_without_a_name() {
 async fn stable_is_stable_at_every_weight() {
     const SECRET: &str = "a-secret-of-the-tests-0123456789abcdef";
     let override_ = format!(r#""override": {{"header": "x-over", "secret": "{SECRET}"}}, {PINS}"#);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let token = |variant| {
-        Secret::new(SECRET.as_bytes()).unwrap().mint("checkout", variant, now + Duration::from_secs(600))
-    };
+    let token = |variant| token(SECRET, "checkout", variant, 600).unwrap();
     for canary in Canary::BOTH {
         let policy = compile(&canary.policy("")).unwrap();
         let routes = Routes::new(canary);

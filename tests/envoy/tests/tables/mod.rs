@@ -3,7 +3,7 @@
 //!
 //! `COALMINE_TABLES` says how many tables, `COALMINE_SEED` which ones.
 
-mod random;
+mod case;
 
 /// The model of the command itself.
 #[allow(
@@ -29,9 +29,12 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
-use random::{Case, Random};
+use crate::random::Random;
+use case::Case;
 use routes::{Answer, Reached, Request, Table};
 
+const TABLES: usize = 30;
+const SEED: u64 = 20_261_125;
 /// How many tables one Envoy has, each with a listener of its own.
 const TOGETHER: usize = 50;
 /// How many requests of a table are sent, for each of the users.
@@ -46,14 +49,11 @@ struct Count {
     by: BTreeMap<&'static str, usize>,
 }
 
-fn number(variable: &str, otherwise: usize) -> usize {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_model_of_routes_is_what_envoy_does() {
-    let (tables, seed) = (number("COALMINE_TABLES", 30), number("COALMINE_SEED", 20_261_125));
-    let mut random = Random::new(seed as u64);
+    let tables: usize = tools::number("COALMINE_TABLES", TABLES).unwrap();
+    let seed = tools::number("COALMINE_SEED", SEED).unwrap();
+    let mut random = Random::new(seed);
     let cases: Vec<Case> = (0..tables).map(|_| Case::of(&mut random)).collect();
     let mut count = Count::default();
     for cases in cases.chunks(TOGETHER) {
@@ -183,7 +183,7 @@ async fn one(case: &Case, address: SocketAddr, random: &mut Random, count: &mut 
 fn requests(table: &Table, policy: &Policy, random: &mut Random) -> Vec<Request> {
     let ours: Vec<&str> = policy.rollouts().iter().map(|rollout| rollout.route().header()).collect();
     let mut all = Vec::new();
-    for host in random::HOSTS {
+    for host in case::HOSTS {
         match table.virtual_host(host) {
             Some(found) => all.extend(routes::classes(host, found, &[], &ours)),
             None => all.push(Request::to(host)),
@@ -237,7 +237,7 @@ async fn ask(connection: &mut Connection, request: &Request) -> Real {
     // An upstream server says its name, and which header it was sent.
     let body = String::from_utf8_lossy(&answer.body);
     let body = body.split([',', '\n']).next().unwrap_or_default().to_owned();
-    let route = answer.headers.get(random::ROUTE).map(|route| route.to_str().unwrap().to_owned());
+    let route = answer.headers.get(case::ROUTE).map(|route| route.to_str().unwrap().to_owned());
     Real { status: answer.status.as_u16(), body, route }
 }
 

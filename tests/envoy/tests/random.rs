@@ -8,9 +8,14 @@ pub(crate) struct Random {
 // === impl Random ===
 
 impl Random {
+    /// The choices of this seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
     /// The choices of this seed for one thing among many: what is chosen for another one does not change them.
     pub(crate) fn of(seed: u64, thing: [u64; 2]) -> Self {
-        let mut random = Self { state: seed };
+        let mut random = Self::new(seed);
         for part in thing {
             random.state = random.next() ^ part;
         }
@@ -50,5 +55,12 @@ impl Random {
     /// So many hexadecimal digits, in lower case.
     pub(crate) fn hex(&mut self, digits: usize) -> String {
         (0..digits).map(|_| char::from(b"0123456789abcdef"[self.below(16)])).collect()
+    }
+
+    /// Puts these into any order.
+    pub(crate) fn shuffle<T>(&mut self, all: &mut [T]) {
+        for last in (1..all.len()).rev() {
+            all.swap(last, self.below(last + 1));
+        }
     }
 }

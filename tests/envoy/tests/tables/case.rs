@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::random::Random;
+
 pub(super) const HOSTS: [&str; 5] = ["a.example", "b.example", "a.test", "x.a.example", "z.z"];
 /// The header of a response that names the route, as the path to it in the table.
 pub(super) const ROUTE: &str = "x-route";
@@ -13,43 +15,10 @@ const PATTERNS: [&str; 5] = ["/a/.*", "/[a-c]+", "/(a|b)/?x?", "/.*", "/\\w{1,3}
 const WORDS: [&str; 4] = ["eu", "us", "EU", "canary"];
 const WORD_PATTERNS: [&str; 3] = ["[a-z]+", "eu|us", "(?i)eu.*"];
 
-/// SplitMix64: the same numbers everywhere.
-pub(super) struct Random(u64);
-
 /// A table, and a policy of one rollout before it.
 pub(super) struct Case {
     pub(super) table: Value,
     pub(super) policy: Value,
-}
-
-// === impl Random ===
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
-    }
-
-    /// True this many times of a hundred.
-    fn often(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    fn one<'t>(&mut self, of: &[&'t str]) -> &'t str {
-        of[self.below(of.len())]
-    }
-
-    pub(super) fn shuffle<T>(&mut self, all: &mut [T]) {
-        for last in (1..all.len()).rev() {
-            all.swap(last, self.below(last + 1));
-        }
-    }
 }
 
 // === impl Case ===
@@ -76,9 +45,9 @@ impl Case {
             rollout["variants"] =
                 json!([{"name": "canary", "weight": 30}, {"name": "baseline", "weight": 30}]);
         }
-        if random.often(40) {
+        if random.chance(40) {
             let conditions = [
-                json!({"paths": [{"prefix": random.one(&PATHS)}]}),
+                json!({"paths": [{"prefix": random.pick(&PATHS)}]}),
                 json!({"methods": ["GET"]}),
                 json!({"headers": [{"name": "x-region", "present": true}]}),
                 json!({"hosts": ["*.example"]}),
@@ -99,7 +68,7 @@ impl Case {
 fn virtual_host(random: &mut Random, host: usize, domains: &[&str], header: &str) -> Value {
     let count = 1 + random.below(6);
     let mut routes: Vec<Value> = (0..count).map(|index| route(random, host, index, header)).collect();
-    if let (Some(last), true) = (routes.last_mut(), random.often(60)) {
+    if let (Some(last), true) = (routes.last_mut(), random.chance(60)) {
         last["match"] = json!({"prefix": "/"});
     }
     json!({"name": format!("h{host}"), "domains": domains, "routes": routes})
@@ -127,31 +96,31 @@ fn route(random: &mut Random, host: usize, index: usize, header: &str) -> Value 
             clusters["header_name"] = json!(header);
             route["route"] = json!({"weighted_clusters": clusters});
         }
-        _ => route["route"] = json!({"cluster": random.one(&CLUSTERS)}),
+        _ => route["route"] = json!({"cluster": random.pick(&CLUSTERS)}),
     }
     route
 }
 
 fn conditions(random: &mut Random, ours: &str) -> Value {
     let mut conditions = match random.below(5) {
-        0 => json!({"path": random.one(&PATHS)}),
-        1 => json!({"path_separated_prefix": random.one(&["/a", "/a/b", "/A"])}),
-        2 => json!({"safe_regex": {"regex": random.one(&PATTERNS)}}),
-        _ => json!({"prefix": random.one(&PATHS)}),
+        0 => json!({"path": random.pick(&PATHS)}),
+        1 => json!({"path_separated_prefix": random.pick(&["/a", "/a/b", "/A"])}),
+        2 => json!({"safe_regex": {"regex": random.pick(&PATTERNS)}}),
+        _ => json!({"prefix": random.pick(&PATHS)}),
     };
-    if random.often(20) {
+    if random.chance(20) {
         conditions["case_sensitive"] = json!(false);
     }
     let mut headers = Vec::new();
-    if random.often(60) {
+    if random.chance(60) {
         headers.push(on_ours(random, ours));
     }
     for _ in 0..random.below(3) {
         headers.push(on_another(random));
     }
     conditions["headers"] = json!(headers);
-    if random.often(20) {
-        let condition = if random.often(50) {
+    if random.chance(20) {
+        let condition = if random.chance(50) {
             json!({"name": "q", "present_match": true})
         } else {
             json!({"name": "q", "string_match": string_match(random, &WORDS)})
@@ -164,10 +133,10 @@ fn conditions(random: &mut Random, ours: &str) -> Value {
 fn on_ours(random: &mut Random, ours: &str) -> Value {
     let mut condition = json!({"name": ours});
     match random.below(4) {
-        0 => condition["present_match"] = json!(random.often(80)),
+        0 => condition["present_match"] = json!(random.chance(80)),
         1 => {
             condition["string_match"] =
-                json!({"safe_regex": {"regex": random.one(&["[0-9]+", "[a-z]+", "c.*"])}})
+                json!({"safe_regex": {"regex": random.pick(&["[0-9]+", "[a-z]+", "c.*"])}})
         }
         2 => condition["range_match"] = json!({"start": 0, "end": 50}),
         _ => condition["string_match"] = string_match(random, &CLUSTERS),
@@ -177,7 +146,7 @@ fn on_ours(random: &mut Random, ours: &str) -> Value {
 
 fn on_another(random: &mut Random) -> Value {
     match random.below(5) {
-        0 => json!({"name": ":method", "string_match": {"exact": random.one(&["GET", "POST"])}}),
+        0 => json!({"name": ":method", "string_match": {"exact": random.pick(&["GET", "POST"])}}),
         1 => {
             let condition = json!({"name": ":authority", "string_match": string_match(random, &HOSTS)});
             inverted(random, condition)
@@ -187,7 +156,7 @@ fn on_another(random: &mut Random) -> Value {
             inverted(random, condition)
         }
         3 => {
-            let condition = json!({"name": "X-Region", "present_match": random.often(60)});
+            let condition = json!({"name": "X-Region", "present_match": random.chance(60)});
             inverted(random, condition)
         }
         _ => {
@@ -198,25 +167,25 @@ fn on_another(random: &mut Random) -> Value {
 }
 
 fn inverted(random: &mut Random, mut condition: Value) -> Value {
-    if random.often(30) {
+    if random.chance(30) {
         condition["invert_match"] = json!(true);
     }
-    if random.often(30) {
+    if random.chance(30) {
         condition["treat_missing_header_as_empty"] = json!(true);
     }
     condition
 }
 
 fn string_match(random: &mut Random, words: &[&str]) -> Value {
-    let word = random.one(words);
+    let word = random.pick(words);
     let mut condition = match random.below(5) {
         0 => json!({"prefix": &word[..1]}),
         1 => json!({"suffix": &word[1..]}),
         2 => json!({"contains": &word[..1]}),
-        3 => return json!({"safe_regex": {"regex": random.one(&WORD_PATTERNS)}}),
+        3 => return json!({"safe_regex": {"regex": random.pick(&WORD_PATTERNS)}}),
         _ => json!({"exact": word}),
     };
-    if random.often(20) {
+    if random.chance(20) {
         condition["ignore_case"] = json!(true);
     }
     condition
