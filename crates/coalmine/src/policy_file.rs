@@ -73,8 +73,7 @@ impl PolicyFile {
         let Some((first, others)) = scan.policies.split_first() else {
             return Err(Failure::Problems(format!("{}: no policy in it", path.display())));
         };
-        let values = |policy: &EmbeddedPolicy| policy.node.clone().without_places();
-        if others.iter().any(|other| values(other) != values(first)) {
+        if others.iter().any(|other| !other.node.is_same(&first.node)) {
             let titles: Vec<String> =
                 scan.policies.iter().map(|policy| policy.where_in(&scan.source)).collect();
             let (path, count) = (path.display(), titles.len());

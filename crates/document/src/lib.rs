@@ -65,8 +65,6 @@ pub use problem::{Code, Problem, Problems, Related};
 pub use quote::{number, quoted};
 pub use rules::TextRule;
 #[cfg(feature = "yaml")]
-pub use secrets::{Secrets, secrets};
-#[cfg(feature = "yaml")]
 pub use source::{Mark, SourceText};
 #[cfg(feature = "suggest")]
 pub use suggest::nearest;

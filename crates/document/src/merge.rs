@@ -32,7 +32,7 @@ pub(crate) fn merge(entries: &mut Vec<Entry>, merged: Node, place: usize) -> Res
             if let Some(&index) = written.get(&entry.key) {
                 let own = entries.get_mut(index).filter(|_| index < place);
                 if let Some(own) = own
-                    && own.node.clone().without_places() != entry.node.clone().without_places()
+                    && !own.node.is_same(&entry.node)
                 {
                     own.misread = Some(Box::new(Misread::Merged));
                 }

@@ -131,6 +131,14 @@ impl From<std::ops::Range<usize>> for Span {
 // === impl Value ===
 
 impl Value {
+    /// The text of a string.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The kind of value, for a sentence.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -229,10 +237,7 @@ impl Node {
 
     /// The text of a string.
     pub fn text(&self) -> Option<&str> {
-        match &self.value {
-            Value::String(text) => Some(text),
-            _ => None,
-        }
+        self.value.text()
     }
 
     /// Whether this is a list or a map.
@@ -245,6 +250,28 @@ impl Node {
         let items = self.items().iter().map(Self::count);
         let entries = self.entries().iter().map(|entry| entry.node.count());
         1 + items.chain(entries).sum::<usize>()
+    }
+
+    /// The bytes to mark where no field of it is meant: of a map its first key.
+    pub fn head(&self) -> Span {
+        self.entries().first().map_or(self.span, |first| first.span)
+    }
+
+    /// Whether the values are the same, wherever and however they are written.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.value, &other.value) {
+            (Value::List(ours), Value::List(theirs)) => {
+                ours.len() == theirs.len()
+                    && ours.iter().zip(theirs).all(|(ours, theirs)| ours.is_same(theirs))
+            }
+            (Value::Map(ours), Value::Map(theirs)) => {
+                let is_same = |(ours, theirs): (&Entry, &Entry)| {
+                    ours.key == theirs.key && ours.node.is_same(&theirs.node)
+                };
+                ours.len() == theirs.len() && ours.iter().zip(theirs).all(is_same)
+            }
+            (ours, theirs) => ours == theirs,
+        }
     }
 
     /// The same values, wherever and however they are written: for comparing.

@@ -64,7 +64,7 @@ impl<'d> Cursor<'d, '_> {
         if let Value::Number(number) = *self.value() {
             return Some(number);
         }
-        let text = text_of(self.value()).filter(|_| !self.guarded).unwrap_or_default();
+        let text = self.value().text().filter(|_| !self.guarded).unwrap_or_default();
         match meant_number(text) {
             Some(plain) if plain == text => self.wrong_kind_because("a number", ": write it without quotes"),
             Some(plain) => self.wrong_kind_because("a number", &format!(": write {plain}")),
@@ -123,12 +123,5 @@ impl<'d> Cursor<'d, '_> {
         let hint = hint(text, known(), known());
         self.problem(format!("{} is not known; {hint}", self.quote(text)));
         None
-    }
-}
-
-fn text_of(value: &Value) -> Option<&str> {
-    match value {
-        Value::String(text) => Some(text),
-        _ => None,
     }
 }

@@ -16,15 +16,15 @@ const SHORTEST: usize = 8;
 
 /// What may be secret in a document.
 #[derive(Debug, Default)]
-pub struct Secrets<'d> {
+pub(crate) struct Secrets<'d> {
     /// Where it stands.
-    pub spans: Vec<Span>,
+    pub(crate) spans: Vec<Span>,
     /// Texts that may stand elsewhere too.
-    pub texts: Vec<&'d str>,
+    pub(crate) texts: Vec<&'d str>,
 }
 
 /// What may be secret in this document: what stands under a field whose name says so, and the values of variables.
-pub fn secrets(document: &Node) -> Secrets<'_> {
+pub(crate) fn secrets(document: &Node) -> Secrets<'_> {
     let mut secrets = Secrets::default();
     let mut numbers = BTreeSet::new();
     collect(document, false, &mut secrets, &mut numbers);

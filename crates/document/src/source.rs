@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use aho_corasick::AhoCorasick;
 
-use crate::node::Span;
+use crate::node::{Node, Span};
+use crate::secrets::secrets;
 
 /// The text of a file, with the name that its user knows it by.
 #[derive(Debug)]
@@ -85,6 +86,17 @@ impl SourceText {
             }
         }
         self.hide(places);
+    }
+
+    /// From now on no excerpt shows what may be secret in these documents of the text, by the names of their fields.
+    pub fn hide_secrets<'d>(&mut self, documents: impl IntoIterator<Item = &'d Node>) {
+        let mut texts = Vec::new();
+        for document in documents {
+            let found = secrets(document);
+            self.hide(found.spans);
+            texts.extend(found.texts);
+        }
+        self.hide_texts(&texts);
     }
 
     /// The text of these bytes, for an excerpt: every byte of a secret is a star.

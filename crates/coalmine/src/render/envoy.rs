@@ -11,11 +11,13 @@ use coalmine_document::{Node, Span};
 
 use super::template::Template;
 use crate::failure::Failure;
-use crate::output;
 use crate::policy_file::PolicyFile;
 
 const BOOTSTRAP: &str = include_str!("../../../../envoy/bootstrap.yaml");
 const COALMINE: &str = include_str!("../../../../envoy/coalmine.yaml");
+
+/// The clusters of the shipped files.
+const SHIPPED_CLUSTERS: [&str; 2] = ["stable", "canary"];
 
 const MANAGER: &str = "static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 const LISTENER: &str = "static_resources/listeners/0/address/socket_address";
@@ -77,14 +79,8 @@ impl Envoy {
         std::fs::create_dir_all(&self.out).map_err(|error| Failure::Save(self.out.clone(), error))?;
         for (name, text) in [("bootstrap.yaml", bootstrap), ("coalmine.yaml", coalmine)] {
             let path = self.out.join(name);
-            if path.exists() && !self.force {
-                return Err(Failure::usage(
-                    format!("{} is there already", path.display()),
-                    "--force replaces it",
-                ));
-            }
-            std::fs::write(&path, text).map_err(|error| Failure::Save(path.clone(), error))?;
-            output::note(&format!("{}: written", path.display()));
+            super::check_free(&path, self.force)?;
+            super::save(&path, &text)?;
         }
         Ok(())
     }
@@ -121,8 +117,7 @@ impl Envoy {
             template.set(&format!("{place}/watched_directory/path"), plain(folder))?;
         }
         let Some(file) = file else {
-            let shipped = PolicyOfTemplate::default();
-            clusters(&mut template, &shipped.clusters, &self.endpoints)?;
+            clusters(&mut template, &SHIPPED_CLUSTERS.map(str::to_owned), &self.endpoints)?;
             return Ok(template.written());
         };
         let plan = Plan::of(file);
@@ -130,17 +125,6 @@ impl Envoy {
         hosts(&mut template, file, &plan)?;
         clusters(&mut template, &plan.clusters, &self.endpoints)?;
         Ok(template.written())
-    }
-}
-
-/// The clusters of the shipped files.
-struct PolicyOfTemplate {
-    clusters: Vec<String>,
-}
-
-impl Default for PolicyOfTemplate {
-    fn default() -> Self {
-        Self { clusters: vec!["stable".to_owned(), "canary".to_owned()] }
     }
 }
 

@@ -7,7 +7,6 @@ use coalmine_core::policy::{Rollout, RouteValue};
 
 use super::template::Template;
 use crate::failure::Failure;
-use crate::output;
 use crate::policy_file::PolicyFile;
 use coalmine_document::write as yaml;
 
@@ -98,17 +97,11 @@ impl Istio {
         let plugins = if self.kind == Kind::WasmPlugin { WASM_PLUGIN } else { TRAFFIC_EXTENSION };
         for (name, text) in COMMON.iter().chain(&plugins) {
             let path = self.out.join(name);
-            if path.exists() && !self.force {
-                return Err(Failure::usage(
-                    format!("{} is there already", path.display()),
-                    "--force replaces it",
-                ));
-            }
+            super::check_free(&path, self.force)?;
             let text = self.rendered(name, text, file.as_ref(), rollout)?;
             let failed = |error| Failure::Save(path.clone(), error);
             path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
-            std::fs::write(&path, text).map_err(failed)?;
-            output::note(&format!("{}: written", path.display()));
+            super::save(&path, &text)?;
         }
         Ok(())
     }

@@ -7,9 +7,12 @@ mod envoy;
 mod istio;
 mod template;
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 
 use crate::failure::Failure;
+use crate::output;
 
 /// Print complete configurations around a policy
 #[derive(Args)]
@@ -33,4 +36,19 @@ impl Render {
             What::Istio(istio) => istio.run(),
         }
     }
+}
+
+/// Refuses a place where a file is already, unless it may be replaced.
+fn check_free(path: &Path, force: bool) -> Result<(), Failure> {
+    if path.exists() && !force {
+        return Err(Failure::usage(format!("{} is there already", path.display()), "--force replaces it"));
+    }
+    Ok(())
+}
+
+/// Writes a file, and says so.
+fn save(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| Failure::Save(path.to_owned(), error))?;
+    output::note(&format!("{}: written", path.display()));
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! A condition on a part of a request.
 
+use std::borrow::Cow;
+
 use super::pattern::Pattern;
 use super::{Place, Request};
 
@@ -29,6 +31,7 @@ pub(crate) enum Subject {
 pub(crate) struct Condition {
     pub(crate) subject: Subject,
     pub(crate) test: Test,
+    /// Whether capitals count as small letters; a regular expression says so itself.
     pub(crate) ignores_case: bool,
     pub(crate) is_inverted: bool,
     /// Whether what is missing counts as empty; otherwise no condition on a value holds, inverted or not.
@@ -110,21 +113,23 @@ impl Condition {
 
 impl Test {
     fn holds(&self, value: &str, ignores_case: bool) -> Option<bool> {
-        let fold = |text: &str| if ignores_case { text.to_ascii_lowercase() } else { text.to_owned() };
+        if let Self::Regex(pattern) = self {
+            return pattern.matches(value);
+        }
+        let fold = |text| fold(text, ignores_case);
         let value = &*fold(value);
         Some(match self {
             Self::Present(present) => *present,
             Self::Exact(text) => value == fold(text),
-            Self::Prefix(text) => value.starts_with(&fold(text)),
-            Self::Suffix(text) => value.ends_with(&fold(text)),
-            Self::Contains(text) => value.contains(&fold(text)),
+            Self::Prefix(text) => value.starts_with(&*fold(text)),
+            Self::Suffix(text) => value.ends_with(&*fold(text)),
+            Self::Contains(text) => value.contains(&*fold(text)),
             Self::Segments(text) => {
-                value.strip_prefix(&fold(text)).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                value.strip_prefix(&*fold(text)).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }
-            Self::Regex(pattern) => return pattern.matches(value),
             Self::Range(from, to) => value.parse::<i64>().is_ok_and(|number| (*from..*to).contains(&number)),
             Self::OneOf(texts) => texts.iter().any(|text| value == fold(text)),
-            Self::Unknown => return None,
+            Self::Regex(_) | Self::Unknown => return None,
         })
     }
 
@@ -144,4 +149,8 @@ impl Test {
             Self::Unknown => Vec::new(),
         }
     }
+}
+
+fn fold(text: &str, ignores_case: bool) -> Cow<'_, str> {
+    if ignores_case { text.to_ascii_lowercase().into() } else { text.into() }
 }

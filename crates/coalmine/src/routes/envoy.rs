@@ -141,14 +141,11 @@ pub(super) fn conditions(message: &Message<'_>) -> Vec<Condition> {
             "prefix" => conditions.push(path(text().map_or(Test::Unknown, Test::Prefix))),
             "path" => conditions.push(path(text().map_or(Test::Unknown, Test::Exact))),
             "path_separated_prefix" => conditions.push(path(text().map_or(Test::Unknown, Test::Segments))),
-            "safe_regex" => {
-                let condition = path(regex(&entry.node));
-                conditions.push(Condition { ignores_case: false, ..condition });
-            }
+            "safe_regex" => conditions.push(path(regex(&entry.node))),
             "case_sensitive" => {}
             "headers" => conditions.extend(message.items("headers").iter().map(header)),
             "query_parameters" => {
-                conditions.extend(message.items(&entry.key).iter().map(|item| {
+                conditions.extend(message.items("query_parameters").iter().map(|item| {
                     let name = item.text("name").unwrap_or_default().to_owned();
                     value_condition(item, Subject::Query(name), &["name"])
                 }));
@@ -188,28 +185,19 @@ fn value_condition(item: &Message<'_>, subject: Subject, apart: &[&str]) -> Cond
         condition.test = Test::Unknown;
         return condition;
     }
-    let text = || entry.node.text().map(str::to_owned);
     condition.test = match &*snake(&entry.key) {
         "present_match" => match entry.node.value {
             Value::Bool(present) => Test::Present(present),
             _ => Test::Unknown,
         },
-        "exact_match" => text().map_or(Test::Unknown, Test::Exact),
-        "prefix_match" => text().map_or(Test::Unknown, Test::Prefix),
-        "suffix_match" => text().map_or(Test::Unknown, Test::Suffix),
-        "contains_match" => text().map_or(Test::Unknown, Test::Contains),
-        "safe_regex_match" => regex(&entry.node),
         "range_match" => range(&entry.node),
         "string_match" => {
             let is_set = |field| entry.node.get(field).is_some_and(|flag| flag.value == Value::Bool(true));
             condition.ignores_case = is_set("ignore_case") || is_set("ignoreCase");
             string_match(&entry.node)
         }
-        _ => Test::Unknown,
+        key => key.strip_suffix("_match").map_or(Test::Unknown, |kind| text_test(kind, &entry.node)),
     };
-    if matches!(condition.test, Test::Regex(_)) {
-        condition.ignores_case = false;
-    }
     condition
 }
 
@@ -217,13 +205,18 @@ fn string_match(node: &Node) -> Test {
     let mut given =
         node.entries().iter().filter(|entry| !["ignore_case", "ignoreCase"].contains(&&*entry.key));
     let (Some(entry), None) = (given.next(), given.next()) else { return Test::Unknown };
-    let text = || entry.node.text().map(str::to_owned);
-    match &*snake(&entry.key) {
-        "exact" => text().map_or(Test::Unknown, Test::Exact),
-        "prefix" => text().map_or(Test::Unknown, Test::Prefix),
-        "suffix" => text().map_or(Test::Unknown, Test::Suffix),
-        "contains" => text().map_or(Test::Unknown, Test::Contains),
-        "safe_regex" => regex(&entry.node),
+    text_test(&snake(&entry.key), &entry.node)
+}
+
+/// A test of this kind, as Envoy calls it, with this text.
+fn text_test(kind: &str, node: &Node) -> Test {
+    let text = |test: fn(String) -> Test| node.text().map_or(Test::Unknown, |text| test(text.to_owned()));
+    match kind {
+        "exact" => text(Test::Exact),
+        "prefix" => text(Test::Prefix),
+        "suffix" => text(Test::Suffix),
+        "contains" => text(Test::Contains),
+        "safe_regex" => regex(node),
         _ => Test::Unknown,
     }
 }
@@ -274,7 +267,7 @@ impl<'t> Message<'t> {
     }
 
     pub(super) fn items(&self, field: &str) -> Vec<Self> {
-        let Some(list) = self.get(field).or_else(|| self.get(&snake(field))) else { return Vec::new() };
+        let Some(list) = self.get(field) else { return Vec::new() };
         let items = list.node.items().iter().enumerate();
         items.map(|(index, node)| Self { node, at: list.at.item(index) }).collect()
     }
@@ -291,10 +284,7 @@ impl<'t> Message<'t> {
         let entry = self.node.entries().iter().find(|entry| snake(&entry.key) == field);
         match entry {
             Some(entry) => Place { path: self.at.field(&entry.key), span: entry.span },
-            None => {
-                let span = self.node.entries().first().map_or(self.node.span, |first| first.span);
-                Place { path: self.at.clone(), span }
-            }
+            None => Place { path: self.at.clone(), span: self.node.head() },
         }
     }
 }

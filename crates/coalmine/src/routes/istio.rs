@@ -111,9 +111,8 @@ fn alternative(item: &Node, at: &OwnedPath) -> Alternative {
         let around = |name: &str| Subject::Around(name.to_owned());
         match entry.key.as_str() {
             "uri" => {
-                let test = text_test(&entry.node);
-                let ignores_case = ignores_case && !matches!(test, Test::Regex(_));
-                conditions.push(Condition { ignores_case, ..condition(Subject::Path, test) });
+                let condition = condition(Subject::Path, text_test(&entry.node));
+                conditions.push(Condition { ignores_case, ..condition });
             }
             "method" => conditions.push(condition(header(":method"), text_test(&entry.node))),
             "scheme" => conditions.push(condition(header(":scheme"), text_test(&entry.node))),
@@ -203,8 +202,6 @@ fn number(node: &Node) -> Option<u64> {
 fn place(item: &Node, at: &OwnedPath, field: &str) -> Place {
     match item.entry(field) {
         Some(entry) => Place { path: at.field(field), span: entry.span },
-        None => {
-            Place { path: at.clone(), span: item.entries().first().map_or(item.span, |first| first.span) }
-        }
+        None => Place { path: at.clone(), span: item.head() },
     }
 }

@@ -64,7 +64,7 @@ fn collect<'t>(node: &'t Node, at: &OwnedPath, found: &mut Vec<Plugin<'t>>) {
         found.extend(plugin(node, at));
         return;
     }
-    let inner = either(node, "type_url", "typeUrl").and_then(|(url, _)| url.text()).unwrap_or_default();
+    let inner = either(node, "type_url", "typeUrl").and_then(Node::text).unwrap_or_default();
     if kind.ends_with(TYPED_STRUCT) && inner.ends_with(WASM) {
         if let Some(value) = node.get("value") {
             found.extend(plugin(value, &at.field("value")));
@@ -87,8 +87,8 @@ fn plugin<'t>(wasm: &'t Node, at: &OwnedPath) -> Option<Plugin<'t>> {
     let path = at.field("config").field("configuration");
     let field = (entry.span, path.clone());
     let named = ["name", "root_id", "rootId"].iter().filter_map(|field| config.text_at(&[field]));
-    let vm = either(config, "vm_config", "vmConfig").map(|(vm, _)| vm);
-    let vm_id = vm.and_then(|vm| either(vm, "vm_id", "vmId")?.0.text());
+    let vm = either(config, "vm_config", "vmConfig");
+    let vm_id = vm.and_then(|vm| either(vm, "vm_id", "vmId")?.text());
     let code = vm.and_then(|vm| vm.text_at(&["code", "local", "filename"]));
     let is_coalmine = named.chain(vm_id).chain(code).any(|name| name.contains("coalmine"));
     let kind = configuration.text_at(&["@type"]).unwrap_or_default();
@@ -118,16 +118,16 @@ fn plugin<'t>(wasm: &'t Node, at: &OwnedPath) -> Option<Plugin<'t>> {
 
 /// The names of the environment variables of a VM: those of the proxy's own that it gets, and those written here.
 fn variables(vm: &Node) -> Vec<String> {
-    let Some((given, _)) = either(vm, "environment_variables", "environmentVariables") else {
+    let Some(given) = either(vm, "environment_variables", "environmentVariables") else {
         return Vec::new();
     };
-    let host = either(given, "host_env_keys", "hostEnvKeys").map_or(&[][..], |(keys, _)| keys.items());
-    let own = either(given, "key_values", "keyValues").map_or(&[][..], |(values, _)| values.entries());
+    let host = either(given, "host_env_keys", "hostEnvKeys").map_or(&[][..], Node::items);
+    let own = either(given, "key_values", "keyValues").map_or(&[][..], Node::entries);
     let host = host.iter().filter_map(Node::text).map(str::to_owned);
     host.chain(own.iter().map(|entry| entry.key.clone())).collect()
 }
 
 /// A field by its name in Envoy's YAML, or in its JSON.
-fn either<'t>(node: &'t Node, snake: &'static str, camel: &'static str) -> Option<(&'t Node, &'static str)> {
-    node.get(snake).map(|found| (found, snake)).or_else(|| Some((node.get(camel)?, camel)))
+fn either<'t>(node: &'t Node, snake: &str, camel: &str) -> Option<&'t Node> {
+    node.get(snake).or_else(|| node.get(camel))
 }

@@ -7,7 +7,7 @@ mod misread;
 pub(crate) use kubernetes::Object;
 
 use coalmine_core::policy::{Environment, Policy};
-use coalmine_document::{Node, Notation, OwnedPath, Problem, SourceText, embedded, secrets, too_large};
+use coalmine_document::{Node, Notation, OwnedPath, Problem, SourceText, Unreadable, embedded, too_large};
 
 use crate::diagnostic::{Code, Diagnostic};
 
@@ -69,20 +69,23 @@ impl Scan {
                 scan.documents = documents;
             }
             Err(refused) => {
-                scan.diagnostics.push(Diagnostic::error(Code::Syntax, refused.span, "", refused.message));
+                scan.unreadable(refused, &OwnedPath::default());
             }
         }
         for policy in &scan.policies {
             scan.source.hide(Policy::compile(&policy.node, Environment::Unread).secrets);
         }
-        let mut texts = Vec::new();
-        for node in scan.policies.iter().map(|policy| &policy.node).chain(&scan.documents) {
-            let secrets = secrets(node);
-            scan.source.hide(secrets.spans);
-            texts.extend(secrets.texts);
-        }
-        scan.source.hide_texts(&texts);
+        let Self { source, documents, policies, .. } = &mut scan;
+        source.hide_secrets(policies.iter().map(|policy| &policy.node).chain(&*documents));
         scan
+    }
+
+    /// The resources of Kubernetes in it; of a list its items, then the list.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = Object<'_>> {
+        self.documents.iter().filter_map(Object::of).flat_map(|object| {
+            let items = object.items(&OwnedPath::default());
+            items.into_iter().map(|(item, _)| item).chain([object])
+        })
     }
 
     fn document(&mut self, index: usize, document: &Node) {
@@ -124,13 +127,15 @@ impl Scan {
             let text = entry.text().unwrap_or_default();
             let notation = path.last_field().map_or(Notation::Yaml, |name| Notation::of(name, text));
             // Most texts of a ConfigMap are no policy, and not all of them YAML.
-            let Ok(documents) = embedded(self.source.text(), entry, notation) else {
-                if text.contains("rollouts") {
-                    self.embedded(&container, entry, &at.join(&path), None, notation);
-                }
-                continue;
-            };
             let path = at.join(&path);
+            let documents = match embedded(self.source.text(), entry, notation) {
+                Ok(documents) => documents,
+                Err(refused) if text.contains("rollouts") => {
+                    self.unreadable(refused, &path);
+                    continue;
+                }
+                Err(_) => continue,
+            };
             for node in documents {
                 if is_policy(&node) {
                     self.policies.push(EmbeddedPolicy {
@@ -156,7 +161,7 @@ impl Scan {
         for plugin in envoy::plugins(node, at) {
             match plugin.configuration {
                 envoy::Configuration::Text(text) => {
-                    self.embedded(container, text, &plugin.path, Some(plugin.variables), Notation::Json)
+                    self.text(container, text, &plugin.path, &plugin.variables)
                 }
                 envoy::Configuration::Message(node) => {
                     let (span, path) = plugin.field;
@@ -181,30 +186,25 @@ impl Scan {
         }
     }
 
-    /// The policy in a text that is nothing else.
-    fn embedded(
-        &mut self,
-        container: &Container,
-        text: &Node,
-        path: &OwnedPath,
-        variables: Option<Vec<String>>,
-        notation: Notation,
-    ) {
+    /// The policy in a text of Envoy's that is nothing else.
+    fn text(&mut self, container: &Container, text: &Node, path: &OwnedPath, variables: &[String]) {
         let bytes = text.text().map_or(0, str::len);
-        match embedded(self.source.text(), text, notation) {
+        match embedded(self.source.text(), text, Notation::Json) {
             Ok(documents) => self.policies.extend(documents.into_iter().map(|node| EmbeddedPolicy {
                 container: container.clone(),
                 path: path.clone(),
                 node,
-                variables: variables.clone(),
+                variables: Some(variables.to_vec()),
                 bytes,
                 misread: Vec::new(),
             })),
-            Err(refused) => {
-                let place = path.to_string();
-                self.diagnostics.push(Diagnostic::error(Code::Syntax, refused.span, &place, refused.message));
-            }
+            Err(refused) => self.unreadable(refused, path),
         }
+    }
+
+    fn unreadable(&mut self, refused: Unreadable, path: &OwnedPath) {
+        let place = path.to_string();
+        self.diagnostics.push(Diagnostic::error(Code::Syntax, refused.span, &place, refused.message));
     }
 }
 

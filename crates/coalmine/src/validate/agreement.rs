@@ -37,7 +37,7 @@ fn pair(one: &Valid, other: &Valid) -> Vec<Diagnostic> {
             let path = OwnedPath::of(&["rollouts"]).item(rollout.index());
             let (path, span) = match node.entry(field) {
                 Some(entry) => (path.field(field), entry.span),
-                None => (path, node.entries().first().map_or(node.span, |entry| entry.span)),
+                None => (path, node.head()),
             };
             let message = format!(
                 "{title} has the rollout {} too, with {what}: a user can get one version through it and another through \
@@ -48,9 +48,10 @@ fn pair(one: &Valid, other: &Valid) -> Vec<Diagnostic> {
             found.push(Diagnostic::warning(Code::PoliciesDiffer, span, &place, message));
         }
     }
-    let text = |valid: &Valid| valid.embedded.node.clone().without_places();
     let revision = other.policy.revision().filter(|revision| one.policy.revision() == Some(*revision));
-    if let (Some(revision), true) = (revision, text(one) != text(other)) {
+    if let Some(revision) = revision
+        && !one.embedded.node.is_same(&other.embedded.node)
+    {
         let span = other.embedded.node.entry("revision").map_or(other.embedded.node.span, |entry| entry.span);
         let place = other.embedded.path.field("revision").to_string();
         let message =
@@ -70,8 +71,10 @@ fn difference(
     (first, first_node): (&Rollout, &Node),
     (other, node): (&Rollout, &Node),
 ) -> Option<(&'static str, String)> {
-    let field = |node: &Node, name: &str| node.get(name).cloned().map(Node::without_places);
-    let differs = |name: &str| field(first_node, name) != field(node, name);
+    let differs = |name: &str| match (first_node.get(name), node.get(name)) {
+        (Some(first), Some(other)) => !first.is_same(other),
+        (first, other) => first.is_some() != other.is_some(),
+    };
     let mut found = Vec::new();
     if first.is_enabled() != other.is_enabled() {
         found.push(("enabled", format!("enabled: {}", first.is_enabled())));
@@ -85,12 +88,13 @@ fn difference(
     if differs("key") {
         found.push(("key", "another key".to_owned()));
     }
-    if sources(first_node) != sources(node) {
+    if !are_same(&sources(first_node), &sources(node)) {
         found.push(("identity", "other identities".to_owned()));
     }
-    let same_now = first.named_ranges(now()) == other.named_ranges(now());
+    let now = now();
+    let same_now = first.named_ranges(now) == other.named_ranges(now);
     if let Some(shares) = SHARES.into_iter().find(|name| differs(name) && (*name == "ramp" || !same_now)) {
-        let shown = first.shares(now());
+        let shown = first.shares(now);
         let weights: Vec<String> = shown.iter().map(|(name, weight)| format!("{name} {weight} %")).collect();
         found.push((shares, weights.join(", ")));
     }
@@ -100,8 +104,11 @@ fn difference(
 }
 
 /// The identity sources that every proxy can have.
-fn sources(rollout: &Node) -> Vec<Node> {
+fn sources(rollout: &Node) -> Vec<&Node> {
     let items = rollout.get("identity").map_or(&[][..], Node::items);
-    let everywhere = items.iter().filter(|item| !AT_THE_EDGE.iter().any(|field| item.get(field).is_some()));
-    everywhere.cloned().map(Node::without_places).collect()
+    items.iter().filter(|item| !AT_THE_EDGE.iter().any(|field| item.get(field).is_some())).collect()
+}
+
+fn are_same(ours: &[&Node], theirs: &[&Node]) -> bool {
+    ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| ours.is_same(theirs))
 }

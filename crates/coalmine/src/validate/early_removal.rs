@@ -15,16 +15,16 @@ pub(super) fn diagnostics(scans: &[&Scan], policies: &[Valid]) -> Vec<(usize, Di
         RouteValue::Variant => None,
     };
     let headers: Vec<String> = rollouts.filter_map(name).collect();
-    let everywhere = || scans.iter().flat_map(|scan| &scan.documents);
+    // A patch of Istio's is a part of a listener, and another one may be the other part.
+    let is_removed =
+        |header: &String| scans.iter().flat_map(|scan| &scan.documents).any(|it| removes(it, header));
+    let of_patches: Vec<String> = headers.iter().filter(|header| !is_removed(header)).cloned().collect();
     let mut found = Vec::new();
     for (file, scan) in scans.iter().enumerate() {
         let mut here = Vec::new();
         for document in &scan.documents {
-            // A patch of Istio's is a part of a listener, and another one may be the other part.
-            let is_patch = Object::of(document).is_some();
-            let by_a_patch = |header: &&String| is_patch && everywhere().any(|other| removes(other, header));
-            let headers: Vec<String> = headers.iter().filter(|header| !by_a_patch(header)).cloned().collect();
-            walk(document, &OwnedPath::default(), &headers, &mut here);
+            let headers = if Object::of(document).is_some() { &of_patches } else { &headers };
+            walk(document, &OwnedPath::default(), headers, &mut here);
         }
         found.extend(here.into_iter().map(|diagnostic| (file, diagnostic)));
     }
@@ -46,8 +46,7 @@ fn walk(tree: &Node, at: &OwnedPath, headers: &[String], found: &mut Vec<Diagnos
                 "nothing removes {header} early: where the filter does not run, a client's own {header} chooses the \
                  cluster; use early_header_mutation_extensions, as `coalmine render envoy` does"
             );
-            let span = tree.entries().first().map_or_else(|| tree.span, |entry| entry.span);
-            found.push(Diagnostic::warning(Code::HeaderRoute, span, &at.to_string(), message));
+            found.push(Diagnostic::warning(Code::HeaderRoute, tree.head(), &at.to_string(), message));
         }
     }
 }

@@ -4,7 +4,7 @@ mod annotations;
 mod paths;
 mod resource;
 
-use coalmine_document::{Node, Notation, SourceText, quoted, secrets};
+use coalmine_document::{Node, Notation, SourceText, quoted};
 
 use super::{Arguments, Imported, identity, label, shown, variant};
 use crate::diagnostic::{Code, Diagnostic};
@@ -19,8 +19,8 @@ const FIRST: &str =
 struct Importer<'t, 'i> {
     arguments: &'i Arguments,
     imported: &'i mut Imported,
-    /// The Ingresses that are no canaries.
-    mains: Vec<Ingress<'t>>,
+    /// The Ingresses that are no canaries, with their rules.
+    mains: Vec<(Ingress<'t>, Vec<Rule<'t>>)>,
     /// Whether the names of rollouts have a namespace.
     has_namespaces: bool,
     /// The hosts and paths that are taken, and the rollouts that took them.
@@ -36,10 +36,7 @@ pub(super) fn import(source: &mut SourceText, arguments: &Arguments) -> Imported
             return imported;
         }
     };
-    for secrets in documents.iter().map(secrets) {
-        source.hide(secrets.spans);
-        source.hide_texts(&secrets.texts);
-    }
+    source.hide_secrets(&documents);
     let ingresses: Vec<Ingress<'_>> = documents.iter().flat_map(Ingress::all).collect();
     imported.looked_for = format!(
         "no Ingress with the annotation {PREFIX}canary: \"true\" among {} Ingress{}",
@@ -50,7 +47,7 @@ pub(super) fn import(source: &mut SourceText, arguments: &Arguments) -> Imported
     for ingress in ingresses {
         match ingress.canary(&mut imported) {
             Some(ppm) => canaries.push((ingress, ppm)),
-            None => mains.push(ingress),
+            None => mains.push((ingress, ingress.rules())),
         }
     }
     let mut namespaces: Vec<Option<&str>> = canaries.iter().map(|(ingress, _)| ingress.namespace).collect();
@@ -152,8 +149,7 @@ impl<'t> Importer<'t, '_> {
     }
 
     fn conditions(&mut self, ingress: &Ingress<'t>, rule: &Rule<'t>, name: &str) -> Conditions {
-        let mains = self.mains.iter().filter(|main| main.rules().iter().any(|other| other.has_host_of(rule)));
-        let is_regex = mains.chain([ingress]).any(|ingress| {
+        let is_regex = self.of_host(rule).map(|(main, _)| main).chain([ingress]).any(|ingress| {
             is_true(ingress, "use-regex")
                 || ingress.annotation("rewrite-target").is_some() && !ingress.is_canary()
         });
@@ -185,7 +181,7 @@ impl<'t> Importer<'t, '_> {
             let text = shown(path.text);
             let at = if several { format!("{name}: {text}") } else { name.to_owned() };
             let beside = self.beside(rule, path);
-            if beside.is_none() && self.knows_host(rule) {
+            if beside.is_none() && self.of_host(rule).next().is_some() {
                 self.imported.note(format!(
                     "{name}: no other Ingress here has {text} of this host with the same pathType, and ingress-nginx has a \
                      canary only beside one."
@@ -226,18 +222,15 @@ impl<'t> Importer<'t, '_> {
 
     /// The Ingress beside this canary, and its service.
     fn beside(&self, rule: &Rule<'t>, path: &PathRule<'t>) -> Option<(Ingress<'t>, Option<&'t str>)> {
-        self.mains.iter().find_map(|main| {
-            let rules = main.rules().into_iter().filter(|other| other.has_host_of(rule));
-            let mut paths = rules.flat_map(|other| other.paths);
-            let found = paths.find(|other| other.text == path.text && other.kind == path.kind)?;
+        self.of_host(rule).find_map(|(main, other)| {
+            let found = other.paths.iter().find(|it| it.text == path.text && it.kind == path.kind)?;
             Some((*main, found.service))
         })
     }
 
     /// Longer paths of the host that have no canary: nginx serves a request by the longest.
     fn without_canary(&self, rule: &Rule<'t>) -> Vec<String> {
-        let rules = self.mains.iter().flat_map(Ingress::rules).filter(|other| other.has_host_of(rule));
-        let paths = rules.flat_map(|other| other.paths).filter(|other| {
+        let paths = self.of_host(rule).flat_map(|(_, other)| &other.paths).filter(|other| {
             let is_below =
                 |path: &PathRule<'_>| path.kind != PathKind::Exact && other.text.starts_with(path.text);
             let is_known = rule.paths.iter().any(|path| path.text == other.text);
@@ -248,14 +241,16 @@ impl<'t> Importer<'t, '_> {
         paths
     }
 
-    fn knows_host(&self, rule: &Rule<'_>) -> bool {
-        self.mains.iter().flat_map(Ingress::rules).any(|other| other.has_host_of(rule))
+    /// The rules for the host of this one in the other Ingresses, each with its Ingress.
+    fn of_host<'s>(&'s self, rule: &'s Rule<'_>) -> impl Iterator<Item = (&'s Ingress<'t>, &'s Rule<'t>)> {
+        let rules = self.mains.iter().flat_map(|(main, rules)| rules.iter().map(move |other| (main, other)));
+        rules.filter(|(_, other)| other.has_host_of(rule))
     }
 
     /// Other names of the host, which the canary has too.
     fn aliases(&mut self, rule: &Rule<'t>, name: &str) {
-        let mains = self.mains.iter().filter(|main| main.rules().iter().any(|other| other.has_host_of(rule)));
-        let aliases = mains.filter_map(|main| main.annotation("server-alias")?.node.text());
+        let mains = self.mains.iter().filter(|(_, rules)| rules.iter().any(|other| other.has_host_of(rule)));
+        let aliases = mains.filter_map(|(main, _)| main.annotation("server-alias")?.node.text());
         let aliases: Vec<String> = aliases.map(shown).collect();
         if !aliases.is_empty() {
             self.imported.note(format!(

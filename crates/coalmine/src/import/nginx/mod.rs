@@ -62,7 +62,7 @@ fn rollout(block: &Block, arguments: &Arguments, imported: &mut Imported, salts:
         ));
         return;
     }
-    let mut sides = sides(block);
+    let sides = sides(block);
     // The larger share is stable: whatever fails goes there. Between equal ones it is what `*` takes.
     let Some(stable) =
         sides.iter().rev().max_by_key(|side| (side.ppm, side.is_rest)).map(|side| side.value.clone())
@@ -77,9 +77,9 @@ fn rollout(block: &Block, arguments: &Arguments, imported: &mut Imported, salts:
         return;
     }
     let name = imported.unique(&variable, None);
-    let source = identity(&name, &block.key, arguments, imported);
-    let listed = variants(&name, &stable, &mut sides, imported);
     let key = Key::of(&block.key);
+    let source = identity(&name, &block.key, &key, arguments, imported);
+    let listed = variants(&name, &stable, &sides, imported);
     let salt = key.salt().map_or_else(|| format!("{name}-1"), str::to_owned);
     if !key.text.is_empty() && key.salt().is_none() {
         imported.note(format!(
@@ -104,8 +104,7 @@ fn rollout(block: &Block, arguments: &Arguments, imported: &mut Imported, salts:
 }
 
 /// What names the user in place of the text that nginx hashes.
-fn identity(name: &str, text: &str, arguments: &Arguments, imported: &mut Imported) -> Source {
-    let key = Key::of(text);
+fn identity(name: &str, text: &str, key: &Key, arguments: &Arguments, imported: &mut Imported) -> Source {
     let found = key.source();
     let source = match &found {
         Some((_, source)) => source.clone(),
@@ -177,7 +176,7 @@ fn sides(block: &Block) -> Vec<Side> {
 }
 
 /// The variants beside stable, with their weights in parts per million; what each of them is goes into the notes.
-fn variants(name: &str, stable: &str, sides: &mut [Side], imported: &mut Imported) -> Vec<(String, u32)> {
+fn variants(name: &str, stable: &str, sides: &[Side], imported: &mut Imported) -> Vec<(String, u32)> {
     let mut listed: Vec<(String, u32)> = Vec::new();
     let beside = sides.iter().filter(|side| side.value != *stable).count();
     for side in sides {

@@ -6,7 +6,7 @@ mod subsets;
 
 use crate::diagnostic::Diagnostic;
 use crate::scan::{Object, Scan};
-use coalmine_document::{Node, OwnedPath, Span};
+use coalmine_document::{Node, Span};
 
 /// Where Istio takes a resource as meant for every namespace.
 const ROOT_NAMESPACE: &str = "istio-system";
@@ -29,10 +29,7 @@ pub(super) struct Cluster<'s> {
 pub(super) fn diagnostics(scans: &[&Scan]) -> Vec<(usize, Diagnostic)> {
     let mut resources = Vec::new();
     for (file, scan) in scans.iter().enumerate() {
-        for object in scan.documents.iter().filter_map(Object::of) {
-            let items = object.items(&OwnedPath::default()).into_iter().map(|(item, _)| item);
-            resources.extend(items.chain([object]).map(|object| Resource { file, object }));
-        }
+        resources.extend(scan.objects().map(|object| Resource { file, object }));
     }
     let mut cluster = Cluster { resources, diagnostics: Vec::new() };
     plugins::check(&mut cluster);

@@ -11,11 +11,10 @@ mod variants;
 use std::collections::BTreeSet;
 
 use coalmine_core::policy::{Policy, Rollout, RouteValue};
-use coalmine_document::{Node, OwnedPath};
 
 use super::Valid;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::routes::{Patch, Place, Table, VirtualHost, patches, table_of_istio, tables_of_envoy};
+use crate::routes::{Patch, Place, Table, patches, table_of_istio, tables_of_envoy};
 use crate::scan::{Object, Scan};
 use scene::Scene;
 
@@ -93,21 +92,20 @@ fn not_obeyed(scene: &Scene<'_>, tables: &[FileTable], findings: &mut Findings) 
 
 /// The policies that say different things.
 fn distinct(policies: &[Valid]) -> Vec<&Valid> {
-    let mut seen: Vec<Node> = Vec::new();
-    let is_new = |valid: &&Valid| {
-        let values = valid.embedded.node.clone().without_places();
-        let is_new = !seen.contains(&values);
-        seen.push(values);
-        is_new
-    };
-    policies.iter().filter(is_new).collect()
+    let mut distinct: Vec<&Valid> = Vec::new();
+    for valid in policies {
+        if !distinct.iter().any(|other| other.embedded.node.is_same(&valid.embedded.node)) {
+            distinct.push(valid);
+        }
+    }
+    distinct
 }
 
 fn tables(scans: &[&Scan]) -> Vec<FileTable> {
     let objects: Vec<(usize, Object<'_>)> = scans
         .iter()
         .enumerate()
-        .flat_map(|(file, scan)| scan.documents.iter().flat_map(move |document| objects(file, document)))
+        .flat_map(|(file, scan)| scan.objects().map(move |object| (file, object)))
         .collect();
     let specs = |kind: &'static str| {
         let of_kind = objects.iter().filter(move |(_, object)| object.kind == kind);
@@ -123,13 +121,6 @@ fn tables(scans: &[&Scan]) -> Vec<FileTable> {
         documents.flat_map(tables_of_envoy).map(move |table| FileTable { file, table })
     });
     of_envoy.chain(of_istio).collect()
-}
-
-/// The resources of a document: it is one, or a list of them.
-fn objects(file: usize, document: &Node) -> impl Iterator<Item = (usize, Object<'_>)> {
-    let object = Object::of(document);
-    let items = object.iter().flat_map(|object| object.items(&OwnedPath::default())).collect::<Vec<_>>();
-    items.into_iter().map(|(item, _)| item).chain(object).map(move |object| (file, object))
 }
 
 /// The rollouts of all policies that answer in this header.
@@ -149,11 +140,6 @@ fn headers_of(policies: &[&Valid]) -> Vec<String> {
     let rollouts = policies.iter().map(|valid| &valid.policy).flat_map(Policy::rollouts);
     let headers: BTreeSet<&str> = rollouts.map(|rollout| rollout.route().header()).collect();
     headers.into_iter().map(str::to_owned).collect()
-}
-
-/// The place of a host's routes, or of one of them.
-fn where_in(host: &VirtualHost, route: usize) -> String {
-    format!("{}[{route}]", host.place.path)
 }
 
 // === impl Findings ===

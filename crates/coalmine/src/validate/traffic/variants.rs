@@ -1,7 +1,7 @@
 //! Requests with the header: every variant must reach its own destination.
 
+use super::Findings;
 use super::scene::{Outcome, Scene, Value};
-use super::{Findings, where_in};
 use crate::diagnostic::Code;
 use crate::routes::{Answer, Reached, Request, Route, Truth};
 
@@ -95,7 +95,7 @@ fn shadowed(scene: &Scene<'_>, value: &Value, outcomes: &[Outcome<'_>], findings
                     "takes no request with {}: {}: {} before it takes them all; put the route by the header first",
                     scene.header(),
                     value.text,
-                    where_in(scene.host, *earlier)
+                    scene.host.place.path.item(*earlier)
                 );
                 let at = if route.alternatives.len() > 1 { &alternative.place } else { &route.place };
                 findings.error(Code::RouteShadowed, at, message);
