@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::overrides::OverrideResult;
-use super::rollout::Rollout;
+use super::rollout::{NO_ROLLOUT, Rollout};
+use super::variants::STABLE;
 use crate::bucketing::Bucketed;
 use crate::split::Variant;
 
@@ -120,11 +121,11 @@ impl<'p> Assignment<'p> {
 
     /// The name of the rollout, `none` where there is none.
     pub fn rollout_name(&self) -> &'p str {
-        self.rollout.map_or("none", Rollout::name)
+        self.rollout.map_or(NO_ROLLOUT, Rollout::name)
     }
 
     /// The name of the variant.
     pub fn variant_name(&self) -> &'p str {
-        self.rollout.map_or("stable", |rollout| rollout.variant_name(self.variant))
+        self.rollout.map_or(STABLE, |rollout| rollout.variant_name(self.variant))
     }
 }

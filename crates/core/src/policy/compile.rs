@@ -97,9 +97,7 @@ impl Policy {
         }
         policy.managed_headers = managed_headers(&mut policy.rollouts);
         policy.managed_cookies = managed_cookies(&policy.rollouts);
-        for rollout in &policy.rollouts {
-            policy.hosts.add(rollout.index(), &rollout.matching.hosts);
-        }
+        policy.hosts = HostIndex::of(policy.rollouts.iter().map(|rollout| &*rollout.matching.hosts));
         let (problems, secrets) = reader.finish();
         Compiled { policy: if problems.is_empty() { Ok(policy) } else { Err(problems) }, secrets }
     }

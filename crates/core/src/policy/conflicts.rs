@@ -2,8 +2,8 @@
 //! composes one, say the same about the same rollouts.
 
 use coalmine_document::{Code, Node, OwnedPath, Problem, Related, quoted};
-use fnv::FnvHashMap;
 
+use super::host_index::Places;
 use super::pins::MAX_PINS;
 use super::rollout::Rollout;
 use super::unreachable::takers;
@@ -79,7 +79,7 @@ fn unreachable(rollouts: &[Rollout]) -> impl Iterator<Item = Conflict> {
 }
 
 fn names(rollouts: &[Rollout], found: &mut Vec<Conflict>) {
-    let mut places: FnvHashMap<Box<str>, Vec<usize>> = FnvHashMap::default();
+    let mut places = Places::default();
     for (place, rollout) in rollouts.iter().enumerate().filter(|(_, rollout)| !rollout.name().is_empty()) {
         let same = places.entry(rollout.name().into()).or_default();
         if let Some(&earlier) = same.first() {
@@ -99,11 +99,11 @@ fn names(rollouts: &[Rollout], found: &mut Vec<Conflict>) {
 
 fn managed_names(rollouts: &[Rollout], kind: Kind, found: &mut Vec<Conflict>) {
     let reads = uses::read(rollouts, kind);
-    let mut readers: FnvHashMap<Box<str>, Vec<usize>> = FnvHashMap::default();
+    let mut readers = Places::default();
     for (place, read) in reads.iter().enumerate() {
         readers.entry(read.name.into()).or_default().push(place);
     }
-    let mut known: FnvHashMap<Box<str>, Vec<usize>> = FnvHashMap::default();
+    let mut known = Places::default();
     let mut first: Vec<Use<'_>> = Vec::new();
     for managed in uses::managed(rollouts, kind) {
         let places = known.entry(managed.name.into()).or_default();
@@ -178,7 +178,7 @@ fn managed_and_read(managed: &Use<'_>, read: &Use<'_>) -> Conflict {
 
 /// Each header that is read costs a request a look through those that were read before it.
 fn read_headers(rollouts: &[Rollout], found: &mut Vec<Conflict>) {
-    let mut known: FnvHashMap<Box<str>, Vec<usize>> = FnvHashMap::default();
+    let mut known = Places::default();
     for read in uses::read(rollouts, Kind::Header) {
         known.entry(read.name.into()).or_default();
         if known.len() > MAX_READ {

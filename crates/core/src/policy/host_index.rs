@@ -15,11 +15,15 @@ pub(super) enum HostPattern {
     Below(Box<str>),
 }
 
+/// From a name to the places of what has it. The rules over several rollouts use it too: each further kind of map would be
+/// compiled anew, and every kilobyte of the module is in every proxy.
+pub(super) type Places = FnvHashMap<Box<str>, Vec<usize>>;
+
 /// From a host to the rollouts that it may concern, by their place in the document.
 #[derive(Debug, Default)]
 pub(super) struct HostIndex {
-    exact: FnvHashMap<Box<str>, Vec<usize>>,
-    below: FnvHashMap<Box<str>, Vec<usize>>,
+    exact: Places,
+    below: Places,
     any: Vec<usize>,
     /// One more than the highest place.
     rollouts: usize,
@@ -83,8 +87,17 @@ fn refusal(text: &str) -> Option<&'static str> {
 // === impl HostIndex ===
 
 impl HostIndex {
+    /// The index of the rollouts that have these hosts, in their order.
+    pub(super) fn of<'h>(rollouts: impl Iterator<Item = &'h [HostPattern]>) -> Self {
+        let mut index = Self::default();
+        for (place, hosts) in rollouts.enumerate() {
+            index.add(place, hosts);
+        }
+        index
+    }
+
     /// Adds the rollout at this place of the document; without hosts it concerns every request.
-    pub(super) fn add(&mut self, rollout: usize, hosts: &[HostPattern]) {
+    fn add(&mut self, rollout: usize, hosts: &[HostPattern]) {
         self.rollouts = self.rollouts.max(rollout + 1);
         if hosts.is_empty() {
             self.any.push(rollout);
@@ -181,11 +194,13 @@ mod tests {
     fn the_most_specific_host_comes_first() {
         let exact = |name: &str| HostPattern::Exact(name.into());
         let below = |name: &str| HostPattern::Below(name.into());
-        let mut index = HostIndex::default();
-        index.add(0, &[]);
-        index.add(1, &[below("example")]);
-        index.add(2, &[below("shop.example"), exact("x.shop.example")]);
-        index.add(3, &[exact("x.shop.example")]);
+        let rollouts = [
+            vec![],
+            vec![below("example")],
+            vec![below("shop.example"), exact("x.shop.example")],
+            vec![exact("x.shop.example")],
+        ];
+        let index = HostIndex::of(rollouts.iter().map(Vec::as_slice));
         let candidates = |host: &str| index.candidates(host.as_bytes()).collect::<Vec<_>>();
         assert_eq!(candidates("X.shop.example:443"), [2, 3, 1, 0]);
         assert_eq!(candidates("a.b.shop.example"), [2, 1, 0]);

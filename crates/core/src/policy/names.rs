@@ -1,6 +1,6 @@
 //! The table of names: for each kind its length and its characters, and the checks that go beyond a table.
 
-use coalmine_document::{Cursor, TextRule, Value};
+use coalmine_document::{Cursor, TextRule};
 
 use crate::token::{is_label, is_rollout_name};
 
@@ -71,20 +71,12 @@ const METHOD: TextRule = TextRule {
 
 /// The name of an ordinary header, in lower case. Pseudo-headers are not ordinary.
 pub(super) fn header(cursor: &Cursor<'_, '_>) -> Box<str> {
-    if let Value::String(text) = cursor.value()
-        && text.starts_with(':')
-    {
+    if let Some(text) = cursor.value().text().filter(|text| text.starts_with(':')) {
         let text = cursor.quote(text);
         cursor.problem(format!("{text} is a pseudo-header; name an ordinary header"));
         return Box::default();
     }
-    if let Value::String(text) = cursor.value()
-        && text.contains(':')
-    {
-        cursor.problem(format!(
-            "{} is more than a name: leave out the colon and what is behind it",
-            cursor.quote(text)
-        ));
+    if is_more_than_a_name(cursor, b':', "the colon") {
         return Box::default();
     }
     cursor.text(&HEADER).unwrap_or_default().to_ascii_lowercase().into()
@@ -103,13 +95,7 @@ pub(super) fn managed_header(cursor: &Cursor<'_, '_>) -> Box<str> {
 
 /// The name of a cookie, case-sensitive.
 pub(super) fn cookie(cursor: &Cursor<'_, '_>) -> Box<str> {
-    if let Value::String(text) = cursor.value()
-        && text.contains('=')
-    {
-        cursor.problem(format!(
-            "{} is more than a name: leave out = and what is behind it",
-            cursor.quote(text)
-        ));
+    if is_more_than_a_name(cursor, b'=', "=") {
         return Box::default();
     }
     cursor.text(&COOKIE).unwrap_or_default().into()
@@ -133,6 +119,17 @@ pub(super) fn cluster(cursor: &Cursor<'_, '_>) -> Box<str> {
 /// A method.
 pub(super) fn method(cursor: &Cursor<'_, '_>) -> Box<str> {
     cursor.text(&METHOD).unwrap_or_default().into()
+}
+
+/// Whether a value follows the name, behind this mark; then that is a problem.
+fn is_more_than_a_name(cursor: &Cursor<'_, '_>, mark: u8, word: &str) -> bool {
+    // By bytes: to look for a character in a text takes more of the module.
+    let Some(text) = cursor.value().text().filter(|text| text.bytes().any(|byte| byte == mark)) else {
+        return false;
+    };
+    let text = cursor.quote(text);
+    cursor.problem(format!("{text} is more than a name: leave out {word} and what is behind it"));
+    true
 }
 
 /// Whether a text has 1 to `most` bytes, all of them allowed.

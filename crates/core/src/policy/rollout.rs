@@ -42,7 +42,7 @@ const ROLLOUT: Known = Known {
 };
 
 /// The name that no rollout may have: the metrics say `none` where there is no rollout.
-const NO_ROLLOUT: &str = "none";
+pub(super) const NO_ROLLOUT: &str = "none";
 
 /// One service's change from stable to canary, compiled: a request only reads it.
 #[derive(Debug)]

@@ -7,10 +7,7 @@ use super::rollout::Rollout;
 /// The places of the rollouts that can never match, each with the place of the first of the earlier ones that together
 /// take all its requests.
 pub(super) fn takers(rollouts: &[Rollout]) -> Vec<(usize, usize)> {
-    let mut hosts = HostIndex::default();
-    for (place, rollout) in rollouts.iter().enumerate() {
-        hosts.add(place, &rollout.matching.hosts);
-    }
+    let hosts = HostIndex::of(rollouts.iter().map(|rollout| &*rollout.matching.hosts));
     rollouts
         .iter()
         .enumerate()

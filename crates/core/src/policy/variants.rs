@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use coalmine_document::{Cursor, Fields, Known, number, quoted};
+use coalmine_document::{Cursor, Fields, Known, quoted};
 
 use super::names;
 use super::ramp::Ramp;
 use super::weights::{BASELINE, read_weight, two_ended};
 use crate::bucketing::{Algorithm, BUCKETS};
-use crate::split::{MAX_WEIGHTED, Ranges, Variant, Weight};
+use crate::split::{MAX_WEIGHTED, Ranges, Variant, Weight, WeightsExceed100};
 
 const VARIANT: Known = Known::new(&["name", "weight"]);
 
@@ -181,8 +181,7 @@ impl<'d, 'p> Listed<'d, 'p> {
         }
         let sum: u32 = self.weights.iter().map(|weight| weight.ppm()).sum();
         if sum > BUCKETS {
-            let sum = number(f64::from(sum) / 10_000.0);
-            cursor.problem(format!("weights add up to {sum} %, at most 100 % can leave stable"));
+            cursor.problem(WeightsExceed100(sum.into()).to_string());
             return everybody_stable;
         }
         two_ended(&self.names, &self.weights)

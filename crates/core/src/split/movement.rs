@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::ranges::stretches;
+
 /// The buckets that move between two tables, and those that have to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Movement {
@@ -20,20 +22,12 @@ impl Movement {
     /// [`BUCKETS`]: crate::bucketing::BUCKETS
     pub fn between(old: &[(u32, &str)], new: &[(u32, &str)]) -> Self {
         let mut movement = Self::default();
-        let mut start = 0;
-        let (mut olds, mut news) = (old.iter().peekable(), new.iter().peekable());
-        while let (Some((old_end, from)), Some((new_end, to))) = (olds.peek(), news.peek()) {
-            let (old_end, new_end) = (*old_end, *new_end);
-            let end = old_end.min(new_end);
-            let length = end - start;
+        for (length, from, to) in stretches(old, new) {
             movement.weights.entry((*from).to_owned()).or_default().0 += length;
             movement.weights.entry((*to).to_owned()).or_default().1 += length;
             if from != to && length > 0 {
                 *movement.moves.entry(((*from).to_owned(), (*to).to_owned())).or_default() += length;
             }
-            start = end;
-            olds.next_if(|_| old_end == end);
-            news.next_if(|_| new_end == end);
         }
         movement
     }

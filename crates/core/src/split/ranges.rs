@@ -75,25 +75,32 @@ impl Ranges {
 
     /// How many buckets belong to another variant in `other`: users who move, in parts per million.
     pub fn moved(&self, other: &Self) -> u32 {
-        let (mut ours, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
-        let mut start = 0;
-        let mut moved = 0;
-        while let (Some(&&(our_end, our)), Some(&&(their_end, their))) = (ours.peek(), theirs.peek()) {
-            let end = our_end.min(their_end);
-            if our != their {
-                moved += end - start;
-            }
-            start = end;
-            ours.next_if(|&&(our_end, _)| our_end == end);
-            theirs.next_if(|&&(their_end, _)| their_end == end);
-        }
-        moved
+        let moving = stretches(&self.0, &other.0).filter(|(_, ours, theirs)| ours != theirs);
+        moving.map(|(length, ..)| length).sum()
     }
 
     /// The table itself: `(end, variant)`, ends ascending.
     pub fn table(&self) -> &[(u32, Variant)] {
         &self.0
     }
+}
+
+/// The stretches of buckets in which two tables stay as they are: the length, and what each of the two has there.
+pub(super) fn stretches<'t, V>(
+    ours: &'t [(u32, V)],
+    theirs: &'t [(u32, V)],
+) -> impl Iterator<Item = (u32, &'t V, &'t V)> {
+    let (mut ours, mut theirs) = (ours.iter().peekable(), theirs.iter().peekable());
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let (our_end, our) = *ours.peek()?;
+        let (their_end, their) = *theirs.peek()?;
+        let end = *our_end.min(their_end);
+        let length = end - std::mem::replace(&mut start, end);
+        ours.next_if(|(our_end, _)| *our_end == end);
+        theirs.next_if(|(their_end, _)| *their_end == end);
+        Some((length, our, their))
+    })
 }
 
 /// Adds the range up to `end`, unless it would be empty.
