@@ -45,6 +45,20 @@ fn a_secret_that_will_not_do() {
     assert_stars(&format!("  override: {{header: x-o, secret: {{evn: {SECRET}}}}}\n"));
 }
 
+/// A key whose digits are capitals has the form of a variable's name.
+#[test]
+fn a_key_in_place_of_a_variable() {
+    let key = "A0102030405060708090A0B0C0D0E0F0";
+    let policy = rollout(&format!("  algorithm: siphash-2-4\n  key: {{env: {key}}}\n"));
+    let lab = Lab::new().with("policy.yaml", policy);
+    for words in ["validate", "validate --format json", "explain --user u", "weights canary=6 --dry-run"] {
+        let (command, rest) = words.split_once(' ').unwrap_or((words, ""));
+        let run = lab.run(&format!("{command} policy.yaml {rest}")).to_string();
+        assert!(run.contains("not shown") && !run.contains(key), "{words}\n{run}");
+    }
+    assert!(lab.run("validate policy.yaml").stdout.contains(STARS));
+}
+
 #[test]
 fn a_secret_next_to_a_mistake() {
     assert_stars(&format!("  override: {{header: x o, secret: {SECRET}}}\n"));

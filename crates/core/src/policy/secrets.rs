@@ -91,6 +91,6 @@ fn environment_name<'d>(cursor: &Cursor<'d, '_>) -> Option<&'d str> {
     if is_name && Key::from_hex(text).is_none() {
         return Some(text);
     }
-    cursor.problem("must be the name of a variable: 1 to 64 of A-Z, 0-9 and _ (what stands here may be a secret, so it is not shown)");
+    cursor.secret().problem("must be the name of a variable: 1 to 64 of A-Z, 0-9 and _ (what stands here may be a secret, so it is not shown)");
     None
 }
