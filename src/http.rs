@@ -59,8 +59,7 @@ impl HttpContext for Http {
             self.show(&outcome);
         }
         self.rollout = outcome.assignment.rollout.map(Rollout::index);
-        self.set_cookies = outcome.earlier_cookies;
-        self.set_cookies.extend(outcome.set_cookie);
+        self.set_cookies = outcome.set_cookies;
         Action::Continue
     }
 

@@ -275,7 +275,7 @@ fn check_lookups(explained: &Explained<'_>, request: &StaticRequest, now: Durati
     let issues = last.value.is_none() && rollout.issues_cookie();
     let has_random = coalmine_core::Request::random(request).is_some();
     assert_eq!(issued.as_deref(), (issues && has_random && !ambiguous).then_some(ISSUED));
-    let cookie = outcome.set_cookie.as_deref();
+    let cookie = outcome.set_cookies.last();
     assert_eq!(cookie.is_some(), issued.is_some() && !ambiguous, "an identity that counts is kept");
     assert!(cookie.is_none_or(|cookie| cookie.starts_with(&format!("coalmine-id={ISSUED};"))));
     // The identity that is recorded, or none where it does not count, comes to the same assignment by itself.

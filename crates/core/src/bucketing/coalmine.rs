@@ -21,6 +21,7 @@ impl Salted {
     }
 
     /// The hash of salt and identity.
+    #[inline]
     pub(super) fn hash(self, identity: &[u8]) -> u64 {
         fmix64(fnv1a64(self.0, identity))
     }
@@ -28,6 +29,7 @@ impl Salted {
 
 /// FNV-1a-64 of `bytes`, going on from `state`. `write` alone: the `Hash` of a slice also takes in its length, as
 /// many bytes as the target's `usize` has.
+#[inline]
 fn fnv1a64(state: u64, bytes: &[u8]) -> u64 {
     let mut hasher = FnvHasher::with_key(state);
     hasher.write(bytes);

@@ -47,13 +47,12 @@ pub struct Outcome<'p> {
     pub assignment: Assignment<'p>,
     /// The changes of the request's headers, in this order.
     pub edits: Vec<Edit<'p>>,
-    /// A `Set-Cookie` to add to the response: the identity that this user was issued.
-    pub set_cookie: Option<String>,
+    /// Each `Set-Cookie` to add to the response: what earlier passes would have added to a response that the host has kept
+    /// to itself, then the identity that this user was issued.
+    pub set_cookies: Vec<String>,
     /// Whether the host has redirected the request internally, so that the filter runs for it again. The first pass has
     /// counted it.
     pub is_redirected: bool,
-    /// Each `Set-Cookie` that an earlier pass would have added to a response that the host has kept to itself.
-    pub earlier_cookies: Vec<String>,
     /// What to leave under [`Policy::NOTES`](super::Policy::NOTES) for the pass after an internal redirect, where there
     /// is something to tell it.
     pub notes: Option<String>,

@@ -5,44 +5,56 @@ use std::cell::OnceCell;
 use super::extract;
 use crate::Request;
 
+/// How many headers are remembered in place. More than most requests are asked for; to allocate would cost more than to
+/// decide.
+const IN_PLACE: usize = 6;
+
 /// A request with a memory for what the host has already answered. The names in it are the policy's.
 pub(super) struct CachedRequest<'p, 'r, R> {
     request: &'r R,
-    headers: HeaderLink<'p>,
+    headers: [OnceCell<Header<'p>>; IN_PLACE],
+    more_headers: HeaderLink<'p>,
     all_cookies: OnceCell<Option<Vec<u8>>>,
 }
-
-/// The headers that were asked for, one behind the other. It only grows, so a value stays where it is while others are
-/// asked for.
-#[derive(Default)]
-struct HeaderLink<'p>(OnceCell<Box<Header<'p>>>);
 
 /// A header's name and first value.
 struct Header<'p> {
     name: &'p str,
     value: Option<Vec<u8>>,
-    next: HeaderLink<'p>,
 }
+
+/// Further headers, one behind the other. It only grows, so a value stays where it is while others are asked for.
+#[derive(Default)]
+struct HeaderLink<'p>(OnceCell<Box<(Header<'p>, HeaderLink<'p>)>>);
 
 // === impl CachedRequest ===
 
 impl<'p, 'r, R: Request> CachedRequest<'p, 'r, R> {
     pub(super) fn new(request: &'r R) -> Self {
-        Self { request, headers: HeaderLink::default(), all_cookies: OnceCell::new() }
+        Self {
+            request,
+            headers: Default::default(),
+            more_headers: HeaderLink::default(),
+            all_cookies: OnceCell::new(),
+        }
     }
 
     /// The first value of this header; `name` is in lower case.
     pub(super) fn header(&self, name: &'p str) -> Option<&[u8]> {
-        let mut link = &self.headers;
+        let ask = || Header { name, value: self.request.header(name) };
+        for cell in &self.headers {
+            match cell.get() {
+                Some(header) if header.name != name => {}
+                _ => return cell.get_or_init(ask).value.as_deref(),
+            }
+        }
+        let mut link = &self.more_headers;
         loop {
-            let header = link.0.get_or_init(|| {
-                let value = self.request.header(name);
-                Box::new(Header { name, value, next: HeaderLink::default() })
-            });
+            let (header, next) = &**link.0.get_or_init(|| Box::new((ask(), HeaderLink::default())));
             if header.name == name {
                 return header.value.as_deref();
             }
-            link = &header.next;
+            link = next;
         }
     }
 

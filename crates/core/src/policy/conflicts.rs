@@ -81,7 +81,7 @@ fn unreachable(rollouts: &[Rollout]) -> impl Iterator<Item = Conflict> {
 fn names(rollouts: &[Rollout], found: &mut Vec<Conflict>) {
     let mut places = Places::default();
     for (place, rollout) in rollouts.iter().enumerate().filter(|(_, rollout)| !rollout.name().is_empty()) {
-        let same = places.entry(rollout.name().into()).or_default();
+        let same = places.entry(rollout.name().as_bytes().into()).or_default();
         if let Some(&earlier) = same.first() {
             let name = quoted(rollout.name());
             let message =
@@ -101,12 +101,12 @@ fn managed_names(rollouts: &[Rollout], kind: Kind, found: &mut Vec<Conflict>) {
     let reads = uses::read(rollouts, kind);
     let mut readers = Places::default();
     for (place, read) in reads.iter().enumerate() {
-        readers.entry(read.name.into()).or_default().push(place);
+        readers.entry(read.name.as_bytes().into()).or_default().push(place);
     }
     let mut known = Places::default();
     let mut first: Vec<Use<'_>> = Vec::new();
     for managed in uses::managed(rollouts, kind) {
-        let places = known.entry(managed.name.into()).or_default();
+        let places = known.entry(managed.name.as_bytes().into()).or_default();
         if let Some(other) = places.first().and_then(|place| first.get(*place)) {
             if other.routes != managed.routes {
                 found.push(two_roles(&managed, other));
@@ -116,7 +116,9 @@ fn managed_names(rollouts: &[Rollout], kind: Kind, found: &mut Vec<Conflict>) {
         places.push(first.len());
         // A rollout that manages what earlier ones read is the one to change, and so is each later one that reads.
         let mut is_told = false;
-        for read in readers.get(managed.name).into_iter().flatten().filter_map(|place| reads.get(*place)) {
+        for read in
+            readers.get(managed.name.as_bytes()).into_iter().flatten().filter_map(|place| reads.get(*place))
+        {
             let is_later = read.claim.rollout > managed.claim.rollout;
             if is_later || !std::mem::replace(&mut is_told, true) {
                 found.push(managed_and_read(&managed, read));
@@ -180,7 +182,7 @@ fn managed_and_read(managed: &Use<'_>, read: &Use<'_>) -> Conflict {
 fn read_headers(rollouts: &[Rollout], found: &mut Vec<Conflict>) {
     let mut known = Places::default();
     for read in uses::read(rollouts, Kind::Header) {
-        known.entry(read.name.into()).or_default();
+        known.entry(read.name.as_bytes().into()).or_default();
         if known.len() > MAX_READ {
             let name = quoted(read.name);
             found.push(Conflict {

@@ -62,7 +62,11 @@ impl Policy {
         let mut edits = Vec::new();
         let mut forged = false;
         for (slot, header) in self.managed_headers.iter().enumerate() {
-            let sent = request.header(&header.name).is_some();
+            // What only Coalmine sets, nothing else asks for.
+            let sent = match header.routes {
+                true => request.host().header(&header.name).is_some(),
+                false => request.header(&header.name).is_some(),
+            };
             // After a redirect it is what the filter itself has set.
             forged |= sent && header.routes && earlier.is_none();
             let route = assignment.rollout.map(|rollout| &rollout.route).filter(|route| route.slot == slot);
@@ -74,20 +78,22 @@ impl Policy {
         }
         let issued_by = assignment.rollout.and_then(|rollout| rollout.issued.as_ref());
         let issued = issued_by.zip(answer.issued.as_deref());
-        edits.extend(self.cookie_edit(&request, issued));
-        let set_cookie = issued.map(|(cookie, identity)| cookie.set_cookie(identity));
+        if issued.is_some() || !self.managed_cookies.is_empty() {
+            edits.extend(self.cookie_edit(&request, issued));
+        }
         let is_redirected = earlier.is_some();
-        let earlier = earlier.unwrap_or_default();
-        let earlier_cookies = earlier.cookies();
+        let mut set_cookies = earlier.as_ref().map(Notes::cookies).unwrap_or_default();
+        let set_cookie = issued.map(|(cookie, identity)| cookie.set_cookie(identity));
         let forced = answer.forced.map(|variant| (assignment.rollout_name(), variant));
+        let notes = Notes::extended(earlier, set_cookie.as_deref(), forced);
+        set_cookies.extend(set_cookie);
         Outcome {
-            notes: earlier.and(set_cookie.as_deref(), forced),
-            earlier_cookies,
-            is_redirected,
-            set_cookie,
             override_result: answer.override_result,
             assignment: answer.assignment,
             edits,
+            set_cookies,
+            is_redirected,
+            notes,
             forged,
         }
     }
@@ -100,7 +106,7 @@ impl Policy {
     ) -> Option<&'p Rollout> {
         let authority = if self.hosts.needs_host() { request.header(":authority") } else { None };
         let candidates = self.hosts.candidates(authority.unwrap_or_default());
-        let mut candidates = candidates.filter_map(|index| self.rollouts().get(index));
+        let mut candidates = candidates.filter_map(|place| self.rollouts().get(place));
         let matched = candidates.by_ref().find(|rollout| {
             let refusal = rollout.matching.refused_by(request);
             observer.candidate(rollout, refusal);
@@ -117,9 +123,6 @@ impl Policy {
         request: &CachedRequest<'p, '_, impl Request>,
         issued: Option<(&IssuedCookie, &str)>,
     ) -> Option<Edit<'p>> {
-        if self.managed_cookies.is_empty() && issued.is_none() {
-            return None;
-        }
         let mut cookies = Cow::Borrowed(request.all_cookies().unwrap_or_default());
         for name in &self.managed_cookies {
             if extract::cookie(&cookies, name.as_bytes()).is_some() {
@@ -202,16 +205,12 @@ impl Rollout {
     ) -> Answer<'p> {
         let known = Identity::of(&self.sources, request, observer);
         let issued = if known.is_none() { self.issue(request) } else { None };
-        let identity = known.or_else(|| {
-            let bytes = issued.as_deref()?.as_bytes().into();
-            Some(Identity { bytes, asked: self.sources.len() })
-        });
-        let by_identity = self.assign(identity.as_ref().map(|identity| &*identity.bytes), now);
+        let bytes = known.as_ref().map(|identity| &*identity.bytes).or(issued.as_deref().map(str::as_bytes));
+        let by_identity = self.assign(bytes, now);
         let assignment = forced.map_or(by_identity, |variant| self.forced(variant));
         // Finding out costs a call into the host, so only those pay for it who would leave stable.
-        if assignment.variant != Variant::STABLE
-            && identity.is_some_and(|identity| identity.is_ambiguous(&self.sources, request))
-        {
+        let is_at_stake = assignment.variant != Variant::STABLE && bytes.is_some();
+        if is_at_stake && self.is_repeated(known.map(|identity| identity.asked), request) {
             observer.ambiguous();
             return Answer::plain(if forced.is_some() { assignment } else { self.assign(None, now) });
         }
@@ -219,6 +218,19 @@ impl Rollout {
             observer.issued(identity);
         }
         Answer { issued, ..Answer::plain(assignment) }
+    }
+
+    /// Whether a header that was asked before the identity was found is repeated: a client is guessing. `asked` is the
+    /// number of sources that were asked, all of them where it is missing.
+    fn is_repeated<'p>(
+        &'p self,
+        asked: Option<usize>,
+        request: &CachedRequest<'p, '_, impl Request>,
+    ) -> bool {
+        self.sources.iter().take(asked.unwrap_or(usize::MAX)).any(|source| match source {
+            IdentitySource::Header(name) => request.header(name).is_some() && request.is_repeated(name),
+            _ => false,
+        })
     }
 
     /// A new identity, where this rollout issues one.
@@ -247,18 +259,6 @@ impl<'s> Identity<'s> {
             let value = source.identity(request);
             observer.source(source, value.as_deref());
             Some(Self { bytes: value?, asked: place + 1 })
-        })
-    }
-
-    /// Whether a header that was asked before this identity was found is repeated: a client is guessing.
-    fn is_ambiguous<'p>(
-        &self,
-        sources: &'p [IdentitySource],
-        request: &CachedRequest<'p, '_, impl Request>,
-    ) -> bool {
-        sources.iter().take(self.asked).any(|source| match source {
-            IdentitySource::Header(name) => request.header(name).is_some() && request.is_repeated(name),
-            _ => false,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The parts of a request in which an identity may stand, read from the bytes as they came.
 
 /// The value of the first cookie of this name, raw.
+#[inline]
 pub(super) fn cookie<'c>(cookies: &'c [u8], name: &[u8]) -> Option<&'c [u8]> {
     pairs(cookies)
         .find(|&pair| cookie_name(pair) == Some(name))
@@ -22,11 +23,13 @@ pub(super) fn without_cookie(cookies: &[u8], name: &[u8]) -> Vec<u8> {
     }
 }
 
+#[inline]
 fn pairs(cookies: &[u8]) -> impl Iterator<Item = &[u8]> {
     cookies.split(|&byte| byte == b';').map(trim_blanks)
 }
 
 /// The name of a pair, up to its first `=`.
+#[inline]
 fn cookie_name(pair: &[u8]) -> Option<&[u8]> {
     let equals = pair.iter().position(|&byte| byte == b'=')?;
     pair.get(..equals)
@@ -71,6 +74,7 @@ fn is_text(value: &[u8]) -> bool {
 }
 
 /// Without the spaces and tabs around it.
+#[inline]
 fn trim_blanks(bytes: &[u8]) -> &[u8] {
     let kept = |byte: &u8| !b" \t".contains(byte);
     let start = bytes.iter().position(kept).unwrap_or(bytes.len());

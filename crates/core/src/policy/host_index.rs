@@ -1,5 +1,7 @@
 //! The rollouts that a host may concern, found without looking at each of them.
 
+use std::borrow::Cow;
+
 use coalmine_document::{Cursor, quoted};
 use fnv::FnvHashMap;
 
@@ -17,7 +19,7 @@ pub(super) enum HostPattern {
 
 /// From a name to the places of what has it. The rules over several rollouts use it too: each further kind of map would be
 /// compiled anew, and every kilobyte of the module is in every proxy.
-pub(super) type Places = FnvHashMap<Box<str>, Vec<usize>>;
+pub(super) type Places = FnvHashMap<Box<[u8]>, Vec<usize>>;
 
 /// From a host to the rollouts that it may concern, by their place in the document.
 #[derive(Debug, Default)]
@@ -27,6 +29,14 @@ pub(super) struct HostIndex {
     any: Vec<usize>,
     /// One more than the highest place.
     rollouts: usize,
+}
+
+/// The places of the rollouts that one request's host may concern, in the order of asking.
+pub(super) struct Candidates<'i> {
+    by_host: Cow<'i, [usize]>,
+    any: &'i [usize],
+    /// How many of both together were taken.
+    taken: usize,
 }
 
 // === impl HostPattern ===
@@ -107,7 +117,7 @@ impl HostIndex {
                 HostPattern::Exact(name) => (&mut self.exact, name),
                 HostPattern::Below(name) => (&mut self.below, name),
             };
-            let rollouts: &mut Vec<usize> = map.entry(name.clone()).or_default();
+            let rollouts: &mut Vec<usize> = map.entry(name.as_bytes().into()).or_default();
             if rollouts.last() != Some(&rollout) {
                 rollouts.push(rollout);
             }
@@ -120,7 +130,7 @@ impl HostIndex {
             HostPattern::Exact(name) => (&self.exact, name),
             HostPattern::Below(name) => (&self.below, name),
         };
-        map.get(name).map_or(&[], Vec::as_slice)
+        map.get(name.as_bytes()).map_or(&[], Vec::as_slice)
     }
 
     /// The rollouts without hosts.
@@ -135,37 +145,84 @@ impl HostIndex {
 
     /// The rollouts that this `:authority` may concern, each once, the most specific first: its own name, then the
     /// longest name that it lies below, and so on, then those without hosts; the document's order within each.
-    pub(super) fn candidates<'i>(&'i self, authority: &[u8]) -> impl Iterator<Item = usize> + 'i {
-        let host = host_of(authority);
-        let exact = host.as_deref().and_then(|host| self.exact.get(host));
-        let mut below = Vec::new();
-        if let Some(host) = host.as_deref().filter(|_| !self.below.is_empty()) {
-            for (dot, _) in host.match_indices('.') {
-                below.extend(host.get(dot + 1..).and_then(|name| self.below.get(name)));
+    #[inline]
+    pub(super) fn candidates(&self, authority: &[u8]) -> Candidates<'_> {
+        // Mostly the host is written as the policy writes it, or the policy does not name it.
+        let as_written = self.exact.get(authority);
+        let by_host = match as_written {
+            Some(exact) if self.below.is_empty() => Cow::Borrowed(&**exact),
+            _ => self.by_host(authority, as_written),
+        };
+        Candidates { by_host, any: &self.any, taken: 0 }
+    }
+
+    /// The places of the rollouts that name the host of this `:authority` or one above it, each once. Those that name it
+    /// as it is written are known.
+    #[inline]
+    fn by_host<'i>(&'i self, authority: &[u8], as_written: Option<&'i Vec<usize>>) -> Cow<'i, [usize]> {
+        let exact = match host_of(authority) {
+            None => return Cow::Borrowed(&[]),
+            Some(host) if !self.below.is_empty() => {
+                return self.with_those_above(self.exact.get(&*host), &host);
             }
+            Some(Cow::Borrowed(host)) if host.len() == authority.len() => as_written,
+            Some(host) => self.exact.get(&*host),
+        };
+        Cow::Borrowed(exact.map_or(&[], Vec::as_slice))
+    }
+
+    /// These places and those of the names that this host lies below, each once.
+    fn with_those_above<'i>(&'i self, exact: Option<&'i Vec<usize>>, host: &[u8]) -> Cow<'i, [usize]> {
+        let mut all = Cow::Borrowed(exact.map_or(&[][..], Vec::as_slice));
+        let dots = host.iter().enumerate().filter(|&(_, &byte)| byte == b'.');
+        for above in dots.filter_map(|(dot, _)| self.below.get(host.get(dot + 1..)?)) {
+            all.to_mut().extend(above);
         }
-        // Only a rollout that names a host and one above it could come twice.
-        let mut seen = if below.is_empty() { Vec::new() } else { vec![false; self.rollouts] };
-        let is_first =
-            move |rollout: &usize| seen.get_mut(*rollout).is_none_or(|seen| !std::mem::replace(seen, true));
-        let by_host = exact.into_iter().chain(below).flatten().copied().filter(is_first);
-        by_host.chain(self.any.iter().copied())
+        if let Cow::Owned(places) = &mut all {
+            // Only a rollout that names a host and one above it could come twice.
+            let mut seen = vec![false; self.rollouts];
+            places.retain(|&place| seen.get_mut(place).is_none_or(|seen| !std::mem::replace(seen, true)));
+        }
+        all
+    }
+}
+
+// === impl Candidates ===
+
+impl Iterator for Candidates<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let by_host = self.by_host.get(self.taken);
+        let place = by_host.or_else(|| self.any.get(self.taken - self.by_host.len()))?;
+        self.taken += 1;
+        Some(*place)
     }
 }
 
 /// The host that an `:authority` names, as hosts are compared: in lower case, without a final port and one trailing
 /// dot. `None` for what cannot be a host that a policy names.
-fn host_of(authority: &[u8]) -> Option<String> {
+#[inline]
+fn host_of(authority: &[u8]) -> Option<Cow<'_, [u8]>> {
     // One more for the dot, six for the port: nothing longer can become a host.
     if authority.len() > MAX_HOST + 7 {
         return None;
     }
-    let authority = std::str::from_utf8(authority).ok()?;
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+    let is_plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(byte);
+    if authority.iter().all(is_plain) && !authority.ends_with(b".") {
+        return Some(Cow::Borrowed(authority));
+    }
+    let host = match authority.iter().rposition(|&byte| byte == b':') {
+        Some(colon) if authority.iter().skip(colon + 1).all(u8::is_ascii_digit) => authority.get(..colon)?,
         _ => authority,
     };
-    Some(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    if !host.is_ascii() && str::from_utf8(host).is_err() {
+        return None;
+    }
+    let is_lower = !host.iter().any(u8::is_ascii_uppercase);
+    Some(if is_lower { host.into() } else { host.to_ascii_lowercase().into() })
 }
 
 #[cfg(test)]
@@ -184,7 +241,7 @@ mod tests {
             ("a:b", "a:b"),
             ("", ""),
         ] {
-            assert_eq!(host_of(authority.as_bytes()).as_deref(), Some(host), "{authority}");
+            assert_eq!(host_of(authority.as_bytes()).as_deref(), Some(host.as_bytes()), "{authority}");
         }
         assert_eq!(host_of(b"\xff"), None);
         assert_eq!(host_of(&vec![b'.'; 60_000]), None);

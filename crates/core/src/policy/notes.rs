@@ -26,7 +26,7 @@ impl Notes {
 
     /// The notes of the earlier passes; `None` where this is the first one.
     pub(super) fn of_earlier_passes<'p>(request: &CachedRequest<'p, '_, impl Request>) -> Option<Self> {
-        request.header(ORIGINAL_URL)?;
+        request.host().header(ORIGINAL_URL)?;
         request.host().property(&REDIRECTS)?;
         let notes = request.host().property(&[Self::PLACE]).unwrap_or_default();
         Some(Self(String::from_utf8(notes).unwrap_or_default()))
@@ -49,14 +49,18 @@ impl Notes {
         lines.filter_map(move |line| str::from_utf8(line.strip_prefix(kind.as_bytes())?).ok())
     }
 
-    /// These notes and what this pass has to add; `None` where that is nothing.
-    pub(super) fn and(self, set_cookie: Option<&str>, forced: Option<(&str, &str)>) -> Option<String> {
+    /// The notes of the earlier passes and what this one has to add; `None` where that is nothing.
+    pub(super) fn extended(
+        earlier: Option<Self>,
+        set_cookie: Option<&str>,
+        forced: Option<(&str, &str)>,
+    ) -> Option<String> {
         if set_cookie.is_none() && forced.is_none() {
             return None;
         }
         let cookie = set_cookie.map_or([""; 3], |line| [COOKIE, line, "\n"]);
         let forced = forced.map_or([""; 5], |(rollout, variant)| [FORCED, rollout, " ", variant, "\n"]);
-        let notes = [&[&*self.0][..], &cookie, &forced].concat().concat();
+        let notes = [&[&*earlier.unwrap_or_default().0][..], &cookie, &forced].concat().concat();
         Some(notes)
     }
 }
@@ -67,11 +71,12 @@ mod tests {
 
     #[test]
     fn every_pass_adds_to_what_the_others_have_noted() {
-        let first = Notes::default().and(Some("id=1; Path=/"), Some(("shop/a", "canary"))).unwrap();
-        let notes = Notes(Notes(first).and(Some("other=2"), Some(("b", "baseline"))).unwrap());
+        let first = Notes::extended(None, Some("id=1; Path=/"), Some(("shop/a", "canary"))).unwrap();
+        let notes =
+            Notes(Notes::extended(Some(Notes(first)), Some("other=2"), Some(("b", "baseline"))).unwrap());
         assert_eq!(notes.cookies(), ["id=1; Path=/", "other=2"]);
         assert_eq!((notes.forced("shop/a"), notes.forced("b")), (Some("canary"), Some("baseline")));
         assert_eq!((notes.forced("a"), notes.forced("")), (None, None));
-        assert_eq!(notes.and(None, None), None);
+        assert_eq!(Notes::extended(Some(notes), None, None), None);
     }
 }

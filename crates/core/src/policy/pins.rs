@@ -36,6 +36,7 @@ impl Pins {
     }
 
     /// The variant that this identity is fixed to.
+    #[inline]
     pub(super) fn variant(&self, identity: &[u8]) -> Option<Variant> {
         self.0.get(identity).copied()
     }

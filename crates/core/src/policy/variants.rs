@@ -87,6 +87,7 @@ impl Variants {
     }
 
     /// The buckets of each variant at this time.
+    #[inline]
     pub(super) fn ranges(&self, now: Duration) -> &Ranges {
         match &self.shares {
             Shares::Fixed(ranges) | Shares::Route(ranges) => ranges,
@@ -103,6 +104,7 @@ impl Variants {
 
     /// The variant that can be told of a request that is to get this one. Where the weights stay in the route, that one
     /// decides about everything but stable: a pin to a canary of weight 0 does not get there.
+    #[inline]
     pub(super) fn told(&self, variant: Variant) -> Variant {
         match self.shares {
             Shares::Route(_) if variant != Variant::STABLE => Self::CHOSEN_BY_ROUTE,

@@ -4,18 +4,8 @@ use coalmine_core::policy::Outcome;
 
 /// All that a request gets, as text.
 pub(crate) fn summary(outcome: &Outcome<'_>) -> String {
-    let Outcome {
-        assignment,
-        edits,
-        set_cookie,
-        is_redirected,
-        earlier_cookies,
-        notes,
-        override_result,
-        forged,
-    } = outcome;
+    let Outcome { assignment, edits, set_cookies, is_redirected, notes, override_result, forged } = outcome;
     let (rollout, reason) = (assignment.rollout_name(), assignment.reason);
     let assignment = (rollout, assignment.variant, reason, assignment.bucketed);
-    let passes = (is_redirected, earlier_cookies, notes);
-    format!("{:?}", (assignment, edits, set_cookie, passes, override_result, forged))
+    format!("{:?}", (assignment, edits, set_cookies, is_redirected, notes, override_result, forged))
 }

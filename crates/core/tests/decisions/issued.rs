@@ -44,7 +44,11 @@ fn a_user_without_an_identity_is_issued_one_and_gets_its_bucket() {
     for (weight, variant) in [(0, "stable"), (100, "canary")] {
         let policy = policy(weight, "");
         let outcome = policy.decide(&get(), NOW);
-        assert_eq!(outcome.set_cookie, Some(format!("coalmine-id={ISSUED}; {ATTRIBUTES}")), "at {weight}");
+        assert_eq!(
+            outcome.set_cookies.last().cloned(),
+            Some(format!("coalmine-id={ISSUED}; {ATTRIBUTES}")),
+            "at {weight}"
+        );
         assert_eq!(cookies(&outcome), Some(format!("coalmine-id={ISSUED}")));
         assert_eq!((outcome.assignment.variant_name(), outcome.assignment.reason), (variant, Reason::Bucket));
         assert_eq!(
@@ -53,7 +57,7 @@ fn a_user_without_an_identity_is_issued_one_and_gets_its_bucket() {
         );
         // The user who returns with it is the same, and is left alone.
         let again = policy.decide(&with_cookies(format!("coalmine-id={ISSUED}")), NOW);
-        assert_eq!((again.set_cookie.as_deref(), cookies(&again)), (None, None));
+        assert_eq!((again.set_cookies.last(), cookies(&again)), (None, None));
         assert_eq!(again.assignment.bucketed, outcome.assignment.bucketed);
     }
 }
@@ -67,7 +71,7 @@ fn only_what_could_have_been_issued_is_an_identity() {
             outcome.assignment.bucketed,
             policy.rollouts()[0].assign(Some(cookie.as_bytes()), NOW).bucketed
         );
-        assert_eq!(outcome.set_cookie, None, "{cookie}");
+        assert_eq!(outcome.set_cookies.last(), None, "{cookie}");
     }
     let shifted = format!(" {}", &ISSUED[1..]);
     for value in [
@@ -85,14 +89,14 @@ fn only_what_could_have_been_issued_is_an_identity() {
         &"0".repeat(65_536),
     ] {
         let outcome = policy.decide(&with_cookies(format!("coalmine-id={value}")), NOW);
-        assert!(outcome.set_cookie.is_some(), "{value:.40}");
+        assert!(outcome.set_cookies.last().is_some(), "{value:.40}");
         assert_eq!(cookies(&outcome), Some(format!("coalmine-id={ISSUED}")), "{value:.40}");
     }
     let not_text = policy.decide(&with_cookies([b"coalmine-id=", &[0xff; 32][..]].concat()), NOW);
-    assert!(not_text.set_cookie.is_some());
+    assert!(not_text.set_cookies.last().is_some());
     // The name is compared as it is, and the first of that name counts.
     for cookies in [format!("Coalmine-Id={ISSUED}"), format!("coalmine-id=x; coalmine-id={ISSUED}")] {
-        assert!(policy.decide(&with_cookies(&cookies), NOW).set_cookie.is_some(), "{cookies}");
+        assert!(policy.decide(&with_cookies(&cookies), NOW).set_cookies.last().is_some(), "{cookies}");
     }
 }
 
@@ -131,8 +135,9 @@ fn cookies_of_several_headers_become_one() {
 
 #[test]
 fn the_attributes_are_the_documents() {
-    let set_cookie =
-        |cookie: &str| policy(0, &format!("\"cookie\": {cookie},")).decide(&get(), NOW).set_cookie.unwrap();
+    let set_cookie = |cookie: &str| {
+        policy(0, &format!("\"cookie\": {cookie},")).decide(&get(), NOW).set_cookies.pop().unwrap()
+    };
     assert_eq!(set_cookie("{}"), format!("coalmine-id={ISSUED}; {ATTRIBUTES}"));
     assert_eq!(
         set_cookie(
@@ -164,9 +169,9 @@ fn the_issued_cookie_is_the_last_source() {
     for (request, identity) in known {
         let outcome = policy.decide(&request, NOW);
         assert_eq!(outcome.assignment.bucketed, bucket(identity));
-        assert_eq!((outcome.set_cookie.as_deref(), cookies(&outcome)), (None, None), "{identity}");
+        assert_eq!((outcome.set_cookies.last(), cookies(&outcome)), (None, None), "{identity}");
     }
-    assert!(policy.decide(&with_cookies("sid="), NOW).set_cookie.is_some());
+    assert!(policy.decide(&with_cookies("sid="), NOW).set_cookies.last().is_some());
 }
 
 /// A client that sends an identity header twice is guessing and gets nothing; where all are stable nobody asks.
@@ -180,9 +185,9 @@ fn a_repeated_identity_header_is_issued_nothing() {
         (outcome.assignment.reason, outcome.assignment.variant_name()),
         (Reason::NoIdentity, "stable")
     );
-    assert_eq!((outcome.set_cookie.as_deref(), &outcome.edits[..]), (None, &[][..]));
+    assert_eq!((outcome.set_cookies.last(), &outcome.edits[..]), (None, &[][..]));
     let staying = policy(0, sources);
-    assert!(staying.decide(&twice, NOW).set_cookie.is_some());
+    assert!(staying.decide(&twice, NOW).set_cookies.last().is_some());
 }
 
 #[test]
@@ -190,16 +195,16 @@ fn nothing_is_issued_by_a_rollout_that_does_not_decide() {
     let disabled = policy(100, r#""enabled": false,"#);
     let outcome = disabled.decide(&get(), NOW);
     assert_eq!(outcome.assignment.reason, Reason::Disabled);
-    assert_eq!((outcome.set_cookie.as_deref(), &outcome.edits[..]), (None, &[][..]));
+    assert_eq!((outcome.set_cookies.last(), &outcome.edits[..]), (None, &[][..]));
     let elsewhere = policy(100, r#""match": {"hosts": ["elsewhere"]},"#);
     let outcome = elsewhere.decide(&get(), NOW);
     assert_eq!(outcome.assignment.reason, Reason::NoMatch);
-    assert_eq!((outcome.set_cookie.as_deref(), &outcome.edits[..]), (None, &[][..]));
+    assert_eq!((outcome.set_cookies.last(), &outcome.edits[..]), (None, &[][..]));
     let asking_for_stable = crate::policy(&[
         r#"{"name": "r", "onMissingIdentity": "stable", "identity": [{"cookie": "coalmine-id"}],
             "variants": [{"name": "canary", "weight": 100}]}"#,
     ]);
-    assert_eq!(asking_for_stable.decide(&get(), NOW).set_cookie, None);
+    assert_eq!(asking_for_stable.decide(&get(), NOW).set_cookies.last(), None);
 }
 
 /// Without random bytes there is no cookie, and the request is served.
@@ -211,7 +216,7 @@ fn a_host_without_random_bytes_leaves_everybody_stable() {
         (outcome.assignment.reason, outcome.assignment.variant_name()),
         (Reason::NoIdentity, "stable")
     );
-    assert_eq!((outcome.set_cookie.as_deref(), &outcome.edits[..]), (None, &[][..]));
+    assert_eq!((outcome.set_cookies.last(), &outcome.edits[..]), (None, &[][..]));
 }
 
 /// A user who was issued a cookie by one rollout is known to the other.
@@ -223,13 +228,13 @@ fn two_rollouts_with_one_cookie_share_its_value() {
         &rollout("c", 100, r#""match": {"hosts": ["c"]}, "cookie": {"name": "other-id"},"#),
     ]);
     let at = |host: &str| StaticRequest::new("GET", host, "/").with_random([0xff; 16]);
-    let cookie = both.decide(&at("a"), NOW).set_cookie.unwrap();
+    let cookie = both.decide(&at("a"), NOW).set_cookies.pop().unwrap();
     let pair = cookie.split(';').next().unwrap();
     assert_eq!(pair, format!("coalmine-id={OTHER}"));
     let outcome = both.decide(&at("b").with_header("cookie", pair), NOW);
-    assert_eq!(outcome.set_cookie, None);
+    assert_eq!(outcome.set_cookies.last(), None);
     assert_eq!(outcome.assignment.bucketed, both.rollouts()[1].assign(Some(OTHER.as_bytes()), NOW).bucketed);
-    assert!(both.decide(&at("c").with_header("cookie", pair), NOW).set_cookie.is_some());
+    assert!(both.decide(&at("c").with_header("cookie", pair), NOW).set_cookies.last().is_some());
 }
 
 /// Random for everybody, and never twice the same: two users who come without an identity are two.
@@ -249,10 +254,10 @@ fn different_bytes_are_different_users() {
 fn one_empty_identity_header_is_none_and_two_are_a_guess() {
     let policy = policy(100, r#""identity": [{"header": "x-user-id"}],"#);
     let once = policy.decide(&get().with_header("x-user-id", ""), NOW);
-    assert!(once.set_cookie.is_some());
+    assert!(once.set_cookies.last().is_some());
     assert_eq!(once.assignment.variant_name(), "canary");
     let twice = policy.decide(&get().with_header("x-user-id", "").with_header("x-user-id", "a"), NOW);
-    assert_eq!((twice.set_cookie, twice.assignment.reason), (None, Reason::NoIdentity));
+    assert_eq!((twice.set_cookies.last(), twice.assignment.reason), (None, Reason::NoIdentity));
 }
 
 #[test]
@@ -268,7 +273,7 @@ fn a_token_to_the_canary_issues_no_cookie_to_a_client_that_guesses() {
     let token = token.mint("r", "canary", NOW + std::time::Duration::from_secs(60));
     let nobody = get().with_header("x-over", &token);
     let outcome = policy.decide(&nobody, NOW);
-    assert_eq!((outcome.assignment.reason, outcome.set_cookie.is_some()), (Reason::Override, true));
+    assert_eq!((outcome.assignment.reason, outcome.set_cookies.last().is_some()), (Reason::Override, true));
     let outcome = policy.decide(&nobody.with_header("x-user-id", "").with_header("x-user-id", "a"), NOW);
-    assert_eq!((outcome.assignment.reason, outcome.set_cookie), (Reason::Override, None));
+    assert_eq!((outcome.assignment.reason, outcome.set_cookies.last()), (Reason::Override, None));
 }

@@ -50,7 +50,7 @@ fn redirected(host: &str, before: &Outcome<'_>, earlier_notes: Option<&str>) -> 
 }
 
 fn cookies(outcome: &Outcome<'_>) -> Vec<String> {
-    let all = outcome.earlier_cookies.iter().chain(&outcome.set_cookie);
+    let all = outcome.set_cookies.iter();
     all.map(|line| line.split(';').next().unwrap().to_owned()).collect()
 }
 

@@ -99,7 +99,7 @@ fn issued(cookies: &[u8], name: &str, request: &StaticRequest) {
     });
     let identity = known.clone().unwrap_or_else(|| ISSUED.into());
     assert_identity(&policy, &request.clone().with_random(RANDOM), Some(&identity));
-    assert_eq!(outcome.set_cookie.is_none(), known.is_some());
+    assert_eq!(outcome.set_cookies.is_empty(), known.is_some());
     match set(&outcome, "cookie") {
         None => assert!(known.is_some()),
         Some(rewritten) => {

@@ -186,7 +186,7 @@ fn decided(policy: &Policy, request: &StaticRequest, now: Duration) -> String {
     let assignment = &outcome.assignment;
     let Some(rollout) = assignment.rollout else {
         assert_eq!((assignment.variant, assignment.reason), (Variant::STABLE, Reason::NoMatch));
-        assert_eq!(outcome.set_cookie, None);
+        assert!(outcome.set_cookies.is_empty());
         return "none".into();
     };
     assert_eq!(rollout.is_enabled(), assignment.reason != Reason::Disabled);
@@ -197,7 +197,7 @@ fn decided(policy: &Policy, request: &StaticRequest, now: Duration) -> String {
     if matches!(assignment.reason, Reason::NoIdentity | Reason::Disabled) {
         assert_eq!((assignment.variant, assignment.bucketed), (Variant::STABLE, None));
     }
-    assert!(outcome.set_cookie.is_none() || rollout.issues_cookie());
+    assert!(outcome.set_cookies.is_empty() || rollout.issues_cookie());
     format!("{} {}", assignment.reason, outcome.edits.len())
 }
 
