@@ -83,7 +83,7 @@ WASM_RUSTFLAGS = $(foreach path,$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=
 	$(STD_SOURCE)=$(STD_NAME),--remap-path-prefix=$(path))
 # Names of this kind say what a generic function was made for.
 WASM_RUSTFLAGS += -Csymbol-mangling-version=v0
-WASM_BUILD = RUSTFLAGS="$(WASM_RUSTFLAGS)" cargo build --locked --package coalmine-filter --target wasm32-wasip1 \
+WASM_BUILD = RUSTFLAGS="$(WASM_RUSTFLAGS)" cargo build --locked --package coalmine-filter --target wasm32-unknown-unknown \
 	--profile wasm
 # The features of WebAssembly that wasm-opt may use: those that rustc uses too, and every supported host has.
 WASM_FEATURES := --mvp-features --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int \
@@ -92,7 +92,7 @@ WASM_OPTIMISE = $(NODE) $(WASM_OPT) -Oz $(WASM_FEATURES)
 TRIM := target/debug/coalmine-trim
 
 # Cargo knows what is up to date, and leaves what it has not built anew as old as it was.
-RAW := target/wasm32-wasip1/wasm/coalmine_filter.wasm
+RAW := target/wasm32-unknown-unknown/wasm/coalmine_filter.wasm
 RAW_CRASH := target/crash/$(RAW:target/%=%)
 FORCE:
 $(RAW): FORCE | toolchain
@@ -238,7 +238,7 @@ lint: toolchain $(CARGO_DENY) ## Formatting, lints, the documentation's links, t
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --workspace --test envoy -- -D warnings
-	cargo clippy --locked --package coalmine-filter --target wasm32-wasip1 -- -D warnings
+	cargo clippy --locked --package coalmine-filter --target wasm32-unknown-unknown -- -D warnings
 	cargo clippy --locked --package coalmine-core --target wasm32-unknown-unknown -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --workspace --document-private-items
 	$(CARGO_DENY)/bin/cargo-deny --locked check licenses bans sources

@@ -1,4 +1,4 @@
-//! The only file that calls the host.
+//! The only file that calls the host, [`crate::wasi`] aside.
 //!
 //! What the host does not have is as good as missing data: the request then goes to stable. A call that the host
 //! refuses outright ends the VM in most of the SDK's wrappers, and then the host's failure policy decides; where the SDK
@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime};
 use coalmine_core::{Edit, Request};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+
+use crate::wasi;
 
 /// The host of this VM. During a request's callback it is also that request.
 pub(crate) struct Host;
@@ -34,9 +36,7 @@ impl Request for Host {
     }
 
     fn random(&self) -> Option<[u8; 16]> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).ok()?;
-        Some(bytes)
+        wasi::random()
     }
 }
 
@@ -61,7 +61,7 @@ impl Host {
 
     /// A variable of the environment that the VM was given.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+        wasi::variable(name)
     }
 
     /// Removes a header from the response.

@@ -10,8 +10,11 @@
 mod active_policy;
 mod host;
 mod http;
+#[cfg(target_family = "wasm")]
+mod memory;
 mod metrics;
 mod root;
+mod wasi;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);

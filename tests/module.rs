@@ -10,12 +10,11 @@ use std::path::PathBuf;
 use wasmparser::{ExternalKind, Parser, Payload, Validator, WasmFeatures};
 
 /// The most bytes that the module may have: every proxy compiles every one of them. `make size` says what they are.
-const BUDGET: usize = 237_500;
+const BUDGET: usize = 226_000;
 
 /// What the module may be linked with: the functions of ABI 0.2.1 that wasm-opt finds a caller for, and of WASI
-/// what a Rust program needs to end with a message, its environment, and the random source. No files, no sockets, no
-/// clock but the host's, no threads.
-const IMPORTS: [&str; 29] = [
+/// the environment and the random source. No files, no sockets, no clock but the host's, no threads.
+const IMPORTS: [&str; 27] = [
     "env.proxy_add_header_map_value",
     "env.proxy_call_foreign_function",
     "env.proxy_close_stream",
@@ -42,18 +41,17 @@ const IMPORTS: [&str; 29] = [
     "env.proxy_set_tick_period_milliseconds",
     "wasi_snapshot_preview1.environ_get",
     "wasi_snapshot_preview1.environ_sizes_get",
-    "wasi_snapshot_preview1.fd_write",
-    "wasi_snapshot_preview1.proc_exit",
     "wasi_snapshot_preview1.random_get",
 ];
 
-/// The callbacks that a host enters the module by. Each one that exists is entered for every request.
+/// The callbacks that a host enters the module by, and the allocator, by the name that hosts look for where there is no
+/// `proxy_on_memory_allocate`. Each one that exists is entered for every request.
 const EXPORTED_CALLBACKS: [&str; 9] = [
+    "malloc",
     "proxy_abi_version_0_2_1",
     "proxy_on_configure",
     "proxy_on_context_create",
     "proxy_on_delete",
-    "proxy_on_memory_allocate",
     "proxy_on_request_headers",
     "proxy_on_response_headers",
     "proxy_on_tick",

@@ -30,6 +30,10 @@ pub(crate) struct FakeHost {
     pub(crate) tick_milliseconds: u32,
     /// The clock, since 1970.
     pub(crate) now: Duration,
+    /// The environment of the VM, each as `NAME=value`.
+    pub(crate) environment: Vec<String>,
+    /// How often the filter has asked for random bytes, which are this number again and again.
+    pub(crate) random: u8,
     pub(crate) log: Vec<String>,
     /// Every call into the host, with what it asked for; logging aside.
     pub(crate) calls: Vec<String>,
@@ -73,7 +77,8 @@ unsafe extern "C" fn proxy_log(_level: LogLevel, data: *const u8, size: usize) -
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_set_tick_period_milliseconds(period: u32) -> Status {
-    host(|host| host.tick_milliseconds = period);
+    // A thread that ends drops the SDK's contexts, which end their ticks, and maybe this host before them.
+    let _ = HOST.try_with(|host| host.borrow_mut().tick_milliseconds = period);
     Status::Ok
 }
 
@@ -271,6 +276,40 @@ unsafe extern "C" fn proxy_call_foreign_function(
         host.kept.push(String::from_utf8(property.to_vec()).unwrap());
     });
     Status::Ok
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u32 {
+    host(|host| unsafe {
+        *count = host.environment.len();
+        *size = host.environment.iter().map(|variable| variable.len() + 1).sum();
+    });
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn environ_get(places: *mut *mut u8, bytes: *mut u8) -> u32 {
+    let mut next = bytes;
+    for (index, variable) in host(|host| host.environment.clone()).iter().enumerate() {
+        unsafe {
+            *places.add(index) = next;
+            next.copy_from_nonoverlapping(variable.as_ptr(), variable.len());
+            next = next.add(variable.len());
+            *next = 0;
+            next = next.add(1);
+        }
+    }
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn random_get(bytes: *mut u8, size: usize) -> u32 {
+    let random = host(|host| {
+        host.random += 1;
+        host.random
+    });
+    unsafe { bytes.write_bytes(random, size) };
+    0
 }
 
 /// Functions that the SDK is linked with but that the filter has no business calling.

@@ -362,8 +362,8 @@ fn a_key_comes_from_the_environment_or_the_policy_is_refused() {
 #[test]
 fn a_line_break_at_the_end_of_a_variable_is_no_part_of_the_secret() {
     let secret = "0123456789abcdef0123456789abcdef";
-    // SAFETY: the tests read the environment by the standard library alone, which has a lock for it.
-    unsafe { std::env::set_var("COALMINE_TEST_LINE", format!("{secret}\n")) };
+    let environment = ["COALMINE_TEST=short".to_owned(), format!("COALMINE_TEST_LINE={secret}\n")];
+    host(|host| host.environment = environment.into());
     let fields = r#""algorithm": "siphash-2-4", "key": {"env": "COALMINE_TEST_LINE"},
         "override": {"header": "x-over", "secret": {"env": "COALMINE_TEST_LINE"}}, "variants""#;
     let mut proxy = Proxy::with_policy(&POLICY.replace(r#""variants""#, fields).replace("50.0", "0"));

@@ -17,7 +17,7 @@ const KEPT: [&str; 11] = [
     "memory",
     "_initialize",
     "proxy_abi_version_0_2_1",
-    "proxy_on_memory_allocate",
+    "malloc",
     "proxy_on_vm_start",
     "proxy_on_configure",
     "proxy_on_tick",
