@@ -25,6 +25,8 @@ const TICK: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub(crate) struct Root {
     active: Rc<ActivePolicy>,
+    /// Whether it has asked the host for ticks.
+    ticks: bool,
 }
 
 // === impl Root ===
@@ -48,6 +50,7 @@ impl RootContext for Root {
                 }
                 self.active = Rc::new(ActivePolicy::new(policy, Host.now()));
                 Host.tick_every(TICK);
+                self.ticks = true;
                 true
             }
             Err(problems) => {
@@ -68,6 +71,16 @@ impl RootContext for Root {
 
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
+    }
+}
+
+/// The host deletes the context once the configuration has been replaced and its last request is over. Its timer would
+/// go on: after thousands of policies a proxy would do nothing but tick.
+impl Drop for Root {
+    fn drop(&mut self) {
+        if self.ticks {
+            Host.tick_every(Duration::ZERO);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -157,6 +158,27 @@ impl Envoy {
             None => Ok(0),
             Some((_, number)) => number.parse().with_context(|| format!("not a number: `{found}`")),
         }
+    }
+
+    /// The time that the process's threads have spent on a processor, from the kernel.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let mut nanoseconds = 0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            let path = thread?.path().join("schedstat");
+            // A thread may end meanwhile.
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let spent = text.split(' ').next().and_then(|spent| spent.parse::<u64>().ok());
+            nanoseconds += spent.with_context(|| format!("{}: `{text}`", path.display()))?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
+    /// The memory that the process holds, in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kilobytes * 1024)
     }
 
     /// Everything that the process has written so far, the filter's messages among it.

@@ -7,4 +7,5 @@ mod forged;
 mod hostile;
 mod metrics;
 mod mounted;
+mod replaced;
 mod shipped;
