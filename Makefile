@@ -83,8 +83,8 @@ WASM_RUSTFLAGS = $(foreach path,$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=
 	$(STD_SOURCE)=$(STD_NAME),--remap-path-prefix=$(path))
 # Names of this kind say what a generic function was made for.
 WASM_RUSTFLAGS += -Csymbol-mangling-version=v0
-WASM_BUILD = RUSTFLAGS="$(WASM_RUSTFLAGS)" cargo build --locked --package coalmine-filter --target wasm32-unknown-unknown \
-	--profile wasm
+WASM_CARGO = RUSTFLAGS="$(WASM_RUSTFLAGS)" cargo build --locked --target wasm32-unknown-unknown --profile wasm
+WASM_BUILD = $(WASM_CARGO) --package coalmine-filter
 # The features of WebAssembly that wasm-opt may use: those that rustc uses too, and every supported host has.
 WASM_FEATURES := --mvp-features --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int \
 	--enable-bulk-memory
@@ -222,6 +222,23 @@ proof-fuzz: ## Fuzz the core for long: FUZZ_CASES=.. for each of six readers, FU
 bench: ## What a draw, a decision and a large policy cost; compare ratios of one run, machines are noisy
 	cargo bench --locked --package coalmine-core --package coalmine
 	cargo bench --locked --package coalmine-document --features yaml
+
+# The two filters that Coalmine is compared with are built, trimmed and optimised as it is.
+CONTENDERS := target/bench/empty.wasm target/bench/two-gets.wasm
+$(CONTENDERS): target/bench/%.wasm: FORCE $(WASM_TOOLS) | toolchain
+	$(WASM_CARGO) --package coalmine-bench-$*
+	@mkdir -p $(@D)
+	@$(TRIM) target/wasm32-wasip1/wasm/coalmine_bench_$(subst -,_,$*).wasm $@.trimmed
+	@$(WASM_OPTIMISE) $@.trimmed --output $@
+
+BENCH_PROCESSES ?= 5
+BENCH_BURSTS    ?= 20
+
+.PHONY: bench-envoy
+bench-envoy: $(FILTER) $(CONTENDERS) $(COMMAND) $(ENVOY) ## What a request costs on a real Envoy, beside the alternatives; SVG=.. draws it
+	cargo run --quiet --locked --release --package coalmine-bench -- \
+		--envoy $(ENVOY_BINARY) --filter $(FILTER) --coalmine $(COMMAND) --contenders target/bench \
+		--processes $(BENCH_PROCESSES) --bursts $(BENCH_BURSTS) --json target/bench/envoy.json $(if $(SVG),--svg $(SVG))
 
 # --- Care ---------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ use hyper::Request;
 use hyper::body::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::preview::Preview;
+use coalmine_harness::Preview;
 
 const USERS: usize = 5000;
 /// How often each user comes; once of these with a forged header.

@@ -6,7 +6,7 @@
 //! Exit codes: 0 when every promise was kept, 1 when one was broken or the demo could not run.
 
 mod crowd;
-mod preview;
+
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -19,8 +19,8 @@ use console::style;
 use serde_json::Value;
 
 use crate::crowd::Crowd;
-use crate::preview::Preview;
 use crate::report::Report;
+use coalmine_harness::Preview;
 
 /// A real rollout on a real Envoy, measured.
 #[derive(Debug, Parser)]

@@ -7,7 +7,7 @@ use coalmine_harness::Binomial;
 use console::style;
 
 use crate::crowd::{Change, Visit};
-use crate::preview::Preview;
+use coalmine_harness::Preview;
 
 const CONFIDENCE: f64 = 0.999;
 /// How soon a new policy must be in force, in milliseconds.

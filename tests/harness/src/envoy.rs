@@ -24,15 +24,15 @@ pub struct Envoy {
 
 /// What an Envoy is started with.
 #[derive(Clone, Debug)]
-pub(crate) struct Launch {
+pub struct Launch {
     /// The program.
-    pub(crate) binary: PathBuf,
+    pub binary: PathBuf,
     /// How many worker threads.
-    pub(crate) workers: u32,
+    pub workers: u32,
     /// How much it logs; the filter at least what it says at info.
-    pub(crate) log_level: &'static str,
+    pub log_level: &'static str,
     /// Variables of its environment, beside those of this process.
-    pub(crate) variables: Vec<(String, String)>,
+    pub variables: Vec<(String, String)>,
 }
 
 /// Has the kernel kill the process when the thread that starts it ends, however that ends: [`Drop`] is not run when
@@ -50,7 +50,7 @@ pub fn end_with_us(command: &mut Command) {
 }
 
 /// How much an Envoy logs unless told otherwise.
-pub(crate) const LOG_LEVEL: &str = "warning";
+pub const LOG_LEVEL: &str = "warning";
 /// How much of Envoy's log a failure shows, in lines.
 const SHOWN: usize = 60;
 
@@ -58,7 +58,7 @@ const SHOWN: usize = 60;
 
 impl Envoy {
     /// Starts it with this configuration in `folder`, and waits until it serves.
-    pub(crate) async fn start(launch: &Launch, bootstrap: &str, folder: &Path) -> Result<Self> {
+    pub async fn start(launch: &Launch, bootstrap: &str, folder: &Path) -> Result<Self> {
         let config = folder.join("bootstrap.yaml");
         std::fs::write(&config, bootstrap).with_context(|| format!("cannot write {}", config.display()))?;
         let log = folder.join("envoy.log");
@@ -117,12 +117,30 @@ impl Envoy {
     }
 
     async fn first_listener(&self) -> Result<SocketAddr> {
+        let first = self.listeners().await?.into_iter().next();
+        first.map(|(_, address)| address).context("no listener")
+    }
+
+    /// Where the proxy takes requests: each listener's name and address.
+    pub async fn listeners(&self) -> Result<Vec<(String, SocketAddr)>> {
         let listeners: Value = serde_json::from_str(&self.admin("/listeners?format=json").await?)?;
-        let address = listeners.pointer("/listener_statuses/0/local_address/socket_address");
-        let part = |name: &str| address.and_then(|address| address.get(name));
-        let ip = part("address").and_then(Value::as_str).context("no listener")?.parse()?;
-        let port = part("port_value").and_then(Value::as_u64).context("no port")?;
-        Ok(SocketAddr::new(ip, u16::try_from(port)?))
+        let all = listeners.get("listener_statuses").and_then(Value::as_array).context("no listeners")?;
+        all.iter()
+            .map(|listener| {
+                let part = |path: &str| listener.pointer(path);
+                let name = part("/name").and_then(Value::as_str).context("a listener without a name")?;
+                let ip = part("/local_address/socket_address/address").and_then(Value::as_str);
+                let port = part("/local_address/socket_address/port_value").and_then(Value::as_u64);
+                let ip = ip.context("a listener without an address")?.parse()?;
+                let port = u16::try_from(port.context("a listener without a port")?)?;
+                Ok((name.to_owned(), SocketAddr::new(ip, port)))
+            })
+            .collect()
+    }
+
+    /// The number of its process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Where the proxy takes requests.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 /// The variant of every user under one policy.
 #[derive(Debug)]
-pub(crate) struct Preview {
+pub struct Preview {
     variants: HashMap<String, String>,
     order: Vec<String>,
 }
@@ -18,7 +18,7 @@ pub(crate) struct Preview {
 
 impl Preview {
     /// Asks the command.
-    pub(crate) fn of(command: &Path, policy: &str, users: &[String]) -> Result<Self> {
+    pub fn of(command: &Path, policy: &str, users: &[String]) -> Result<Self> {
         let folder = tempfile::tempdir().context("no temporary folder")?;
         let (policy_file, users_file) = (folder.path().join("policy.json"), folder.path().join("users.txt"));
         std::fs::write(&policy_file, policy)?;
@@ -47,12 +47,12 @@ impl Preview {
     }
 
     /// The variant that this user is to get.
-    pub(crate) fn variant(&self, user: &str) -> &str {
+    pub fn variant(&self, user: &str) -> &str {
         self.variants.get(user).map_or("", String::as_str)
     }
 
     /// The first user of this variant.
-    pub(crate) fn somebody(&self, variant: &str) -> Option<&str> {
+    pub fn somebody(&self, variant: &str) -> Option<&str> {
         self.order.iter().map(String::as_str).find(|user| self.variant(user) == variant)
     }
 }

@@ -1,0 +1,111 @@
+//! `make bench-envoy`: what a request costs on a real Envoy with Coalmine, beside the alternatives.
+//!
+//! All contenders are listeners of one Envoy process with one worker, and take turns in short bursts. Each burst is
+//! compared with one of the baseline just before it; several processes tell how much they differ. What is measured is
+//! the time on a processor that the kernel counts for Envoy, not how long a request takes.
+//!
+//! Before it is measured, each contender must send its users where it should.
+
+mod bootstrap;
+mod contender;
+mod cpu;
+mod load;
+mod race;
+mod report;
+mod statistics;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use coalmine_harness::Preview;
+
+use crate::contender::{Contender, Expected};
+use crate::race::{Tools, race};
+use crate::report::Report;
+
+/// What a request costs on a real Envoy, beside the alternatives.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The Envoy to run
+    #[arg(long, value_name = "FILE")]
+    envoy: PathBuf,
+    /// The filter's module
+    #[arg(long, value_name = "FILE")]
+    filter: PathBuf,
+    /// The command that previews
+    #[arg(long, value_name = "FILE")]
+    coalmine: PathBuf,
+    /// The folder with the modules of the other contenders
+    #[arg(long, value_name = "FOLDER")]
+    contenders: PathBuf,
+    /// How many Envoy processes, one after the other
+    #[arg(long, default_value_t = 5)]
+    processes: usize,
+    /// How many bursts of each contender in each process
+    #[arg(long, default_value_t = 20)]
+    bursts: usize,
+    /// Write the figures here
+    #[arg(long, value_name = "FILE")]
+    json: PathBuf,
+    /// Draw them here
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<()> {
+    let [envoy, filter, coalmine, contenders] =
+        [&arguments.envoy, &arguments.filter, &arguments.coalmine, &arguments.contenders]
+            .map(|path| absolute(path));
+    let (envoy, filter, coalmine, contenders) = (envoy?, filter?, coalmine?, contenders?);
+    let tools = Tools { envoy: &envoy, filter: &filter, coalmine: &coalmine, contenders: &contenders };
+    let all: Vec<Contender> = contender::all().into_iter().filter(|one| is_known(tools, one)).collect();
+    let mut processes = Vec::new();
+    for _ in 0..arguments.processes {
+        processes.push(race(tools, &all, arguments.bursts).await?);
+    }
+    let report = Report::of(tools, arguments.bursts, &processes)?;
+    print!("{}", report.table());
+    write(&arguments.json, &report.json().to_string())?;
+    if let Some(svg) = &arguments.svg {
+        write(svg, &report.svg())?;
+    }
+    Ok(())
+}
+
+/// Whether the command, and so the module, knows what this contender's policy says. `observe` may still be missing.
+fn is_known(tools: Tools<'_>, contender: &Contender) -> bool {
+    let Expected::Assigned(policy) = &contender.expected else { return true };
+    if policy.pointer("/observe/responses").is_none() {
+        return true;
+    }
+    let user = ["somebody".to_owned()];
+    let is_known = Preview::of(tools.coalmine, &policy.to_string(), &user).is_ok();
+    if !is_known {
+        println!("left out: {}: the module does not know `observe`", contender.name);
+    }
+    is_known
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().with_context(|| format!("there is no {}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
