@@ -228,7 +228,7 @@ CONTENDERS := target/bench/empty.wasm target/bench/two-gets.wasm
 $(CONTENDERS): target/bench/%.wasm: FORCE $(WASM_TOOLS) | toolchain
 	$(WASM_CARGO) --package coalmine-bench-$*
 	@mkdir -p $(@D)
-	@$(TRIM) target/wasm32-wasip1/wasm/coalmine_bench_$(subst -,_,$*).wasm $@.trimmed
+	@$(TRIM) target/wasm32-unknown-unknown/wasm/coalmine_bench_$(subst -,_,$*).wasm $@.trimmed
 	@$(WASM_OPTIMISE) $@.trimmed --output $@
 
 BENCH_PROCESSES ?= 5

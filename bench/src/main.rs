@@ -8,7 +8,6 @@
 
 mod bootstrap;
 mod contender;
-mod cpu;
 mod load;
 mod race;
 mod report;

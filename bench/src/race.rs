@@ -7,7 +7,6 @@ use coalmine_harness::{Envoy, LOG_LEVEL, Launch, Preview, Upstream};
 
 use crate::bootstrap::{DIRECT, PROXIED, bootstrap};
 use crate::contender::{BASELINE, Contender, Expected, WEIGHT};
-use crate::cpu;
 use crate::load::Load;
 
 /// How many users ask.
@@ -69,7 +68,7 @@ pub(crate) async fn race(tools: Tools<'_>, contenders: &[Contender], bursts: usi
             let contender = contenders.iter().find(|one| one.name == lane.name);
             check(tools, contender.context("a lane of nobody")?, &users, lane)?;
         }
-        measure(envoy.process_id(), &mut lanes, bursts)
+        measure(&envoy, &mut lanes, bursts)
     })
 }
 
@@ -99,7 +98,7 @@ fn check(tools: Tools<'_>, contender: &Contender, users: &[String], lane: &mut L
     Ok(())
 }
 
-fn measure(process: u32, lanes: &mut [Lane], bursts: usize) -> Result<Vec<Bursts>> {
+fn measure(envoy: &Envoy, lanes: &mut [Lane], bursts: usize) -> Result<Vec<Bursts>> {
     let mut all: Vec<Bursts> = lanes
         .iter()
         .map(|lane| Bursts {
@@ -116,8 +115,8 @@ fn measure(process: u32, lanes: &mut [Lane], bursts: usize) -> Result<Vec<Bursts
         .context("no baseline among the contenders")?;
     for _ in 0..bursts {
         for (at, (&baseline, into)) in baselines.iter().zip(&mut all).enumerate() {
-            let before = burst(process, lanes.get_mut(baseline).context("no baseline")?)?;
-            let own = burst(process, lanes.get_mut(at).context("no lane")?)?;
+            let before = burst(envoy, lanes.get_mut(baseline).context("no baseline")?)?;
+            let own = burst(envoy, lanes.get_mut(at).context("no lane")?)?;
             into.whole.push(own);
             into.added.push(own - before);
         }
@@ -127,8 +126,8 @@ fn measure(process: u32, lanes: &mut [Lane], bursts: usize) -> Result<Vec<Bursts
 
 /// Microseconds per request.
 #[allow(clippy::cast_precision_loss)]
-fn burst(process: u32, lane: &mut Lane) -> Result<f64> {
-    let before = cpu::nanoseconds(process)?;
+fn burst(envoy: &Envoy, lane: &mut Lane) -> Result<f64> {
+    let before = envoy.cpu_time()?;
     let answers = lane.load.send(&lane.requests)?.len();
-    Ok((cpu::nanoseconds(process)? - before) as f64 / 1000.0 / answers as f64)
+    Ok((envoy.cpu_time()? - before).as_secs_f64() * 1e6 / answers as f64)
 }

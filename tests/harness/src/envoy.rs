@@ -138,11 +138,6 @@ impl Envoy {
             .collect()
     }
 
-    /// The number of its process.
-    pub fn process_id(&self) -> u32 {
-        self.process.id()
-    }
-
     /// Where the proxy takes requests.
     pub fn address(&self) -> SocketAddr {
         self.listener
@@ -178,7 +173,8 @@ impl Envoy {
         }
     }
 
-    /// The time that the process's threads have spent on a processor, from the kernel.
+    /// The time that the process's threads have spent on a processor, by the kernel's own account. Exact while they wait,
+    /// as they do between two bursts of requests.
     pub fn cpu_time(&self) -> Result<Duration> {
         let mut nanoseconds = 0;
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
