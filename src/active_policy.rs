@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use coalmine_core::policy::Policy;
 
-use crate::metrics::Counters;
+use crate::metrics::{Counters, Evidence};
 
-/// A policy, the counters that it needs, and the time that its root context knows.
+/// A policy, the counters and the evidence that it needs, and the time that its root context knows.
 pub(crate) struct ActivePolicy {
     pub(crate) policy: Policy,
     pub(crate) counters: Counters,
+    pub(crate) evidence: Evidence,
     /// The time of the last tick, since 1970: a request reads no clock.
     now: Cell<Duration>,
 }
@@ -20,7 +21,12 @@ pub(crate) struct ActivePolicy {
 impl ActivePolicy {
     /// The policy, taken into force at this time.
     pub(crate) fn new(policy: Policy, now: Duration) -> Self {
-        Self { counters: Counters::new(&policy), policy, now: Cell::new(now) }
+        Self {
+            counters: Counters::new(&policy),
+            evidence: Evidence::new(&policy),
+            policy,
+            now: Cell::new(now),
+        }
     }
 
     /// The time of the last tick.

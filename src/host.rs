@@ -102,15 +102,51 @@ impl Host {
         warn("tick, metrics stay behind", hostcalls::set_tick_period(period));
     }
 
-    /// Defines a counter. Each call makes a new one in the VM, also for a name that it has.
-    pub(crate) fn define_counter(&self, name: &str) -> Option<MetricId> {
-        hostcalls::define_metric(MetricType::Counter, name).ok().map(MetricId)
+    /// Defines a metric. Each call makes a new one in the VM, also for a name that it has.
+    pub(crate) fn define(&self, kind: MetricType, name: &str) -> Option<MetricId> {
+        hostcalls::define_metric(kind, name).ok().map(MetricId)
     }
 
     /// Adds to a counter; `by` must not be 0.
     pub(crate) fn increment(&self, counter: MetricId, by: u64) {
         let by = i64::try_from(by).unwrap_or(i64::MAX);
         warn("count", hostcalls::increment_metric(counter.0, by));
+    }
+
+    /// Sets a gauge, or records a value in a histogram.
+    pub(crate) fn record(&self, metric: MetricId, value: u64) {
+        warn("record a number", hostcalls::record_metric(metric.0, value));
+    }
+
+    /// The name of the proxy, as labels of metrics can have it.
+    pub(crate) fn node(&self) -> Option<String> {
+        let id = self.property(&["node", "id"])?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:/@".contains(&byte);
+        Some(id.into_iter().map(|byte| char::from(if plain(byte) { byte } else { b'_' })).collect())
+    }
+
+    /// The status of the response; `None` where none has come.
+    pub(crate) fn status(&self) -> Option<Vec<u8>> {
+        hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten()
+    }
+
+    /// Whether the request is one of gRPC. In gRPC-Web the status is in the body, where the filter does not look.
+    pub(crate) fn is_grpc(&self) -> bool {
+        let kind = self.header("content-type");
+        let kind = kind.as_deref().and_then(|kind| kind.strip_prefix(b"application/grpc"));
+        kind.is_some_and(|rest| !rest.starts_with(b"-"))
+    }
+
+    /// The status of gRPC, in the trailers or where there are none in the headers. For a request that is over.
+    pub(crate) fn grpc_status(&self) -> Option<Vec<u8>> {
+        let maps = [MapType::HttpResponseTrailers, MapType::HttpResponseHeaders];
+        maps.into_iter().find_map(|map| hostcalls::get_map_value_bytes(map, "grpc-status").ok().flatten())
+    }
+
+    /// Envoy's response flags: why a response is not what it should be, a bit for each reason.
+    pub(crate) fn response_flags(&self) -> u64 {
+        let flags = self.property(&["response", "flags"]).and_then(|flags| flags.try_into().ok());
+        flags.map_or(0, u64::from_le_bytes)
     }
 }
 

@@ -9,6 +9,7 @@ use proxy_wasm::types::Action;
 
 use crate::active_policy::ActivePolicy;
 use crate::host::Host;
+use crate::metrics::Response;
 
 /// One request, under the policy that was in force when it began.
 pub(crate) struct Http {
@@ -17,13 +18,15 @@ pub(crate) struct Http {
     rollout: Option<usize>,
     /// What the response is to say to the user: the identities that the request was issued.
     set_cookies: Vec<String>,
+    /// Where its response will count as evidence.
+    response: Option<Response>,
 }
 
 // === impl Http ===
 
 impl Http {
     pub(crate) fn new(active: Rc<ActivePolicy>) -> Self {
-        Self { active, rollout: None, set_cookies: Vec::new() }
+        Self { active, rollout: None, set_cookies: Vec::new(), response: None }
     }
 
     /// Shows the assignment to the proxy's access log.
@@ -55,15 +58,19 @@ impl HttpContext for Http {
         if let Some(notes) = &outcome.notes {
             Host.set_filter_state(Policy::NOTES, notes);
         }
-        if self.active.policy.access_log() {
+        if self.active.policy.observe().access_log {
             self.show(&outcome);
         }
+        self.response = self.active.evidence.begin(&outcome.assignment);
         self.rollout = outcome.assignment.rollout.map(Rollout::index);
         self.set_cookies = outcome.set_cookies;
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        if let Some(response) = &mut self.response {
+            self.active.evidence.answered(response);
+        }
         let rollout = self.rollout.and_then(|index| self.active.policy.rollouts().get(index));
         for name in rollout.map(Rollout::removed_from_response).unwrap_or_default() {
             Host.remove_from_response(name);
@@ -72,5 +79,11 @@ impl HttpContext for Http {
             Host.add_to_response("set-cookie", &cookie);
         }
         Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        if let Some(response) = &self.response {
+            self.active.evidence.end(response);
+        }
     }
 }

@@ -8,6 +8,7 @@
 #![expect(missing_docs, reason = "the one public item is the entry point that the macro below makes")]
 
 mod active_policy;
+mod class;
 mod host;
 mod http;
 #[cfg(target_family = "wasm")]

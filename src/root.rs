@@ -48,6 +48,7 @@ impl RootContext for Root {
                 if policy.leaves_notes() {
                     Host.keep_across_redirects(Policy::NOTES);
                 }
+                metrics::policy_accepted(&policy, VERSION);
                 self.active = Rc::new(ActivePolicy::new(policy, Host.now()));
                 Host.tick_every(TICK);
                 self.ticks = true;

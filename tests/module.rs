@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use wasmparser::{ExternalKind, Parser, Payload, Validator, WasmFeatures};
 
 /// The most bytes that the module may have: every proxy compiles every one of them. `make size` says what they are.
-const BUDGET: usize = 226_000;
+const BUDGET: usize = 240_000;
 
 /// What the module may be linked with: the functions of ABI 0.2.1 that wasm-opt finds a caller for, and of WASI
 /// the environment and the random source. No files, no sockets, no clock but the host's, no threads.
-const IMPORTS: [&str; 27] = [
+const IMPORTS: [&str; 28] = [
     "env.proxy_add_header_map_value",
     "env.proxy_call_foreign_function",
     "env.proxy_close_stream",
@@ -33,6 +33,7 @@ const IMPORTS: [&str; 27] = [
     "env.proxy_grpc_close",
     "env.proxy_increment_metric",
     "env.proxy_log",
+    "env.proxy_record_metric",
     "env.proxy_register_shared_queue",
     "env.proxy_remove_header_map_value",
     "env.proxy_replace_header_map_value",
@@ -46,12 +47,13 @@ const IMPORTS: [&str; 27] = [
 
 /// The callbacks that a host enters the module by, and the allocator, by the name that hosts look for where there is no
 /// `proxy_on_memory_allocate`. Each one that exists is entered for every request.
-const EXPORTED_CALLBACKS: [&str; 9] = [
+const EXPORTED_CALLBACKS: [&str; 10] = [
     "malloc",
     "proxy_abi_version_0_2_1",
     "proxy_on_configure",
     "proxy_on_context_create",
     "proxy_on_delete",
+    "proxy_on_log",
     "proxy_on_request_headers",
     "proxy_on_response_headers",
     "proxy_on_tick",

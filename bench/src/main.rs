@@ -18,9 +18,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use coalmine_harness::Preview;
 
-use crate::contender::{Contender, Expected};
+use crate::contender::Contender;
 use crate::race::{Tools, race};
 use crate::report::Report;
 
@@ -70,7 +69,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
             .map(|path| absolute(path));
     let (envoy, filter, coalmine, contenders) = (envoy?, filter?, coalmine?, contenders?);
     let tools = Tools { envoy: &envoy, filter: &filter, coalmine: &coalmine, contenders: &contenders };
-    let all: Vec<Contender> = contender::all().into_iter().filter(|one| is_known(tools, one)).collect();
+    let all: Vec<Contender> = contender::all();
     let mut processes = Vec::new();
     for _ in 0..arguments.processes {
         processes.push(race(tools, &all, arguments.bursts).await?);
@@ -82,20 +81,6 @@ async fn run(arguments: &Arguments) -> Result<()> {
         write(svg, &report.svg())?;
     }
     Ok(())
-}
-
-/// Whether the command, and so the module, knows what this contender's policy says. `observe` may still be missing.
-fn is_known(tools: Tools<'_>, contender: &Contender) -> bool {
-    let Expected::Assigned(policy) = &contender.expected else { return true };
-    if policy.pointer("/observe/responses").is_none() {
-        return true;
-    }
-    let user = ["somebody".to_owned()];
-    let is_known = Preview::of(tools.coalmine, &policy.to_string(), &user).is_ok();
-    if !is_known {
-        println!("left out: {}: the module does not know `observe`", contender.name);
-    }
-    is_known
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

@@ -20,12 +20,15 @@ pub(crate) struct FakeHost {
     pub(crate) configuration: Vec<u8>,
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) response: Vec<(String, String)>,
+    /// The response's trailers, and Envoy's flags about its end.
+    pub(crate) trailers: Vec<(String, String)>,
+    pub(crate) flags: u64,
     pub(crate) filter_state: BTreeMap<String, String>,
     /// The filter state that lives as long as the client's request, by name.
     pub(crate) kept: Vec<String>,
     /// How often the request was redirected, where it was.
     pub(crate) redirects: Option<u32>,
-    /// Counters by the ids that the host gave; one name may have several, as in Envoy.
+    /// Counters and gauges by the ids that the host gave; one name may have several, as in Envoy.
     pub(crate) counters: Vec<(String, u64)>,
     pub(crate) tick_milliseconds: u32,
     /// The clock, since 1970.
@@ -112,11 +115,19 @@ unsafe extern "C" fn proxy_get_header_map_value(
     data: *mut *mut u8,
     size: *mut usize,
 ) -> Status {
-    assert_eq!(map, MapType::HttpRequestHeaders);
     let key = unsafe { text(key, key_size) };
     let value = host(|host| {
-        host.calls.push(format!("get {key}"));
-        host.headers.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())
+        let of = |map: &[(String, String)]| {
+            map.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone().into_bytes())
+        };
+        match map {
+            MapType::HttpResponseHeaders => of(&host.response),
+            MapType::HttpResponseTrailers => of(&host.trailers),
+            _ => {
+                host.calls.push(format!("get {key}"));
+                host.headers.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())
+            }
+        }
     });
     unsafe { give(value, data, size) }
 }
@@ -203,6 +214,9 @@ unsafe extern "C" fn proxy_get_property(
     let path = unsafe { text(path, path_size) };
     let value = host(|host| {
         host.calls.push(format!("property {}", path.replace('\0', ".")));
+        if path == "response\0flags" {
+            return Some(host.flags.to_le_bytes().into());
+        }
         if path == "filter_state\0num_internal_redirects" {
             return host.redirects.map(|redirects| redirects.to_string().into_bytes());
         }
@@ -234,12 +248,11 @@ unsafe extern "C" fn proxy_set_property(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_define_metric(
-    kind: MetricType,
+    _kind: MetricType,
     name: *const u8,
     size: usize,
     id: *mut u32,
 ) -> Status {
-    assert!(matches!(kind, MetricType::Counter));
     let name = unsafe { text(name, size) };
     host(|host| {
         host.calls.push(format!("define {name}"));
@@ -256,6 +269,12 @@ extern "C" fn proxy_increment_metric(id: u32, by: i64) -> Status {
         host.calls.push(format!("increment {id}"));
         host.counters[id as usize].1 += by as u64;
     });
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_record_metric(id: u32, value: u64) -> Status {
+    host(|host| host.counters[id as usize].1 = value);
     Status::Ok
 }
 
@@ -330,5 +349,5 @@ never_called! {
     proxy_register_shared_queue proxy_resolve_shared_queue proxy_dequeue_shared_queue proxy_enqueue_shared_queue
     proxy_continue_stream proxy_close_stream proxy_send_local_response proxy_http_call proxy_grpc_call
     proxy_grpc_stream proxy_grpc_send proxy_grpc_cancel proxy_grpc_close proxy_get_status
-    proxy_set_effective_context proxy_done proxy_get_metric proxy_record_metric
+    proxy_set_effective_context proxy_done proxy_get_metric
 }

@@ -74,6 +74,21 @@ impl Proxy {
         Answered { response, calls, ..answered }
     }
 
+    /// Answers an open request with this status, or ends it without an answer; its last callbacks follow.
+    pub(crate) fn respond(&self, context: u32, status: Option<&str>) {
+        if let Some(status) = status {
+            host(|host| host.response.push((":status".to_owned(), status.to_owned())));
+            abi::proxy_on_response_headers(context, 1, false);
+        }
+        abi::proxy_on_log(context);
+        abi::proxy_on_delete(context);
+        host(|host| {
+            host.response.clear();
+            host.trailers.clear();
+            host.flags = 0;
+        });
+    }
+
     /// A request that the application answers with an internal redirect once or more: the filter sees it again, with
     /// the headers that it has left and the mark that Envoy sets.
     pub(crate) fn redirected_request(&mut self, headers: &[(&str, &[u8])], redirects: u32) -> Answered {
@@ -155,6 +170,7 @@ mod abi {
         pub(super) safe fn proxy_on_tick(context: u32);
         pub(super) safe fn proxy_on_request_headers(context: u32, headers: usize, end: bool) -> u32;
         pub(super) safe fn proxy_on_response_headers(context: u32, headers: usize, end: bool) -> u32;
+        pub(super) safe fn proxy_on_log(context: u32);
         pub(super) safe fn proxy_on_delete(context: u32);
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use walrus::ModuleConfig;
 
 /// The callbacks that the filter acts on, and what the host needs to run a module at all.
-const KEPT: [&str; 11] = [
+const KEPT: [&str; 12] = [
     "memory",
     "_initialize",
     "proxy_abi_version_0_2_1",
@@ -24,6 +24,7 @@ const KEPT: [&str; 11] = [
     "proxy_on_context_create",
     "proxy_on_request_headers",
     "proxy_on_response_headers",
+    "proxy_on_log",
     "proxy_on_delete",
 ];
 

@@ -46,6 +46,7 @@ fn good() -> Vec<Value> {
     vec![
         json!({}),
         json!({"version": 1, "revision": 42, "rollouts": [], "observe": {"accessLog": true}}),
+        json!({"observe": {"responses": true, "slow": ["250ms", {"at": "1s", "groups": true}, "2m"], "histogram": true}}),
         policy(json!({
             "enabled": false, "onMissingIdentity": "issueCookie", "salt": "s", "algorithm": "siphash-2-4", "key": secret,
             "match": {"hosts": ["*.a"], "paths": [{"prefix": "/"}, {"exact": "/x"}], "methods": ["GET"],
@@ -55,7 +56,7 @@ fn good() -> Vec<Value> {
             "cookie": {"name": "c", "maxAge": "30d", "path": "/", "domain": "a.example", "sameSite": "Lax", "secure": true},
             "pins": {"canary": ["a"], "stable": ["b"]},
             "override": {"header": "x-override", "cookie": "o", "secret": secret},
-            "route": {"header": "x-v"}, "response": {"removeHeaders": ["server"]},
+            "route": {"header": "x-v"}, "since": 41, "observe": true, "response": {"removeHeaders": ["server"]},
         })),
         policy(json!({"variants": [{"name": "canary"}], "ranges": [[50000, "canary"], [1000000, "stable"]]})),
         policy(

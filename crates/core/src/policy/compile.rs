@@ -6,17 +6,16 @@ use super::conflicts::refusals;
 use super::host_index::HostIndex;
 use super::managed_headers::{ManagedHeader, managed_cookies, managed_headers};
 use super::notes::Notes;
+use super::observe::Observe;
 use super::rollout::Rollout;
 use super::secrets::{Environment, SecretReader};
 
 const POLICY: Known = Known::new(&["version", "revision", "rollouts", "observe"]);
-const OBSERVE: Known =
-    Known { fields: &["accessLog"], secret: &[], unsupported: &["responses", "slow", "histogram"] };
 
 /// The version of the document format that this crate reads.
 const VERSION: u64 = 1;
 /// The highest revision: beyond it a double skips whole numbers.
-const MAX_REVISION: u64 = (1 << 53) - 1;
+pub(super) const MAX_REVISION: u64 = (1 << 53) - 1;
 
 /// All rollouts, as one document gave them. [`Policy::default`] is the empty policy: all users stable.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ pub struct Policy {
     pub(super) managed_headers: Vec<ManagedHeader>,
     /// The cookies that override tokens come in.
     pub(super) managed_cookies: Vec<Box<str>>,
-    access_log: bool,
+    observe: Observe,
     unread: Vec<String>,
 }
 
@@ -51,7 +50,7 @@ impl Default for Policy {
             hosts: HostIndex::default(),
             managed_headers: managed_headers(&mut []),
             managed_cookies: Vec::new(),
-            access_log: false,
+            observe: Observe::default(),
             unread: Vec::new(),
         }
     }
@@ -122,9 +121,9 @@ impl Policy {
         &self.rollouts
     }
 
-    /// Whether each request's assignment is shown to the proxy's access log.
-    pub fn access_log(&self) -> bool {
-        self.access_log
+    /// What is told about requests besides their assignment.
+    pub fn observe(&self) -> &Observe {
+        &self.observe
     }
 
     fn read(cursor: &Cursor<'_, '_>, environment: Environment<'_>) -> Self {
@@ -143,9 +142,7 @@ impl Policy {
             let items = rollouts.items().enumerate();
             items.map(|(index, item)| Rollout::read(index, &item, &mut secrets)).collect()
         });
-        let access_log = fields.get("observe").is_some_and(|observe| {
-            observe.fields(&OBSERVE).get("accessLog").is_some_and(|shown| shown.boolean())
-        });
-        Self { revision, rollouts, access_log, unread: secrets.unread, ..Self::default() }
+        let observe = fields.get("observe").map(|observe| Observe::read(&observe)).unwrap_or_default();
+        Self { revision, rollouts, observe, unread: secrets.unread, ..Self::default() }
     }
 }

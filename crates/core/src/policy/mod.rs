@@ -13,6 +13,7 @@
 //! | `names` | the table of names: their lengths and characters |
 //! | `cached_request`, `extract` | a request while it is decided, and the parts of it that can name a user |
 //! | `assignment`, `decide`, `observer`, `explain` | *which variant?*: the answer, the rule, and the rule observed |
+//! | `observe` | what the filter tells about requests besides their assignment |
 //! | `notes` | what is told across an internal redirect, after which a request begins again |
 
 mod assignment;
@@ -29,6 +30,7 @@ mod managed_headers;
 mod match_rules;
 mod names;
 mod notes;
+mod observe;
 mod observer;
 mod overrides;
 mod pins;
@@ -48,6 +50,7 @@ pub use conflicts::{Conflict, Rule, conflicts};
 pub use explain::{Candidate, CandidateAnswer, Explained, SourceLookup};
 pub use identity::IdentitySource;
 pub use match_rules::Refusal;
+pub use observe::{Observe, Threshold};
 pub use observer::Observer;
 pub use overrides::OverrideResult;
 pub use rollout::Rollout;

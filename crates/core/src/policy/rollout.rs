@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use coalmine_document::{Cursor, Fields, Known, Node, Problems, Reader};
 
+use super::compile::MAX_REVISION;
 use super::identity::IdentitySource;
 use super::issued_cookie::IssuedCookie;
 use super::match_rules::Match;
@@ -36,9 +37,11 @@ const ROLLOUT: Known = Known {
         "override",
         "route",
         "response",
+        "since",
+        "observe",
     ],
     secret: &["key"],
-    unsupported: &["since", "observe"],
+    unsupported: &[],
 };
 
 /// The name that no rollout may have: the metrics say `none` where there is no rollout.
@@ -62,6 +65,8 @@ pub struct Rollout {
     pub(super) override_: Option<Override>,
     pub(super) route: Route,
     removed_from_response: Vec<Box<str>>,
+    since: Option<u64>,
+    observed: bool,
 }
 
 // === impl Rollout ===
@@ -169,6 +174,17 @@ impl Rollout {
         &self.removed_from_response
     }
 
+    /// The revision of its last change, where the document says it. A request that begins under one and ends under another
+    /// is evidence for neither.
+    pub fn since(&self) -> Option<u64> {
+        self.since
+    }
+
+    /// Whether its responses are counted, where the policy counts responses.
+    pub fn is_observed(&self) -> bool {
+        self.observed
+    }
+
     /// How its answer reaches the router.
     pub fn route(&self) -> &Route {
         &self.route
@@ -204,6 +220,16 @@ impl Rollout {
         let route = Route::read(&fields, &variants);
         let bucketer = read_bucketer(&fields, named, salt, secrets);
         let override_ = Override::read(&fields, secrets);
+        let since = fields.get("since").and_then(|since| since.integer(1..=MAX_REVISION));
+        let observed = fields.get("observe").is_some_and(|observed| {
+            let is_observed = observed.boolean();
+            if is_observed && Route::keeps_weights(&fields) {
+                observed.conflict(
+                    "a \"bucketHeader\" leaves the variant to the route, so nothing can be counted here",
+                );
+            }
+            is_observed
+        });
         let removed = fields.get("response").map(|removed| response::read_removed(&removed));
         Self {
             index,
@@ -220,6 +246,8 @@ impl Rollout {
             override_,
             route,
             removed_from_response: removed.unwrap_or_default(),
+            since,
+            observed,
         }
     }
 }

@@ -3,7 +3,7 @@
 use coalmine_core::document::{Code, Entry, MAX_BYTES, MAX_VALUES, Node, Span, Value};
 use coalmine_core::policy::{Environment, Policy};
 
-use super::{assert_added, assert_problem, problems, rollout_with};
+use super::{assert_problem, problems, rollout_with};
 
 #[test]
 fn the_top() {
@@ -51,15 +51,7 @@ fn every_number_may_be_a_whole_double() {
 }
 
 #[test]
-fn what_this_version_does_not_act_on_is_refused_by_name() {
-    let unsupported = |field: &str| format!("\"{field}\" is not yet supported by this version of Coalmine");
-    for field in ["responses", "slow", "histogram"] {
-        let problem = format!("observe.{field}: {}", unsupported(field));
-        assert_problem("\"accessLog\"", &format!("\"{field}\""), &problem);
-    }
-    for field in ["since", "observe"] {
-        assert_added(&format!("\"{field}\": 1"), &format!(".{field}"), &unsupported(field));
-    }
+fn what_belongs_to_other_documents_is_refused_by_name() {
     for field in ["source", "policy"] {
         let document = rollout_with("\"version\": 1", &format!("\"{field}\": {{}}"));
         let hint = "known here: version, revision, rollouts, observe";
@@ -123,4 +115,44 @@ fn a_tree_of_too_many_values_is_refused_too() {
     let first = &problems.shown()[0];
     assert_eq!(first.code, Code::TooLarge);
     assert_eq!(first.to_string(), "100002 values; a policy document may have at most 100000");
+}
+
+fn observe_problems(observe: &str) -> Vec<String> {
+    problems(&format!("{{\"observe\": {observe}}}"))
+}
+
+#[test]
+fn thresholds_are_times_and_ascend() {
+    let slow = |slow: &str| observe_problems(&format!("{{\"responses\": true, \"slow\": {slow}}}"));
+    assert_eq!(slow(r#"["1ms", {"at": "250ms", "groups": true}, "1s", "60m"]"#), [""; 0]);
+    for wrong in ["0ms", "61m", "1h", "250", "1.5s", "ms"] {
+        let problem = format!(
+            "observe.slow[0]: \"{wrong}\" is no threshold: 1ms to 60m, a whole number and ms, s or m, as 250ms"
+        );
+        assert_eq!(slow(&format!("[\"{wrong}\"]")), [problem]);
+    }
+    for equal in [r#"["1s", "1000ms"]"#, r#"["2s", "1s"]"#] {
+        let problem =
+            "observe.slow[1]: is not longer than the threshold before it; list them from the shortest";
+        assert_eq!(slow(equal), [problem]);
+    }
+    assert_eq!(slow(r#"["1s", "2s", "3s", "4s", "5s"]"#), ["observe.slow: has 5 thresholds; at most 4"]);
+    assert_eq!(slow(r#"[{"groups": true}]"#).len(), 1);
+}
+
+#[test]
+fn what_only_counts_with_responses_asks_for_them() {
+    for (field, value) in [("slow", "[\"1s\"]"), ("histogram", "true")] {
+        let problem =
+            format!("observe.{field}: only counts with \"responses: true\"; add it, or leave this out");
+        assert_eq!(observe_problems(&format!("{{\"{field}\": {value}}}")), [problem]);
+    }
+}
+
+#[test]
+fn a_rollout_whose_variant_only_the_route_knows_is_not_observed() {
+    let document = r#"{"rollouts": [{"name": "r", "identity": [{"header": "x-u"}], "observe": true,
+        "route": {"bucketHeader": {"name": "x-b", "total": 100}}}]}"#;
+    let problem = "a \"bucketHeader\" leaves the variant to the route, so nothing can be counted here";
+    assert_eq!(problems(document), [format!("rollouts[0].observe: {problem}")]);
 }
