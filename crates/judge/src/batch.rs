@@ -173,6 +173,18 @@ impl Tally {
         }
     }
 
+    /// Sum with a tally of the same form.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Groups(mine), Self::Groups(theirs)) => {
+                let mut sum = mine.clone();
+                sum.iter_mut().zip(theirs.iter()).for_each(|(sum, theirs)| *sum = sum.plus(*theirs));
+                Self::Groups(sum)
+            }
+            _ => Self::Whole(self.total().plus(other.total())),
+        }
+    }
+
     pub(crate) fn parts(&self) -> &[Arms<Counts>] {
         match self {
             Self::Whole(counts) => std::slice::from_ref(counts),

@@ -9,6 +9,10 @@ use crate::latency::{self, Past, Side};
 use crate::numeric::log_mean_exp;
 use crate::safety;
 
+/// Requests of one arm that wait for the first one of the other, so that batches may be as short as one likes. What is
+/// above it is left out: the base rate may have moved since. Only how many requests there are decides about that.
+const MOST_WAITING: u64 = 1000;
+
 /// State of one guard.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Guard {
@@ -18,6 +22,8 @@ pub(crate) struct Guard {
     pub(crate) past: Past,
     pub(crate) counts: Arms<Counts>,
     pub(crate) ratio: RatioEvidence,
+    /// Counts that wait for the first request of an arm.
+    pub(crate) waiting: Option<Tally>,
     /// Look at which harm was proved first.
     pub(crate) harm_at: Option<u64>,
 }
@@ -36,13 +42,22 @@ impl Guard {
             past: Past::default(),
             counts: Arms::default(),
             ratio: RatioEvidence::default(),
+            waiting: None,
             harm_at: None,
         }
     }
 
     /// Takes in counts that have been checked; `look` is their number, from 1.
     pub(crate) fn observe(&mut self, config: &GuardConfig, tally: &Tally, look: u64, threshold: f64) {
+        self.counts = self.counts.plus(tally.total());
+        let waited = self.waiting.take().map(|waiting| waiting.plus(tally));
+        let tally = waited.as_ref().unwrap_or(tally);
         let total = tally.total();
+        if total.lacks_an_arm() {
+            let few = total.stable.all.max(total.canary.all) <= MOST_WAITING;
+            self.waiting = few.then(|| tally.clone());
+            return;
+        }
         let past = self.past;
         let harm = |counts: &Arms<Counts>, alternative: usize| match config.process {
             Process::Share => harm::RATIOS
@@ -71,7 +86,6 @@ impl Guard {
             }
         }
         self.past.learn(total.stable);
-        self.counts = self.counts.plus(total);
         self.ratio.observe(&total);
         if self.harm_at.is_none() && self.harm_evidence(config) >= threshold {
             self.harm_at = Some(look);
@@ -81,10 +95,13 @@ impl Guard {
     pub(crate) fn assess(&self, guard: &GuardConfig, config: &Config) -> GuardAssessment {
         let harm = Evidence { log: self.harm_evidence(guard), needed: config.harm_threshold() };
         let safe = Evidence { log: log_mean_exp(self.safe.iter().copied()), needed: config.safe_threshold() };
-        let finding = match self.harm_at {
-            Some(at) => Finding::Harm { at },
-            None if safe.is_proof() => Finding::Safe,
-            None => Finding::Undecided,
+        let users = self.users(guard, harm);
+        let finding = match (self.harm_at, users) {
+            (Some(at), _) => Finding::Harm { at },
+            // What hides harm from its process feigns safety in the mirrored one.
+            (None, Users::HiddenByGroup(_)) => Finding::Undecided,
+            (None, _) if safe.is_proof() => Finding::Safe,
+            (None, _) => Finding::Undecided,
         };
         GuardAssessment {
             name: guard.name.clone(),
@@ -93,7 +110,7 @@ impl Guard {
             safe,
             counts: self.counts,
             ratio: self.ratio.interval(config.beta),
-            users: self.users(guard, finding, harm),
+            users,
             missing: self.missing(guard, config, finding),
         }
     }
@@ -110,11 +127,11 @@ impl Guard {
         log_mean_exp(self.harm.iter().map(|row| row.iter().sum()))
     }
 
-    fn users(&self, config: &GuardConfig, finding: Finding, harm: Evidence) -> Users {
+    fn users(&self, config: &GuardConfig, harm: Evidence) -> Users {
         if !config.groups {
             return Users::NotChecked;
         }
-        if matches!(finding, Finding::Harm { .. }) {
+        if self.harm_at.is_some() {
             return Users::Checked;
         }
         let (log, group) = without_one_more(&self.harm);

@@ -11,6 +11,8 @@ use crate::trust::TrustState;
 pub struct Judge {
     pub(crate) config: Config,
     pub(crate) looks: u64,
+    /// Of the latest batch.
+    pub(crate) weight: Option<u32>,
     pub(crate) guards: Vec<Guard>,
     pub(crate) trust: TrustState,
 }
@@ -25,7 +27,7 @@ impl Judge {
     pub fn new(config: Config) -> Result<Self, ConfigProblem> {
         config.check()?;
         let guards = config.guards.iter().map(Guard::new).collect();
-        Ok(Self { config, looks: 0, guards, trust: TrustState::default() })
+        Ok(Self { config, looks: 0, weight: None, guards, trust: TrustState::default() })
     }
 
     /// What it judges by.
@@ -43,6 +45,11 @@ impl Judge {
     pub fn observe(&mut self, batch: &Batch) -> Result<(), Refusal> {
         self.check(batch)?;
         self.looks += 1;
+        if self.weight != batch.weight {
+            // Counts of different weights are never summed.
+            self.weight = batch.weight;
+            self.guards.iter_mut().for_each(|guard| guard.waiting = None);
+        }
         let threshold = self.config.harm_threshold();
         for ((guard, config), tally) in self.guards.iter_mut().zip(&self.config.guards).zip(&batch.guards) {
             guard.observe(config, tally, self.looks, threshold);

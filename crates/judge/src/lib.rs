@@ -19,6 +19,7 @@
 //! | [`interval`] | intervals that may be looked at as often as one likes |
 //! | [`trust`] | whether the counts can be believed |
 //! | [`assessment`] | the answer |
+//! | `simulate` | simulated rollouts; behind the feature of this name |
 //! | [`numeric`] | functions that the standard library lacks |
 #![forbid(unsafe_code)]
 
@@ -32,6 +33,8 @@ mod judge;
 pub mod latency;
 pub mod numeric;
 pub mod safety;
+#[cfg(feature = "simulate")]
+pub mod simulate;
 mod state;
 pub mod trust;
 

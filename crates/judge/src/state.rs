@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::batch::{Arms, Counts, GROUPS, MAX_COUNT, Open, Served};
+use crate::batch::{Arms, Counts, GROUPS, MAX_COUNT, Open, Served, Tally};
 use crate::config::{Config, ConfigProblem, GuardConfig};
 use crate::guard::Guard;
 use crate::judge::Judge;
@@ -42,6 +42,7 @@ impl Judge {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         put(&mut bytes, self.looks);
+        put(&mut bytes, self.weight.map_or(u64::MAX, u64::from));
         put(&mut bytes, self.guards.len() as u64);
         for (guard, config) in self.guards.iter().zip(&self.config.guards) {
             put(&mut bytes, fingerprint(config));
@@ -60,6 +61,13 @@ impl Judge {
             }
             guard.ratio.sums.iter().flatten().flatten().for_each(|value| put(&mut bytes, value.to_bits()));
             put(&mut bytes, guard.harm_at.unwrap_or_default());
+            put(&mut bytes, u64::from(guard.waiting.is_some()));
+            for arms in guard.waiting.iter().flat_map(|tally| tally.parts()) {
+                for counts in [arms.stable, arms.canary] {
+                    put(&mut bytes, counts.all);
+                    put(&mut bytes, counts.bad);
+                }
+            }
         }
         put_trust(&mut bytes, &self.trust);
         bytes
@@ -79,6 +87,7 @@ impl Judge {
         }
         let mut reader = Reader { rest };
         judge.looks = reader.number()?;
+        judge.weight = reader.weight()?;
         for _ in 0..reader.number()? {
             let print = reader.number()?;
             let guard = reader.guard(judge.looks)?;
@@ -166,6 +175,18 @@ impl Reader<'_> {
         Ok(self.at_most(1, "a flag is neither 0 nor 1")? == 1)
     }
 
+    fn weight(&mut self) -> Result<Option<u32>, StateProblem> {
+        match self.number()? {
+            u64::MAX => Ok(None),
+            weight if weight <= 1_000_000 => Ok(Some(weight as u32)),
+            _ => Err(StateProblem::Damaged("a weight is above 1000000")),
+        }
+    }
+
+    fn arms(&mut self) -> Result<Arms<Counts>, StateProblem> {
+        Ok(Arms { stable: self.counts()?, canary: self.counts()? })
+    }
+
     fn counts(&mut self) -> Result<Counts, StateProblem> {
         let all = self.at_most(MAX_COUNT, "a count is too large")?;
         Ok(Counts { all, bad: self.at_most(all, "more bad requests than requests")? })
@@ -188,13 +209,24 @@ impl Reader<'_> {
         if past.bad < 0.0 || past.all < past.bad {
             return Err(StateProblem::Damaged("stable's past has a negative count"));
         }
-        let counts = Arms { stable: self.counts()?, canary: self.counts()? };
+        let counts = self.arms()?;
         let mut ratio = crate::interval::RatioEvidence::default();
         for value in ratio.sums.iter_mut().flatten().flatten() {
             *value = self.float()?;
         }
         let harm_at = self.at_most(looks, "harm was proved at a look that has not been")?;
-        Ok(Guard { harm, safe, past, counts, ratio, harm_at: (harm_at > 0).then_some(harm_at) })
+        let waiting = match self.flag()? {
+            true if columns == GROUPS => {
+                let mut groups = Box::new([Arms::default(); GROUPS]);
+                for group in groups.iter_mut() {
+                    *group = self.arms()?;
+                }
+                Some(Tally::Groups(groups))
+            }
+            true => Some(Tally::Whole(self.arms()?)),
+            false => None,
+        };
+        Ok(Guard { harm, safe, past, counts, ratio, waiting, harm_at: (harm_at > 0).then_some(harm_at) })
     }
 
     fn trust(&mut self) -> Result<TrustState, StateProblem> {
@@ -208,12 +240,7 @@ impl Reader<'_> {
             || -> Result<Open, StateProblem> { Ok(Open { begun: self.number()?, open: self.number()? }) };
         let open = Arms { stable: open()?, canary: open()? };
         let hangs = self.small()?;
-        let weight = match self.number()? {
-            u64::MAX => None,
-            weight if weight <= 1_000_000 => Some(weight as u32),
-            _ => return Err(StateProblem::Damaged("a weight is above 1000000")),
-        };
-        let mut sample_ratio = SampleRatio { weight, requests: None };
+        let mut sample_ratio = SampleRatio { weight: self.weight()?, requests: None };
         if self.flag()? {
             for arms in sample_ratio.requests.get_or_insert_default().iter_mut() {
                 *arms = Arms { stable: self.number()?, canary: self.number()? };
