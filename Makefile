@@ -216,6 +216,13 @@ proof-fuzz: ## Fuzz the core for long: FUZZ_CASES=.. for each of six readers, FU
 	COALMINE_FUZZ_CASES=$(FUZZ_CASES) COALMINE_FUZZ_SEED=$(FUZZ_SEED) \
 		cargo test --locked --release --package coalmine-core --test fuzz -- --nocapture
 
+RUNS ?= 10000
+SEED ?= 20261125
+
+.PHONY: judge-table
+judge-table: ## Simulate what the judge promises, beside the rules of Flagger and Argo; RUNS=.. a row, SEED=..
+	cargo run --quiet --locked --release --package coalmine-judge-table -- $(RUNS) $(SEED) $(CASE)
+
 # --- Measurements -------------------------------------------------------------------------------------------------
 
 .PHONY: bench

@@ -1,0 +1,69 @@
+//! Rules that compare a rate with a threshold, as their documentation has them.
+
+use coalmine_judge::Counts;
+
+/// Flagger's analysis as in its documentation: `interval: 1m`, `threshold: 5` failed checks, `request-success-rate` of
+/// at least 99 %. The count of failed checks does not go down again. Without requests there is no value, and no failure.
+#[derive(Default)]
+pub(crate) struct Flagger {
+    strikes: u32,
+}
+
+/// Argo Rollouts' analysis as in its documentation: `interval: 5m`, `successCondition: result[0] >= 0.95`,
+/// `failureLimit: 3`: the fourth failed measurement fails the analysis.
+#[derive(Default)]
+pub(crate) struct Argo {
+    all: u64,
+    bad: u64,
+    minutes: u32,
+    failures: u32,
+}
+
+/// Flagger's `request-duration`: the 99th percentile of a minute above 500 ms is a failed check, five of them roll back.
+/// The counts are those of requests slower than 500 ms.
+#[derive(Default)]
+pub(crate) struct FlaggerDuration {
+    strikes: u32,
+}
+
+// === impl Flagger ===
+
+impl Flagger {
+    /// True once it rolls back. Called once a minute with the canary's counts.
+    pub(crate) fn minute(&mut self, canary: Counts) -> bool {
+        if canary.all > 0 && 100 * canary.bad > canary.all {
+            self.strikes += 1;
+        }
+        self.strikes >= 5
+    }
+}
+
+// === impl Argo ===
+
+impl Argo {
+    /// True once it aborts. Called once a minute with the canary's counts.
+    pub(crate) fn minute(&mut self, canary: Counts) -> bool {
+        self.all += canary.all;
+        self.bad += canary.bad;
+        self.minutes += 1;
+        if self.minutes.is_multiple_of(5) {
+            if 20 * self.bad > self.all {
+                self.failures += 1;
+            }
+            (self.all, self.bad) = (0, 0);
+        }
+        self.failures > 3
+    }
+}
+
+// === impl FlaggerDuration ===
+
+impl FlaggerDuration {
+    /// True once it rolls back. Called once a minute with the canary's counts of requests above 500 ms.
+    pub(crate) fn minute(&mut self, canary: Counts) -> bool {
+        if 100 * canary.bad > canary.all {
+            self.strikes += 1;
+        }
+        self.strikes >= 5
+    }
+}
