@@ -42,7 +42,8 @@ pub(crate) enum Format {
     Json,
 }
 
-fn parse_time(text: &str) -> Result<Duration, &'static str> {
+/// A point in time of an argument, since 1970.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, &'static str> {
     coalmine_core::time::parse_rfc3339(text)
         .ok_or("RFC 3339 with an offset is expected, as 2026-11-21T09:00:00Z")
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    assign, completions, diff, explain, import, output, render, schema, simulate, token, validate, weights,
+    assign, completions, diff, explain, import, judge, output, render, schema, simulate, token, validate,
+    weights,
 };
 
 const AFTER: &str = "\
@@ -32,6 +33,7 @@ enum Command {
     Token(token::Token),
     Render(render::Render),
     Import(import::Import),
+    Judge(judge::Judge),
     Schema(schema::Schema),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -49,6 +51,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Token(token) => token.run(),
         Command::Render(render) => render.run(),
         Command::Import(import) => import.run(),
+        Command::Judge(judge) => judge.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(Arguments::command()),
         Command::Man(man) => man.run(Arguments::command()),

@@ -1,13 +1,14 @@
 //! `coalmine`: see before you act. Built on the same core as the filter, so what it shows is what users get.
 //!
-//! What it does not do: it talks to no cluster and no proxy, and it changes no file but the one that you name. What is right and who gets what is the core's to say; here is reading, showing and writing.
+//! What it does not do: it talks to no cluster and no proxy (`judge` reads from a Prometheus), and it changes no file but the one that you name. What is right and who gets what is the core's to say; here is reading, showing and writing.
 //!
 //! | modules | what is in them |
 //! |---|---|
 //! | `cli`, `args`, `completions` | the command line, and the arguments that subcommands share |
-//! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `schema` | one subcommand each |
+//! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `schema` | one subcommand each |
 //! | `routes` | routes as Envoy reads them: which one takes a request, and where it leads |
 //! | `input`, `scan`, `policy_file`, `users` | files, the policies in them, and lists of users |
+//! | `chart` | charts as SVG |
 //! | `diagnostic`, `failure`, `output` | what is wrong, why the command could not go on, and where it writes |
 //!
 //! Exit codes: 0 done; 1 what was asked about has problems; 2 the command was used wrongly, or a file could not be read
@@ -16,6 +17,7 @@
 
 mod args;
 mod assign;
+mod chart;
 mod cli;
 mod completions;
 mod diagnostic;
@@ -24,6 +26,7 @@ mod explain;
 mod failure;
 mod import;
 mod input;
+mod judge;
 mod output;
 mod policy_file;
 mod render;
