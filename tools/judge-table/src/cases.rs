@@ -99,6 +99,11 @@ pub(crate) fn promised() -> Vec<Case> {
             looks: 15,
             ..case("0.2 to 0.8 %, 1000/s, ramp 1-5-10-25-50 % in 15 minutes", 1000.0, 0.0, 0.002, 0.008)
         },
+        edge(plain(Case {
+            weight: Box::new(fast_ramp),
+            looks: 15,
+            ..case("the same without groups, margin 1/0", 1000.0, 0.0, 0.002, 0.008)
+        })),
         case("0.2 to 1 %, 100/s, weight 5 %", 100.0, 0.05, 0.002, 0.01),
         plain(case("the same without groups", 100.0, 0.05, 0.002, 0.01)),
         edge(plain(case("the same without groups, margin 1/0", 100.0, 0.05, 0.002, 0.01))),
@@ -113,6 +118,17 @@ pub(crate) fn promised() -> Vec<Case> {
         Case {
             config: latency(),
             ..case("exact process, no change, 20 % slow, 10/s, weight 50 %", 10.0, 0.5, 0.2, 0.2)
+        },
+        case("at the edge of safety 2/1: 0.2 and 1.4 % errors, 10/s, weight 50 %", 10.0, 0.5, 0.002, 0.014),
+        Case {
+            config: latency(),
+            ..case(
+                "exact process, at the edge of safety 1.5/2: 20 and 32 % slow, 10/s, weight 50 %",
+                10.0,
+                0.5,
+                0.2,
+                0.32,
+            )
         },
         Case {
             config: latency(),

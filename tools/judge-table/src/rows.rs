@@ -113,15 +113,12 @@ impl Case {
             if judge.observe(&batch).is_err() {
                 continue;
             }
-            // Harm stays proved and costs little to ask for; what holds is asked for now and then.
-            if look % 10 == 0 || look == self.looks || judge.harm_is_proved() {
-                let assessment = judge.assess();
-                outcome.safe = assessment.is_safe();
-                outcome.holds = !assessment.reasons_to_hold().is_empty();
-                outcome.ever_held |= outcome.holds;
-                if assessment.harms().next().is_some() {
-                    outcome.harm_at = Some(look);
-                }
+            let assessment = judge.assess();
+            outcome.safe |= assessment.is_safe();
+            outcome.holds = !assessment.reasons_to_hold().is_empty();
+            outcome.ever_held |= outcome.holds;
+            if assessment.harms().next().is_some() {
+                outcome.harm_at = Some(look);
             }
         }
         outcome
@@ -132,7 +129,7 @@ impl Case {
 pub(crate) fn print(cases: &[Case], runs: u64, seed: u64) -> anyhow::Result<()> {
     println!(
         "| case | runs | Flagger: rolled back | median look | Argo: aborted | judge: rolled back | median look (90 %) \
-         | canary's bad requests, median | safe at the end | held, at the end | s |"
+         | canary's bad requests, median | ever safe | ever held, at the end | s |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     let threads = std::thread::available_parallelism()?.get();
