@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    assign, completions, diff, explain, import, judge, output, render, schema, simulate, token, validate,
-    weights,
+    assign, completions, diff, explain, import, judge, output, power, render, schema, simulate, token,
+    validate, weights,
 };
 
 const AFTER: &str = "\
@@ -34,6 +34,7 @@ enum Command {
     Render(render::Render),
     Import(import::Import),
     Judge(judge::Judge),
+    Power(power::Power),
     Schema(schema::Schema),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -52,6 +53,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Render(render) => render.run(),
         Command::Import(import) => import.run(),
         Command::Judge(judge) => judge.run(),
+        Command::Power(power) => power.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(Arguments::command()),
         Command::Man(man) => man.run(Arguments::command()),

@@ -5,7 +5,7 @@
 //! | modules | what is in them |
 //! |---|---|
 //! | `cli`, `args`, `completions` | the command line, and the arguments that subcommands share |
-//! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `schema` | one subcommand each |
+//! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `power`, `schema` | one subcommand each |
 //! | `routes` | routes as Envoy reads them: which one takes a request, and where it leads |
 //! | `input`, `scan`, `policy_file`, `users` | files, the policies in them, and lists of users |
 //! | `chart` | charts as SVG |
@@ -29,6 +29,7 @@ mod input;
 mod judge;
 mod output;
 mod policy_file;
+mod power;
 mod render;
 mod routes;
 mod scan;

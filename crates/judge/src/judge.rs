@@ -58,6 +58,11 @@ impl Judge {
         Ok(())
     }
 
+    /// True if harm is proved in a guard: the one part of an assessment that is at hand without computing the rest.
+    pub fn harm_is_proved(&self) -> bool {
+        self.guards.iter().any(|guard| guard.harm_at.is_some())
+    }
+
     /// What is proved now.
     pub fn assess(&self) -> Assessment {
         let guards = self.guards.iter().zip(&self.config.guards);
