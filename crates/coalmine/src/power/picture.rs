@@ -64,7 +64,7 @@ pub(super) fn drawing(setup: &Setup, rows: &[Row]) -> String {
     );
     let step = minutes / setup.weights.len().max(1) as f64;
     for (place, weight) in setup.weights.iter().enumerate() {
-        chart.mark(place as f64 * step, "#cbd5e0", &format!("{} %", percent(*weight)));
+        chart.mark(place as f64 * step, "#718096", &format!("{} %", percent(*weight)));
     }
     for (row, colour) in rows.iter().zip(COLOURS.iter().cycle()) {
         let points: Vec<(f64, f64)> = row
