@@ -156,3 +156,41 @@ fn published_with_confseq_for_other_boundaries() {
         incomplete(r / g + good, r / h + bad) - incomplete(r / g, r / h) - bad * g.ln() - good * h.ln();
     near(found, -0.071_340_19, 1e-5);
 }
+
+/// The same source: quantiles of two samples, by the evidence of each against a common quantile.
+#[test]
+fn published_with_confseq_for_quantiles() {
+    // Samples are 1..=1000, and the same moved up.
+    for (share, moved, expected) in [(0.5, 70, 0.814_704), (0.5, 100, 0.005_494_7), (0.9, 55, 0.034_046_3)] {
+        let evidence = |below: i64| {
+            let below = below.clamp(0, 1000) as u64;
+            interval::beta_binomial(Counts::new(1000, below), share, 0.05, 100.0)
+        };
+        // A value of the sample counts as below or not, whichever says less.
+        let arm = |x: i64| evidence(x).min(evidence(x - 1));
+        let least = (1..1100).map(|x| arm(x) + arm(x - moved)).fold(f64::INFINITY, f64::min);
+        near((-least).exp().min(1.0), expected, 1e-5);
+    }
+}
+
+/// The same source: the bound of the empirical process by the law of the iterated logarithm.
+#[test]
+fn published_with_confseq_for_the_empirical_process() {
+    let (t, alpha, start, a) = (1000.0f64, 0.05, 100.0, 0.85f64);
+    let error = |c: f64, eta: f64| {
+        let gamma = 2.0 / eta * (a - (2.0 * (eta - 1.0) / c).sqrt()).powi(2);
+        match gamma > 1.0 {
+            true => 4.0 * (-gamma * c).exp() * (1.0 + 1.0 / ((gamma - 1.0) * eta.ln())),
+            false => f64::INFINITY,
+        }
+    };
+    let least =
+        |c: f64| (1..20_000).map(|step| error(c, 1.0 + f64::from(step) * 2e-5)).fold(f64::INFINITY, f64::min);
+    // The error falls with c.
+    let (mut low, mut high) = (1.0, 50.0);
+    for _ in 0..50 {
+        let middle = 0.5 * (low + high);
+        if least(middle) > alpha { low = middle } else { high = middle }
+    }
+    near(a * (((1.0 + (t / start).ln()).ln() + low) / t).sqrt(), 0.082_047_69, 1e-5);
+}
