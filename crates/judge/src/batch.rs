@@ -195,23 +195,30 @@ impl Tally {
 
 // === impl Refusal ===
 
+impl Refusal {
+    /// Position of the guard that it is about; none where it is about the whole batch.
+    pub fn guard(&self) -> Option<usize> {
+        match self {
+            Self::Form { guard, .. } | Self::BadExceedsAll { guard, .. } => Some(*guard),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Guards { found, expected } => {
                 write!(f, "the batch has counts for {found} guards; it needs them for {expected}")
             }
-            Self::Form { guard, groups: true } => {
-                write!(f, "guard {guard} has no counts by group; it is configured with groups")
+            Self::Form { groups: true, .. } => {
+                f.write_str("there are no counts by group; the guard is configured with groups")
             }
-            Self::Form { guard, groups: false } => {
-                write!(f, "guard {guard} has counts by group; it is configured without groups")
+            Self::Form { groups: false, .. } => {
+                f.write_str("there are counts by group; the guard is configured without groups")
             }
-            Self::BadExceedsAll { guard, counts: Counts { all, bad } } => {
-                write!(
-                    f,
-                    "guard {guard} has {bad} bad requests of {all}; there can be at most as many as requests"
-                )
+            Self::BadExceedsAll { counts: Counts { all, bad }, .. } => {
+                write!(f, "there are {bad} bad requests of {all}; at most all of them can be bad")
             }
             Self::Weight(weight) => {
                 write!(f, "the weight is {weight} parts per million; at most 1000000 are possible")

@@ -156,14 +156,17 @@ fn what_is_refused_says_what_would_be_right() {
     let refused = |judge: &mut Judge, batch: &Batch| judge.observe(batch).unwrap_err().to_string();
     assert_eq!(
         refused(&mut judge, &batch((10, 0), (3, 4))),
-        "guard 0 has 4 bad requests of 3; there can be at most as many as requests"
+        "there are 4 bad requests of 3; at most all of them can be bad"
     );
     assert_eq!(
         refused(&mut judge, &Batch::default()),
         "the batch has counts for 0 guards; it needs them for 1"
     );
     let whole = Batch { guards: vec![Tally::Whole(Arms::default())], ..Batch::default() };
-    assert_eq!(refused(&mut judge, &whole), "guard 0 has no counts by group; it is configured with groups");
+    assert_eq!(
+        refused(&mut judge, &whole),
+        "there are no counts by group; the guard is configured with groups"
+    );
     assert!(refused(&mut judge, &batch((MAX_COUNT, 0), (1, 0))).contains("is exact"));
     assert_eq!(Counts::new(5, 1).since(Counts::new(6, 1)), Err(Refusal::CounterFell { before: 6, now: 5 }));
 }

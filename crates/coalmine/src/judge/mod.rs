@@ -149,7 +149,10 @@ impl<'a> Session<'a> {
     /// Takes in a batch and prints what stands then. The outer error is about the batch, the inner one about the output.
     fn observe(&mut self, line: &Line) -> Result<Result<(), Failure>, String> {
         let batch = line.batch(&self.config().guards)?;
-        self.judge.observe(&batch).map_err(|refusal| refusal.to_string())?;
+        self.judge.observe(&batch).map_err(|refusal| {
+            let guard = refusal.guard().and_then(|place| self.judge.config().guards.get(place));
+            guard.map_or_else(|| refusal.to_string(), |guard| format!("{}: {refusal}", guard.name))
+        })?;
         let requests = batch.guards.first().map(|tally| tally.total().canary.all).unwrap_or_default();
         self.step.count(batch.weight, requests);
         let assessment = self.judge.assess();

@@ -8,6 +8,7 @@ mod common_mistakes;
 mod harness;
 mod import;
 mod import_suite;
+mod judge;
 mod manual;
 mod marks;
 mod mended;
