@@ -228,6 +228,42 @@ fn what_is_judged_is_the_truth_to_the_last_count() {
     assert!(truth.iter().flatten().all(|count| *count > 0));
 }
 
+/// It looks as time goes on, and ends by itself when harm is proved.
+#[test]
+fn a_bad_canary_ends_what_follows_it() {
+    let mut counters = Counters::new();
+    let pages = (0..100).map(|scrape| {
+        grow(&mut counters, 1, scrape, false);
+        for group in 0..16 {
+            let all = counters[&("all", "canary", group)];
+            counters.insert(("bad", "canary", group), all);
+        }
+        Some(page(&counters, 1))
+    });
+    let proxy = Proxy::start(pages.collect()).unwrap();
+    let prometheus = Prometheus::start(&[&proxy]);
+    while proxy.scrapes().len() < 2 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let run = Command::new(std::env::var("COALMINE_COMMAND").unwrap())
+        .args([
+            "judge",
+            "--prometheus",
+            &prometheus.url,
+            "--rollout",
+            "checkout",
+            "--weight",
+            "50",
+            "--follow",
+        ])
+        .args(["--step", "2s"])
+        .output()
+        .unwrap();
+    let (found, errors) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert_eq!(run.status.code(), Some(1), "{found}{errors}");
+    assert!(found.lines().last().unwrap().contains("rollback (errors: harm is proved)"), "{found}");
+}
+
 #[test]
 fn what_is_no_prometheus_is_said() {
     let proxy = Proxy::start(vec![Some("hello\n".to_owned())]).unwrap();

@@ -57,6 +57,13 @@ pub(crate) fn edge(case: Case) -> Case {
     Case { config: Config { guards: guards.collect(), ..case.config }, ..case }
 }
 
+/// Harm begins where safety ends: the canary is not rolled back, and whether it is called safe can be seen to the end.
+fn unsafe_only(case: Case) -> Case {
+    let guards = case.config.guards.iter();
+    let guards = guards.map(|guard| GuardConfig { worse_than: guard.safe_within, ..guard.clone() }).collect();
+    Case { config: Config { guards, ..case.config }, ..case }
+}
+
 /// Without groups.
 pub(crate) fn plain(case: Case) -> Case {
     let config = Config {
@@ -119,17 +126,27 @@ pub(crate) fn promised() -> Vec<Case> {
             config: latency(),
             ..case("exact process, no change, 20 % slow, 10/s, weight 50 %", 10.0, 0.5, 0.2, 0.2)
         },
-        case("at the edge of safety 2/1: 0.2 and 1.4 % errors, 10/s, weight 50 %", 10.0, 0.5, 0.002, 0.014),
-        Case {
+        unsafe_only(case(
+            "at the edge of safety 2/1: 0.2 and 1.4 % errors, 10/s, weight 50 %",
+            10.0,
+            0.5,
+            0.002,
+            0.014,
+        )),
+        unsafe_only(Case {
             config: latency(),
             ..case(
-                "exact process, at the edge of safety 1.5/2: 20 and 32 % slow, 10/s, weight 50 %",
+                "exact process, at the edge of safety 1.5/2: 20 and 32 % slow, weight 50 %",
                 10.0,
                 0.5,
                 0.2,
                 0.32,
             )
-        },
+        }),
+        plain(Case {
+            config: latency(),
+            ..case("exact process, at the edge without groups", 10.0, 0.5, 0.2, 0.26)
+        }),
         Case {
             config: latency(),
             ..case("exact process, at the edge: 20 and 26 % slow, 10/s, weight 50 %", 10.0, 0.5, 0.2, 0.26)
@@ -290,6 +307,19 @@ pub(crate) fn hostile() -> Vec<Case> {
             }),
             ..quiet("the canary is silent from minute 60 on")
         },
+        Case {
+            rates: Box::new(|look, _| {
+                vec![Arms { stable: 0.002, canary: if look <= 10 { 0.03 } else { 0.002 } }]
+            }),
+            ..case(
+                "novelty: 3 % errors of the canary for 10 minutes, then 0.2 %, 100/s",
+                100.0,
+                0.05,
+                0.0,
+                0.0,
+            )
+        },
+        case("a fault that both arms share: 5 % in both, 100/s", 100.0, 0.05, 0.05, 0.05),
         Case {
             config: latency(),
             ..case("a threshold that no request passes, weight 50 %", 10.0, 0.5, 0.0, 0.0)

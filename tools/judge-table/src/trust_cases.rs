@@ -33,6 +33,10 @@ pub(crate) fn users() -> Vec<Case> {
         clustered("the same by groups", 2.0, 0.05),
         plain(clustered("1 % of users make all errors, weight 50 %, no groups", 1.0, 0.5)),
         clustered("the same by groups", 1.0, 0.5),
+        Case {
+            users: broken(1.0),
+            ..case("the same by groups, with the default margin", 10.0, 0.5, 0.0, 0.0)
+        },
         plain(case("price of groups: 0.2 to 1.2 %, 20/s, weight 5 %, no groups", 20.0, 0.05, 0.002, 0.012)),
         case("the same by groups", 20.0, 0.05, 0.002, 0.012),
         plain(case("everything fails, 10/s, weight 5 %, no groups", 10.0, 0.05, 0.002, 1.0)),
