@@ -138,6 +138,27 @@ fn evidence_that_makes_no_sense_is_refused_with_its_place() {
 }
 
 #[test]
+fn data_that_is_not_to_be_believed_holds() {
+    let reasons = |more: &str| {
+        let line = json(0, 0, 1).replace("\"weight\": 5", &format!("\"weight\": 5, {more}"));
+        let run = lab("evidence.jsonl", &line.repeat(4)).run("judge evidence.jsonl --format json");
+        let looks: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{}", run.stderr));
+        assert_eq!((looks[3]["verdict"].as_str(), run.code), (Some("hold"), 0));
+        looks[3]["reasons"][0].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        reasons("\"served\": {\"assigned\": 320, \"served\": 100}"),
+        "320 requests were assigned to the canary and it served 100: a fault of routing or telemetry"
+    );
+    assert_eq!(
+        reasons(
+            "\"open\": {\"stable\": {\"begun\": 6080, \"open\": 6}, \"canary\": {\"begun\": 320, \"open\": 90}}"
+        ),
+        "at least 90 of 320 requests to the canary do not end; stable has 6 of 6080"
+    );
+}
+
+#[test]
 fn arguments_that_cannot_be() {
     let lab = lab("evidence.csv", &csv(1, 1));
     for (words, problem) in [
