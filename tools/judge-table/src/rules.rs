@@ -2,15 +2,17 @@
 
 use coalmine_judge::Counts;
 
-/// Flagger's analysis as in its documentation: `interval: 1m`, `threshold: 5` failed checks, `request-success-rate` of
-/// at least 99 %. The count of failed checks does not go down again. Without requests there is no value, and no failure.
+/// Flagger's analysis as in its documentation (docs.flagger.app, *Metrics Analysis* and *How it works*): `interval: 1m`,
+/// `threshold: 5` failed checks, `request-success-rate` of at least 99 %. The count of failed checks does not go down
+/// again. Without requests there is no value, and no failure.
 #[derive(Default)]
 pub(crate) struct Flagger {
     strikes: u32,
 }
 
-/// Argo Rollouts' analysis as in its documentation: `interval: 5m`, `successCondition: result[0] >= 0.95`,
-/// `failureLimit: 3`: the fourth failed measurement fails the analysis.
+/// Argo Rollouts' analysis as in its documentation (*Analysis & Progressive Delivery*): `interval: 5m`,
+/// `successCondition: result[0] >= 0.95`, `failureLimit: 3`, which is how many measurements may fail: the fourth one fails
+/// the analysis.
 #[derive(Default)]
 pub(crate) struct Argo {
     all: u64,
