@@ -44,7 +44,7 @@ struct RolloutEvidence {
     name: Box<str>,
     since: Option<Since>,
     late: Lazy,
-    /// By [`coalmine_core::Variant::index`].
+    /// By [`coalmine_core::split::Variant::index`].
     variants: Vec<VariantEvidence>,
 }
 
