@@ -23,7 +23,7 @@ pub(crate) struct MetricId(u32);
 
 impl Request for Host {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
-        hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
+        first_value(MapType::HttpRequestHeaders, name)
     }
 
     fn every_value(&self, name: &str) -> Vec<Vec<u8>> {
@@ -127,7 +127,7 @@ impl Host {
 
     /// The status of the response; `None` where none has come.
     pub(crate) fn status(&self) -> Option<Vec<u8>> {
-        hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten()
+        first_value(MapType::HttpResponseHeaders, ":status")
     }
 
     /// Whether the request is one of gRPC. In gRPC-Web the status is in the body, where the filter does not look.
@@ -140,7 +140,7 @@ impl Host {
     /// The status of gRPC, in the trailers or where there are none in the headers. For a request that is over.
     pub(crate) fn grpc_status(&self) -> Option<Vec<u8>> {
         let maps = [MapType::HttpResponseTrailers, MapType::HttpResponseHeaders];
-        maps.into_iter().find_map(|map| hostcalls::get_map_value_bytes(map, "grpc-status").ok().flatten())
+        maps.into_iter().find_map(|map| first_value(map, "grpc-status"))
     }
 
     /// Envoy's response flags: why a response is not what it should be, a bit for each reason.
@@ -148,6 +148,11 @@ impl Host {
         let flags = self.property(&["response", "flags"]).and_then(|flags| flags.try_into().ok());
         flags.map_or(0, u64::from_le_bytes)
     }
+}
+
+/// The first value under this name; for a request that is over a map may be missing as a whole.
+fn first_value(map: MapType, name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(map, name).ok().flatten()
 }
 
 thread_local! {

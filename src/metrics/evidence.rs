@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use coalmine_core::bucketing::Group;
 use coalmine_core::policy::{Observe, Policy, Rollout, Threshold};
 use coalmine_core::{Assignment, Reason};
 use proxy_wasm::types::MetricType;
@@ -15,8 +16,8 @@ use super::registry::{Lazy, Slot, Slots};
 use crate::class::Class;
 use crate::host::{Host, MetricId};
 
-/// How many groups a hash has.
-const GROUPS: usize = 16;
+/// How many groups of users are counted by.
+const GROUPS: usize = Group::COUNT;
 
 thread_local! {
     /// The revision of each rollout's last change, by its name, of the policy that came into force last.
@@ -127,13 +128,6 @@ impl Evidence {
     /// The time, where it is needed at all.
     fn now(&self) -> Duration {
         if self.observe.slow.is_empty() && !self.observe.histogram { Duration::ZERO } else { Host.now() }
-    }
-}
-
-/// No rollout is observed.
-impl Default for Evidence {
-    fn default() -> Self {
-        Self::new(&Policy::default())
     }
 }
 

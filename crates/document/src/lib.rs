@@ -64,6 +64,7 @@ pub use problem::Unreadable;
 pub use problem::{Code, Problem, Problems, Related};
 pub use quote::{number, quoted};
 pub use rules::TextRule;
+pub use scalars::with_unit;
 #[cfg(feature = "yaml")]
 pub use source::{Mark, SourceText};
 #[cfg(feature = "suggest")]

@@ -93,12 +93,7 @@ impl<'d> Cursor<'d, '_> {
             return None;
         }
         let text = self.string_of("a duration")?;
-        let units = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60)];
-        let seconds = units.iter().find_map(|&(unit, seconds)| {
-            let number = text.strip_suffix(unit)?;
-            let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-            is_number.then(|| number.parse::<u32>().ok()).flatten().map(|number| u64::from(number) * seconds)
-        });
+        let seconds = with_unit(text, &[("s", 1), ("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)]);
         if seconds.is_none() {
             let form = match meant_duration(text) {
                 Some(meant) => format!("write {meant}"),
@@ -124,4 +119,14 @@ impl<'d> Cursor<'d, '_> {
         self.problem(format!("{} is not known; {hint}", self.quote(text)));
         None
     }
+}
+
+/// The meaning of a whole number and one of these units, as `30m`; `None` for another form, and for a number of more than
+/// 32 bits.
+pub fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    units.iter().find_map(|&(unit, times)| {
+        let number = text.strip_suffix(unit)?;
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| number.parse::<u32>().ok()).flatten().map(|number| u64::from(number) * times)
+    })
 }

@@ -101,8 +101,11 @@ impl std::fmt::Display for Bucket {
 // === impl Group ===
 
 impl Group {
+    /// How many groups there are.
+    pub const COUNT: usize = 16;
+
     const fn of_hash(m: u64) -> Self {
-        Self((m & 15) as u8)
+        Self((m % Self::COUNT as u64) as u8)
     }
 
     /// Its number, `0..=15`.

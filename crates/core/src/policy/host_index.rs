@@ -160,20 +160,18 @@ impl HostIndex {
     /// as it is written are known.
     #[inline]
     fn by_host<'i>(&'i self, authority: &[u8], as_written: Option<&'i Vec<usize>>) -> Cow<'i, [usize]> {
-        let exact = match host_of(authority) {
-            None => return Cow::Borrowed(&[]),
-            Some(host) if !self.below.is_empty() => {
-                return self.with_those_above(self.exact.get(&*host), &host);
-            }
-            Some(Cow::Borrowed(host)) if host.len() == authority.len() => as_written,
-            Some(host) => self.exact.get(&*host),
+        let Some(host) = host_of(authority) else { return Cow::Borrowed(&[]) };
+        let exact = match &host {
+            Cow::Borrowed(host) if host.len() == authority.len() => as_written,
+            host => self.exact.get(&**host),
         };
-        Cow::Borrowed(exact.map_or(&[], Vec::as_slice))
+        let exact = exact.map_or(&[][..], Vec::as_slice);
+        if self.below.is_empty() { Cow::Borrowed(exact) } else { self.with_those_above(exact, &host) }
     }
 
     /// These places and those of the names that this host lies below, each once.
-    fn with_those_above<'i>(&'i self, exact: Option<&'i Vec<usize>>, host: &[u8]) -> Cow<'i, [usize]> {
-        let mut all = Cow::Borrowed(exact.map_or(&[][..], Vec::as_slice));
+    fn with_those_above<'i>(&'i self, exact: &'i [usize], host: &[u8]) -> Cow<'i, [usize]> {
+        let mut all = Cow::Borrowed(exact);
         let dots = host.iter().enumerate().filter(|&(_, &byte)| byte == b'.');
         for above in dots.filter_map(|(dot, _)| self.below.get(host.get(dot + 1..)?)) {
             all.to_mut().extend(above);
@@ -218,9 +216,7 @@ fn host_of(authority: &[u8]) -> Option<Cow<'_, [u8]>> {
         _ => authority,
     };
     let host = host.strip_suffix(b".").unwrap_or(host);
-    if !host.is_ascii() && str::from_utf8(host).is_err() {
-        return None;
-    }
+    str::from_utf8(host).ok()?;
     let is_lower = !host.iter().any(u8::is_ascii_uppercase);
     Some(if is_lower { host.into() } else { host.to_ascii_lowercase().into() })
 }

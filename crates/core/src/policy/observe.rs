@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coalmine_document::{Cursor, Known, Value, quoted};
+use coalmine_document::{Cursor, Known, Value, quoted, with_unit};
 
 const OBSERVE: Known = Known::new(&["accessLog", "responses", "slow", "histogram"]);
 const SLOW: Known = Known::new(&["at", "groups"]);
@@ -81,12 +81,7 @@ fn read_slow(cursor: &Cursor<'_, '_>) -> Vec<Threshold> {
 /// A time in milliseconds: `250ms`, `1s`, `2m`.
 fn milliseconds(cursor: &Cursor<'_, '_>) -> Option<u64> {
     let text = cursor.string_of(FORM)?;
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000)];
-    let given = units.iter().find_map(|&(unit, milliseconds)| {
-        let number = text.strip_suffix(unit)?;
-        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| number.parse::<u32>().ok()).flatten().map(|number| u64::from(number) * milliseconds)
-    });
+    let given = with_unit(text, &[("ms", 1), ("s", 1_000), ("m", 60_000)]);
     let given = given.filter(|given| (1..=MAX_THRESHOLD).contains(given));
     if given.is_none() {
         let text = quoted(text);
