@@ -173,8 +173,8 @@ impl Tally {
         }
     }
 
-    /// Sum with a tally of the same form.
-    pub(crate) fn plus(&self, other: &Self) -> Self {
+    /// Sum with a tally of the same form; of another form, the sum of both as a whole. It saturates.
+    pub fn plus(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Groups(mine), Self::Groups(theirs)) => {
                 let mut sum = mine.clone();
@@ -182,6 +182,18 @@ impl Tally {
                 Self::Groups(sum)
             }
             _ => Self::Whole(self.total().plus(other.total())),
+        }
+    }
+
+    /// The same with each pair of counts made into another.
+    pub fn map(&self, mut make: impl FnMut(&Arms<Counts>) -> Arms<Counts>) -> Self {
+        match self {
+            Self::Whole(counts) => Self::Whole(make(counts)),
+            Self::Groups(groups) => {
+                let mut groups = groups.clone();
+                groups.iter_mut().for_each(|counts| *counts = make(counts));
+                Self::Groups(groups)
+            }
         }
     }
 

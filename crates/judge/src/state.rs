@@ -55,18 +55,12 @@ impl Judge {
             guard.safe.iter().for_each(|value| put(&mut bytes, value.to_bits()));
             put(&mut bytes, guard.past.bad.to_bits());
             put(&mut bytes, guard.past.all.to_bits());
-            for counts in [guard.counts.stable, guard.counts.canary] {
-                put(&mut bytes, counts.all);
-                put(&mut bytes, counts.bad);
-            }
+            put_arms(&mut bytes, guard.counts);
             guard.ratio.sums.iter().flatten().flatten().for_each(|value| put(&mut bytes, value.to_bits()));
             put(&mut bytes, guard.harm_at.unwrap_or_default());
             put(&mut bytes, u64::from(guard.waiting.is_some()));
             for arms in guard.waiting.iter().flat_map(|tally| tally.parts()) {
-                for counts in [arms.stable, arms.canary] {
-                    put(&mut bytes, counts.all);
-                    put(&mut bytes, counts.bad);
-                }
+                put_arms(&mut bytes, *arms);
             }
         }
         put_trust(&mut bytes, &self.trust);
@@ -123,6 +117,13 @@ fn fingerprint(config: &GuardConfig) -> u64 {
 
 fn put(bytes: &mut Vec<u8>, value: u64) {
     bytes.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_arms(bytes: &mut Vec<u8>, arms: Arms<Counts>) {
+    for Counts { all, bad } in [arms.stable, arms.canary] {
+        put(bytes, all);
+        put(bytes, bad);
+    }
 }
 
 fn put_trust(bytes: &mut Vec<u8>, trust: &TrustState) {

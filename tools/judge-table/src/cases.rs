@@ -1,7 +1,7 @@
 //! Rows on what is promised, and rows that try to break it. A look is a minute unless the row says otherwise.
 
 use coalmine_judge::simulate::{Random, User};
-use coalmine_judge::{Arms, Batch, Config, Counts, GuardConfig, Margin, Tally};
+use coalmine_judge::{Arms, Batch, Config, Counts, GuardConfig, Margin};
 
 use crate::rows::{Case, Rates, Rule};
 
@@ -47,35 +47,25 @@ fn incident(look: u32) -> f64 {
     if (97..107).contains(&look) { 0.1 } else { 0.002 }
 }
 
+/// With each guard made into another.
+fn with_guards(case: Case, make: impl Fn(GuardConfig) -> GuardConfig) -> Case {
+    let guards = case.config.guards.into_iter().map(make).collect();
+    Case { config: Config { guards, ..case.config }, ..case }
+}
+
 /// Margin 1/0: harm is any difference, so a harmless canary is at the edge, where false alarms are most likely.
 pub(crate) fn edge(case: Case) -> Case {
-    let guards = case
-        .config
-        .guards
-        .iter()
-        .map(|guard| GuardConfig { worse_than: Margin { times: 1.0, plus: 0.0 }, ..guard.clone() });
-    Case { config: Config { guards: guards.collect(), ..case.config }, ..case }
+    with_guards(case, |guard| GuardConfig { worse_than: Margin { times: 1.0, plus: 0.0 }, ..guard })
 }
 
 /// Harm begins where safety ends: the canary is not rolled back, and whether it is called safe can be seen to the end.
 fn unsafe_only(case: Case) -> Case {
-    let guards = case.config.guards.iter();
-    let guards = guards.map(|guard| GuardConfig { worse_than: guard.safe_within, ..guard.clone() }).collect();
-    Case { config: Config { guards, ..case.config }, ..case }
+    with_guards(case, |guard| GuardConfig { worse_than: guard.safe_within, ..guard })
 }
 
 /// Without groups.
 pub(crate) fn plain(case: Case) -> Case {
-    let config = Config {
-        guards: case
-            .config
-            .guards
-            .iter()
-            .map(|guard| GuardConfig { groups: false, ..guard.clone() })
-            .collect(),
-        ..case.config
-    };
-    Case { config, ..case }
+    with_guards(case, |guard| GuardConfig { groups: false, ..guard })
 }
 
 fn latency() -> Config {
@@ -154,29 +144,13 @@ pub(crate) fn promised() -> Vec<Case> {
     ]
 }
 
-/// Counts of each arm, made into others.
-fn each(batch: Batch, make: &mut dyn FnMut(Counts) -> Counts) -> Batch {
-    let mut both = |arms: &Arms<Counts>| Arms { stable: make(arms.stable), canary: make(arms.canary) };
-    let guards = batch.guards.iter().map(|tally| match tally {
-        Tally::Whole(arms) => Tally::Whole(both(arms)),
-        Tally::Groups(groups) => {
-            let mut groups = groups.clone();
-            groups.iter_mut().for_each(|arms| *arms = both(arms));
-            Tally::Groups(groups)
-        }
-    });
-    Batch { guards: guards.collect(), ..batch }
+/// The counts of each guard, made into others.
+fn each(batch: Batch, mut make: impl FnMut(&Arms<Counts>) -> Arms<Counts>) -> Batch {
+    Batch { guards: batch.guards.iter().map(|tally| tally.map(&mut make)).collect(), ..batch }
 }
 
 fn added(one: &Batch, other: &Batch) -> Batch {
-    let guards = one.guards.iter().zip(&other.guards).map(|(one, other)| match (one, other) {
-        (Tally::Groups(one), Tally::Groups(other)) => {
-            let mut sum = one.clone();
-            sum.iter_mut().zip(other.iter()).for_each(|(sum, other)| *sum = sum.plus(*other));
-            Tally::Groups(sum)
-        }
-        (one, other) => Tally::Whole(one.total().plus(other.total())),
-    });
+    let guards = one.guards.iter().zip(&other.guards).map(|(one, other)| one.plus(other));
     Batch { guards: guards.collect(), ..one.clone() }
 }
 
@@ -259,18 +233,21 @@ pub(crate) fn hostile() -> Vec<Case> {
         },
         Case {
             change: Box::new(|_, _, batch, _| {
-                Some(each(batch, &mut |counts| Counts::new(counts.all + counts.bad, 2 * counts.bad)))
+                Some(each(batch, |arms| {
+                    arms.map(|counts| Counts::new(counts.all + counts.bad, 2 * counts.bad))
+                }))
             }),
             ..quiet("retries: each error is counted twice (breaks an assumption)")
         },
         Case {
             change: Box::new(|_, look, batch, random| {
                 let part = random.share();
+                let mut cut = |counts: Counts| {
+                    let bad = random.binomial(counts.bad, part);
+                    Counts::new(bad + random.binomial(counts.all - counts.bad, part), bad)
+                };
                 Some(match look {
-                    60 => each(batch, &mut |counts| {
-                        let bad = random.binomial(counts.bad, part);
-                        Counts::new(bad + random.binomial(counts.all - counts.bad, part), bad)
-                    }),
+                    60 => each(batch, |arms| Arms { stable: cut(arms.stable), canary: cut(arms.canary) }),
                     _ => batch,
                 })
             }),
@@ -291,17 +268,8 @@ pub(crate) fn hostile() -> Vec<Case> {
         },
         Case {
             change: Box::new(|_, look, batch, _| {
-                let weight = batch.weight;
-                let silent = |tally: &Tally| match tally {
-                    Tally::Groups(groups) => {
-                        let mut groups = groups.clone();
-                        groups.iter_mut().for_each(|arms| arms.canary = Counts::default());
-                        Tally::Groups(groups)
-                    }
-                    Tally::Whole(arms) => Tally::Whole(Arms { canary: Counts::default(), ..*arms }),
-                };
                 Some(match look {
-                    60.. => Batch { guards: batch.guards.iter().map(silent).collect(), weight, ..batch },
+                    60.. => each(batch, |arms| Arms { canary: Counts::default(), ..*arms }),
                     _ => batch,
                 })
             }),

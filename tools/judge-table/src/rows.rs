@@ -7,7 +7,7 @@ use coalmine_judge::{Arms, Batch, Config, Judge};
 use indicatif::{ProgressBar, ProgressStyle};
 use statrs::distribution::{Beta, ContinuousCDF as _};
 
-use crate::rules::{Argo, Flagger, FlaggerDuration};
+use crate::rules::{Argo, Flagger};
 
 pub(crate) type Weight = Box<dyn Fn(u32) -> f64 + Sync>;
 pub(crate) type Rates = Box<dyn Fn(u32, &mut Random) -> Vec<Arms<f64>> + Sync>;
@@ -70,8 +70,7 @@ impl Case {
         let world = World { requests: self.requests, weight: &*self.weight, rates: &*self.rates, groups };
         let mut rollout = Rollout::new(&world, (self.users)(random));
         let mut memory = Memory::default();
-        let (mut flagger, mut duration, mut argo) =
-            (Flagger::default(), FlaggerDuration::default(), Argo::default());
+        let (mut flagger, mut argo) = (Flagger::default(), Argo::default());
         let mut outcome = Outcome {
             harm_at: None,
             canary_bad: 0,
@@ -89,11 +88,8 @@ impl Case {
                     place.map(|tally| tally.total().canary).unwrap_or_default()
                 };
                 let (slow, errors) = (canary(batch.guards.last()), canary(batch.guards.first()));
-                let failed = match self.rule {
-                    Rule::Duration => duration.minute(slow),
-                    _ => flagger.minute(errors),
-                };
-                outcome.flagger_at = outcome.flagger_at.or(failed.then_some(look));
+                let seen = if self.rule == Rule::Duration { slow } else { errors };
+                outcome.flagger_at = outcome.flagger_at.or(flagger.minute(seen).then_some(look));
                 if self.rule == Rule::Errors {
                     outcome.argo_at = outcome.argo_at.or(argo.minute(errors).then_some(look));
                 } else {

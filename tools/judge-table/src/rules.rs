@@ -5,6 +5,9 @@ use coalmine_judge::Counts;
 /// Flagger's analysis as in its documentation (docs.flagger.app, *Metrics Analysis* and *How it works*): `interval: 1m`,
 /// `threshold: 5` failed checks, `request-success-rate` of at least 99 %. The count of failed checks does not go down
 /// again. Without requests there is no value, and no failure.
+///
+/// `request-duration` is the same rule about another count: the 99th percentile of a minute is above 500 ms when more than
+/// one request in a hundred is slower than 500 ms.
 #[derive(Default)]
 pub(crate) struct Flagger {
     strikes: u32,
@@ -21,19 +24,12 @@ pub(crate) struct Argo {
     failures: u32,
 }
 
-/// Flagger's `request-duration`: the 99th percentile of a minute above 500 ms is a failed check, five of them roll back.
-/// The counts are those of requests slower than 500 ms.
-#[derive(Default)]
-pub(crate) struct FlaggerDuration {
-    strikes: u32,
-}
-
 // === impl Flagger ===
 
 impl Flagger {
-    /// True once it rolls back. Called once a minute with the canary's counts.
+    /// True once it rolls back. Called once a minute with the canary's counts, of errors or of slow requests.
     pub(crate) fn minute(&mut self, canary: Counts) -> bool {
-        if canary.all > 0 && 100 * canary.bad > canary.all {
+        if 100 * canary.bad > canary.all {
             self.strikes += 1;
         }
         self.strikes >= 5
@@ -55,17 +51,5 @@ impl Argo {
             (self.all, self.bad) = (0, 0);
         }
         self.failures > 3
-    }
-}
-
-// === impl FlaggerDuration ===
-
-impl FlaggerDuration {
-    /// True once it rolls back. Called once a minute with the canary's counts of requests above 500 ms.
-    pub(crate) fn minute(&mut self, canary: Counts) -> bool {
-        if 100 * canary.bad > canary.all {
-            self.strikes += 1;
-        }
-        self.strikes >= 5
     }
 }

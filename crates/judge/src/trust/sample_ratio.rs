@@ -79,9 +79,14 @@ impl SampleRatio {
     }
 }
 
+/// The groups but one, if one is left out.
+fn kept(requests: &[Arms<u64>; GROUPS], left_out: Option<usize>) -> impl Iterator<Item = &Arms<u64>> {
+    let kept = requests.iter().enumerate().filter(move |(group, _)| Some(*group) != left_out);
+    kept.map(|(_, arms)| arms)
+}
+
 fn sums(requests: &[Arms<u64>; GROUPS], left_out: Option<usize>) -> (f64, f64) {
-    let kept = requests.iter().enumerate().filter(|(group, _)| Some(*group) != left_out);
-    kept.fold((0.0, 0.0), |(canary, all), (_, arms)| {
+    kept(requests, left_out).fold((0.0, 0.0), |(canary, all), arms| {
         (canary + arms.canary as f64, all + arms.canary as f64 + arms.stable as f64)
     })
 }
@@ -95,7 +100,7 @@ fn evidence(requests: &[Arms<u64>; GROUPS], left_out: Option<usize>, assigned: f
     let share = canary / all;
     let variance = share * (1.0 - share);
     let mut dispersion = 0.0;
-    for (_, arms) in requests.iter().enumerate().filter(|(group, _)| Some(*group) != left_out) {
+    for arms in kept(requests, left_out) {
         let n = arms.canary as f64 + arms.stable as f64;
         if n > 0.0 && variance > 0.0 {
             dispersion += (arms.canary as f64 - share * n).powi(2) / (variance * n);
