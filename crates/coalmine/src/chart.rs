@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-const WIDTH: f64 = 760.0;
+/// How wide a picture of charts is.
+pub(crate) const WIDTH: f64 = 760.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 600.0;
 const HEIGHT: f64 = 150.0;
@@ -170,9 +171,9 @@ impl Chart {
 }
 
 /// The whole picture. It has a background of its own, so it can be read on light and dark pages.
-pub(crate) fn page(body: &str, height: f64) -> String {
+pub(crate) fn page(body: &str, width: f64, height: f64) -> String {
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" width=\"{WIDTH}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height:.0}\" width=\"{width}\" \
          height=\"{height:.0}\" font-family=\"system-ui, sans-serif\" font-size=\"13\" fill=\"#222\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{body}</svg>\n"
     )
@@ -183,7 +184,8 @@ pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn number(value: f64) -> String {
+/// A number with at most four decimals, and none that say nothing.
+pub(crate) fn number(value: f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -1,6 +1,7 @@
 //! Where the command writes: answers to standard output, remarks and progress to standard error.
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -25,6 +26,16 @@ pub(crate) fn print_plain(text: &str) -> Result<(), Failure> {
     output.write_all(text.as_bytes())?;
     output.flush()?;
     Ok(())
+}
+
+/// Writes a file.
+pub(crate) fn save(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| Failure::Save(path.to_owned(), error))
+}
+
+/// Writes what a command can draw to this file, where a picture is asked for.
+pub(crate) fn picture(path: Option<&Path>, draw: impl FnOnce() -> String) -> Result<(), Failure> {
+    path.map_or(Ok(()), |path| save(path, &draw()))
 }
 
 /// Prints a value as JSON.

@@ -182,10 +182,7 @@ impl<'a> Session<'a> {
         {
             output::print(&explain::text(look, self.config()))?;
         }
-        if let Some(path) = &self.arguments.svg {
-            let drawing = svg::drawing(&self.looks, self.config());
-            std::fs::write(path, drawing).map_err(|error| Failure::Save(path.clone(), error))?;
-        }
+        output::picture(self.arguments.svg.as_deref(), || svg::drawing(&self.looks, self.config()))?;
         match self.is_over() {
             true => Err(Failure::Reported),
             false => Ok(()),

@@ -6,7 +6,7 @@ use coalmine_judge::{Config, Finding};
 
 use super::look::{Look, rates};
 use super::plan::Verdict;
-use crate::chart::{Axis, Chart, escaped};
+use crate::chart::{Axis, Chart, WIDTH, escaped, page};
 
 const STABLE: &str = "#2b6cb0";
 const CANARY: &str = "#b7791f";
@@ -79,7 +79,7 @@ pub(super) fn drawing(looks: &[Look], config: &Config) -> String {
         y = chart.draw(&mut body);
     }
     y = strip(&mut body, looks, x, y);
-    crate::chart::page(&body, y)
+    page(&body, WIDTH, y)
 }
 
 /// The verdict at every look.

@@ -90,10 +90,7 @@ impl Power {
             .map(|rate| simulation::row(&setup, *rate, self.runs, self.seed, || bar.inc(1)))
             .collect();
         bar.finish_and_clear();
-        if let Some(path) = &self.svg {
-            let drawing = picture::drawing(&setup, &rows);
-            std::fs::write(path, drawing).map_err(|error| Failure::Save(path.clone(), error))?;
-        }
+        output::picture(self.svg.as_deref(), || picture::drawing(&setup, &rows))?;
         match self.format {
             Format::Text => output::print(&picture::text(&setup, &rows, self.runs, self.seed)),
             Format::Json => output::json(&PowerOutput {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::simulation::{Row, Setup};
-use crate::chart::{Axis, Chart, page};
+use crate::chart::{Axis, Chart, WIDTH, number, page};
 use crate::judge::guards::words;
 
 const COLOURS: [&str; 6] = ["#718096", "#2b6cb0", "#b7791f", "#c0392b", "#2f855a", "#805ad5"];
@@ -77,12 +77,11 @@ pub(super) fn drawing(setup: &Setup, rows: &[Row]) -> String {
     }
     let mut body = String::new();
     let height = chart.draw(&mut body);
-    page(&body, height + 8.0)
+    page(&body, WIDTH, height + 8.0)
 }
 
 fn percent(share: f64) -> String {
-    let text = format!("{:.4}", 100.0 * share);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    number(100.0 * share)
 }
 
 fn time(seconds: f64) -> String {

@@ -48,7 +48,7 @@ fn check_free(path: &Path, force: bool) -> Result<(), Failure> {
 
 /// Writes a file, and says so.
 fn save(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| Failure::Save(path.to_owned(), error))?;
+    output::save(path, text)?;
     output::note(&format!("{}: written", path.display()));
     Ok(())
 }

@@ -90,10 +90,7 @@ impl Simulate {
             rollouts: splits.iter().map(Split::summary).collect(),
             correlations: pairs.correlations(),
         };
-        if let Some(path) = &self.svg {
-            let drawing = svg::drawing(&summary.rollouts, users);
-            std::fs::write(path, drawing).map_err(|error| Failure::Save(path.clone(), error))?;
-        }
+        output::picture(self.svg.as_deref(), || svg::drawing(&summary.rollouts, users))?;
         match self.format {
             Format::Text => output::print(&picture::text(&summary.rollouts, &summary.correlations, users)),
             Format::Json => output::json(&summary),

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::split::SplitOutput;
+use crate::chart::page;
 
-const WIDTH: usize = 720;
+const WIDTH: f64 = 720.0;
 const ROW: usize = 28;
 const LEFT: usize = 140;
 const SCALE: f64 = 440.0;
@@ -18,11 +19,7 @@ pub(super) fn drawing(splits: &[SplitOutput], users: u64) -> String {
     for split in splits {
         y = block(&mut body, split, users, y);
     }
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {y}\" width=\"{WIDTH}\" height=\"{y}\" \
-         font-family=\"system-ui, sans-serif\" font-size=\"13\" fill=\"#222\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{body}</svg>\n"
-    )
+    page(&body, WIDTH, y as f64)
 }
 
 /// Draws a rollout from `y` down; where the next one begins.
