@@ -125,7 +125,6 @@ fn measure(envoy: &Envoy, lanes: &mut [Lane], bursts: usize) -> Result<Vec<Burst
 }
 
 /// Microseconds per request.
-#[allow(clippy::cast_precision_loss)]
 fn burst(envoy: &Envoy, lane: &mut Lane) -> Result<f64> {
     let before = envoy.cpu_time()?;
     let answers = lane.load.send(&lane.requests)?.len();

@@ -1,5 +1,6 @@
 //! Medians, and how far they may be trusted.
 
+use coalmine_judge::simulate::Random;
 use serde_json::{Value, json};
 
 /// A median with its 95 % interval.
@@ -19,12 +20,13 @@ impl Estimate {
     /// each, since what differs between processes is more than what differs between bursts.
     pub(crate) fn of(processes: &[Vec<f64>]) -> Option<Self> {
         let median_of_all = median(processes.concat())?;
-        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        // The same interval for the same bursts.
+        let mut random = Random::new(1);
         let mut medians: Vec<f64> = (0..RESAMPLES)
             .filter_map(|_| {
-                let drawn = processes.iter().filter_map(|_| random.pick(processes)).collect::<Vec<_>>();
+                let drawn = processes.iter().filter_map(|_| pick(processes, &mut random)).collect::<Vec<_>>();
                 let bursts = drawn.into_iter().flat_map(|process| {
-                    process.iter().filter_map(|_| random.pick(process)).collect::<Vec<_>>()
+                    process.iter().filter_map(|_| pick(process, &mut random)).collect::<Vec<_>>()
                 });
                 median(bursts.copied().collect())
             })
@@ -47,17 +49,8 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     if is_odd { Some(upper) } else { Some((upper + values.get(half.checked_sub(1)?)?) / 2.0) }
 }
 
-/// xorshift64: the same interval for the same bursts.
-struct Random(u64);
-
-impl Random {
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        let count = u64::try_from(from.len()).ok().filter(|count| *count > 0)?;
-        from.get(usize::try_from(self.0 % count).ok()?)
-    }
+fn pick<'a, T>(from: &'a [T], random: &mut Random) -> Option<&'a T> {
+    from.get(random.below(from.len()))
 }
 
 #[cfg(test)]
