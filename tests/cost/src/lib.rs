@@ -1,15 +1,14 @@
 //! The built filter on a host that counts: how many WebAssembly instructions a request needs.
 //!
 //! A count does not depend on the machine, so a test can hold it; what a request costs in time is for `make
-//! bench-envoy`. [`Filter`] is a
-//! [`Module`] with a policy in force, [`Request`] what a client sends.
+//! bench-envoy`. [`Filter`] is a [`Module`] with a policy in force, [`Request`] what a client sends.
 
 mod host;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use wasmtime::{Config, Engine, Instance, InstancePre, Linker, OptLevel, Store};
+use wasmtime::{CallHook, Config, Engine, Instance, InstancePre, Linker, OptLevel, Store};
 
 use host::Host;
 
@@ -81,6 +80,10 @@ impl Filter {
     pub fn start(module: &Module, policy: &str) -> Result<Self> {
         let mut store = Store::new(&module.engine, Host::default());
         store.set_fuel(FUEL)?;
+        store.call_hook(|mut store, hook| {
+            store.data_mut().calls += u64::from(matches!(hook, CallHook::CallingHost));
+            Ok(())
+        });
         let instance = module.instance.instantiate(&mut store)?;
         let mut filter = Self { store, instance, next_context: ROOT + 1 };
         filter.call::<(), ()>("_initialize", ())?;
