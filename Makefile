@@ -88,7 +88,7 @@ WASM_BUILD = $(WASM_CARGO) --package coalmine-filter
 # The features of WebAssembly that wasm-opt may use: those that rustc uses too, and every supported host has.
 WASM_FEATURES := --mvp-features --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int \
 	--enable-bulk-memory
-WASM_OPTIMISE = $(NODE) $(WASM_OPT) -Oz $(WASM_FEATURES)
+WASM_OPTIMISE = $(NODE) $(WASM_OPT) $(WASM_FEATURES) --flatten --rereloop -Oz -Oz
 TRIM := target/debug/coalmine-trim
 
 # Cargo knows what is up to date, and leaves what it has not built anew as old as it was.

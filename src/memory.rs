@@ -23,6 +23,14 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, size: usize) -> i
             }
             at += 8;
         }
+        if size - at >= 4 {
+            let left = left.add(at).cast::<u32>().read_unaligned();
+            let right = right.add(at).cast::<u32>().read_unaligned();
+            if left != right {
+                return if left.swap_bytes() < right.swap_bytes() { -1 } else { 1 };
+            }
+            at += 4;
+        }
         while at < size {
             let (left, right) = (left.add(at).read(), right.add(at).read());
             if left != right {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use wasmparser::{ExternalKind, Parser, Payload, Validator, WasmFeatures};
 
 /// The most bytes that the module may have: every proxy compiles every one of them. `make size` says what they are.
-const BUDGET: usize = 240_000;
+const BUDGET: usize = 238_000;
 
 /// What the module may be linked with: the functions of ABI 0.2.1 that wasm-opt finds a caller for, and of WASI
 /// the environment and the random source. No files, no sockets, no clock but the host's, no threads.

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use coalmine_core::policy::Policy;
-use fnv::FnvHashMap;
+use rustc_hash::FxHashMap;
 use proxy_wasm::types::MetricType;
 
 use crate::host::{Host, MetricId};
@@ -27,7 +27,7 @@ struct Registry {
 }
 
 /// The places of things by their names. One kind of map: each further one would be compiled anew.
-pub(super) type Slots = FnvHashMap<Rc<str>, Slot>;
+pub(super) type Slots = FxHashMap<Rc<str>, Slot>;
 
 struct Counter {
     name: Rc<str>,

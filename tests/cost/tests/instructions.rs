@@ -61,18 +61,18 @@ fn by_header(user: &str) -> Request {
 fn a_plain_request_stays_within_its_budget() {
     let module = module();
     let header = plain(BY_HEADER);
-    holds("stable by header", &cost(&module, &header, &by_header(STABLE)), None, 4_000);
-    holds("canary by header", &cost(&module, &header, &by_header(CANARY)), Some("canary"), 6_300);
+    holds("stable by header", &cost(&module, &header, &by_header(STABLE)), None, 3_700);
+    holds("canary by header", &cost(&module, &header, &by_header(CANARY)), Some("canary"), 5_900);
     let cookies = |user| Request::new(HOST, &[("cookie", &*format!("theme=dark; session={user}; lang=en"))]);
     let cookie = plain(BY_COOKIE);
-    holds("stable by cookie", &cost(&module, &cookie, &cookies(STABLE)), None, 5_000);
-    holds("canary by cookie", &cost(&module, &cookie, &cookies(CANARY)), Some("canary"), 5_700);
+    holds("stable by cookie", &cost(&module, &cookie, &cookies(STABLE)), None, 4_650);
+    holds("canary by cookie", &cost(&module, &cookie, &cookies(CANARY)), Some("canary"), 5_300);
     let observed = rollout("checkout", HOST, &format!(r#"{BY_HEADER}, "observe": true"#));
     let observed =
         format!(r#"{{"observe": {{"responses": true, "slow": ["250ms", "1s"]}}, "rollouts": [{observed}]}}"#);
-    holds("stable, observed", &cost(&module, &observed, &by_header(STABLE)), None, 5_900);
+    holds("stable, observed", &cost(&module, &observed, &by_header(STABLE)), None, 5_500);
     let other = Request::new("other.example", &[("x-user-id", CANARY)]);
-    holds("no match", &cost(&module, &header, &other), None, 3_400);
+    holds("no match", &cost(&module, &header, &other), None, 3_200);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use coalmine_document::{Cursor, quoted};
-use fnv::FnvHashMap;
+use rustc_hash::FxHashMap;
 
 /// The longest name of the DNS (RFC 1035), and so the longest host worth looking up: a client may send any length.
 const MAX_HOST: usize = 253;
@@ -19,7 +19,7 @@ pub(super) enum HostPattern {
 
 /// From a name to the places of what has it. The rules over several rollouts use it too: each further kind of map would be
 /// compiled anew, and every kilobyte of the module is in every proxy.
-pub(super) type Places = FnvHashMap<Box<[u8]>, Vec<usize>>;
+pub(super) type Places = FxHashMap<Box<[u8]>, Vec<usize>>;
 
 /// From a host to the rollouts that it may concern, by their place in the document.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! Identities that are fixed to a variant, before their bucket is looked at.
 
 use coalmine_document::{Cursor, quoted};
-use fnv::FnvHashMap;
+use rustc_hash::FxHashMap;
 
 use super::variants::Variants;
 use crate::split::Variant;
@@ -11,7 +11,7 @@ pub(super) const MAX_PINS: usize = 10_000;
 
 /// The pins of a rollout, compared as bytes.
 #[derive(Debug, Default)]
-pub(super) struct Pins(FnvHashMap<Box<[u8]>, Variant>);
+pub(super) struct Pins(FxHashMap<Box<[u8]>, Variant>);
 
 // === impl Pins ===
 
