@@ -85,6 +85,8 @@ pub(crate) enum Code {
     HeaderRoute,
     /// No route looks at the header that a rollout sets.
     NotObeyed,
+    /// A filter that Envoy runs neither for the users of a rollout, nor before a route by a header.
+    FilterDisabled,
     /// A variant that no route takes.
     VariantNotTaken,
     /// A variant whose route leads to another one.

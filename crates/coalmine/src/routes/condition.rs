@@ -1,6 +1,7 @@
 //! A condition on a part of a request.
 
 use std::borrow::Cow;
+use std::ops::Not;
 
 use super::pattern::Pattern;
 use super::{Place, Request};
@@ -70,6 +71,23 @@ impl Truth {
             }
         }
         all
+    }
+
+    /// Whether one of these holds.
+    pub(crate) fn any(truths: impl IntoIterator<Item = Self>) -> Self {
+        !Self::all(truths.into_iter().map(|truth| !truth))
+    }
+}
+
+impl Not for Truth {
+    type Output = Self;
+
+    fn not(self) -> Self {
+        match self {
+            Self::Yes => Self::No,
+            Self::No => Self::Yes,
+            Self::Unknown => Self::Unknown,
+        }
     }
 }
 

@@ -41,12 +41,16 @@ fn fit(domain: &str, host: &str) -> Option<Fit> {
     (domain == host).then_some(Fit::Exact)
 }
 
+/// A host that this domain is for.
+pub(crate) fn example(domain: &str) -> String {
+    match domain {
+        "*" => super::request::HOST.to_owned(),
+        _ => domain.replace('*', "coalmine-validate"),
+    }
+}
+
 /// A host that both of these speak of: `*.shop.example` and `shop.example` have none. `None` where there is none.
 pub(crate) fn overlap(one: &str, other: &str) -> Option<String> {
-    let example = |pattern: &str| match pattern {
-        "*" => super::request::HOST.to_owned(),
-        _ => pattern.replace('*', "coalmine-validate"),
-    };
     if fit(one, other).is_some() {
         return Some(example(other));
     }
@@ -66,7 +70,8 @@ mod tests {
             place: Place::default(),
             gateways: Vec::new(),
         };
-        let table = Table { hosts: ["*", "a.*", "*.b", "*.a.b", "a.b"].map(host).into() };
+        let hosts = ["*", "a.*", "*.b", "*.a.b", "a.b"].map(host).into();
+        let table = Table { hosts, name: None, chain: None };
         let found = |name: &str| table.virtual_host(name).unwrap().domains[0].clone();
         assert_eq!(
             ["a.b", "x.a.b", "a.c.b", "a.c", "c", "A.B"].map(found),

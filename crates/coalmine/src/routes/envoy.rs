@@ -1,10 +1,12 @@
 //! Route tables in a configuration of Envoy.
 
-use coalmine_document::{Node, OwnedPath, Value};
+use coalmine_document::{Entry, Node, OwnedPath, Value};
 
+use super::filters::{drawn, switches};
 use super::pattern::Pattern;
 use super::{
-    Action, Alternative, Condition, Destination, Place, Route, Subject, Table, Test, VirtualHost, Weighted,
+    Action, Alternative, Chain, Condition, Destination, Place, Route, Subject, Switches, Table, Test,
+    VirtualHost, Weighted,
 };
 
 /// What a route can do other than send the request to a cluster.
@@ -28,44 +30,55 @@ pub(super) struct Message<'t> {
     at: OwnedPath,
 }
 
+/// What is said around a route, and counts for it too.
+#[derive(Default)]
+pub(super) struct Around {
+    /// The request headers that are removed.
+    removed: Vec<String>,
+    filters: Switches,
+}
+
 /// Every route table in this document.
 pub(crate) fn tables(document: &Node) -> Vec<Table> {
     let mut found = Vec::new();
-    walk(Message { node: document, at: OwnedPath::default() }, &mut found);
+    walk(&Message { node: document, at: OwnedPath::default() }, None, &mut found);
     found
 }
 
-fn walk(message: Message<'_>, found: &mut Vec<Table>) {
+/// Finds the tables in this message, with this chain before them unless there is another one in between.
+fn walk(message: &Message<'_>, chain: Option<&Chain>, found: &mut Vec<Table>) {
     if message.get("virtual_hosts").is_some_and(|hosts| !hosts.node.items().is_empty()) {
-        found.push(table(&message));
+        found.push(table(message, chain));
         return;
     }
-    for entry in message.node.entries() {
-        walk(Message { node: &entry.node, at: message.at.field(&entry.key) }, found);
-    }
-    for (index, item) in message.node.items().iter().enumerate() {
-        walk(Message { node: item, at: message.at.item(index) }, found);
+    let own = Chain::of(message);
+    for inner in message.inner() {
+        walk(&inner, own.as_ref().or(chain), found);
     }
 }
 
-fn table(message: &Message<'_>) -> Table {
-    let removed = message.removed();
+fn table(message: &Message<'_>, chain: Option<&Chain>) -> Table {
+    let all = Around::default().with(message);
     let host = |host: Message<'_>| {
-        let removed: Vec<String> = removed.iter().cloned().chain(host.removed()).collect();
+        let around = all.with(&host);
         let place = host.place("routes");
-        let mut routes: Vec<Route> = host.items("routes").iter().map(|item| route(item, &removed)).collect();
+        let mut routes: Vec<Route> = host.items("routes").iter().map(|item| route(item, &around)).collect();
         if host.node.entries().iter().any(|entry| entry.key == "matcher") {
-            routes = vec![unknown(&place)];
+            routes = vec![unknown(&place, &around)];
         }
         let names = host.get("domains").map_or(&[][..], |domains| domains.node.items());
         let domains = names.iter().filter_map(Node::text).map(str::to_owned).collect();
         VirtualHost { domains, routes, place, gateways: Vec::new() }
     };
-    Table { hosts: message.items("virtual_hosts").into_iter().map(host).collect() }
+    Table {
+        hosts: message.items("virtual_hosts").into_iter().map(host).collect(),
+        name: message.text("name").map(str::to_owned),
+        chain: chain.cloned(),
+    }
 }
 
 /// Routes that are written in a way that is not read here.
-fn unknown(place: &Place) -> Route {
+fn unknown(place: &Place, around: &Around) -> Route {
     let condition = Condition::new(Subject::Around("?".to_owned()), Test::Unknown, place.clone());
     Route {
         name: None,
@@ -74,14 +87,17 @@ fn unknown(place: &Place) -> Route {
         place: place.clone(),
         changes: String::new(),
         removed: Vec::new(),
+        filters: around.filters.clone(),
     }
 }
 
-pub(super) fn route(message: &Message<'_>, removed: &[String]) -> Route {
+pub(super) fn route(message: &Message<'_>, around: &Around) -> Route {
     let place = message.place("match");
     let conditions = message.get("match").map(|found| conditions(&found)).unwrap_or_default();
-    let removed = removed.iter().cloned().chain(message.removed()).collect();
+    let Around { removed, filters } = around.with(message);
     let inner = message.get("route");
+    let split = inner.as_ref().and_then(|inner| inner.get("weighted_clusters"));
+    let clusters = split.map(|split| split.items("clusters")).unwrap_or_default();
     let change = |field: &&str| {
         let own = message.get(field).or_else(|| inner.as_ref()?.get(field));
         own.map(|own| own.node.clone().without_places())
@@ -94,6 +110,7 @@ pub(super) fn route(message: &Message<'_>, removed: &[String]) -> Route {
         place,
         changes: format!("{changes:?}"),
         removed,
+        filters: drawn(&clusters, &filters),
     }
 }
 
@@ -249,6 +266,18 @@ fn snake(name: &str) -> String {
     snake
 }
 
+// === impl Around ===
+
+impl Around {
+    /// The same with what this message says.
+    fn with(&self, message: &Message<'_>) -> Self {
+        Self {
+            removed: self.removed.iter().cloned().chain(message.removed()).collect(),
+            filters: switches(message, &self.filters),
+        }
+    }
+}
+
 // === impl Message ===
 
 impl<'t> Message<'t> {
@@ -260,6 +289,22 @@ impl<'t> Message<'t> {
         let entry =
             self.node.entries().iter().find(|entry| entry.key == field || snake(&entry.key) == field)?;
         Some(Self { node: &entry.node, at: self.at.field(&entry.key) })
+    }
+
+    pub(super) fn node(&self) -> &'t Node {
+        self.node
+    }
+
+    pub(super) fn entries(&self) -> &'t [Entry] {
+        self.node.entries()
+    }
+
+    /// The messages right inside this one, under a name or in a list.
+    pub(super) fn inner(&self) -> Vec<Self> {
+        let entries = self.node.entries().iter();
+        let named = entries.map(|entry| Self { node: &entry.node, at: self.at.field(&entry.key) });
+        let items = self.node.items().iter().enumerate();
+        named.chain(items.map(|(index, node)| Self { node, at: self.at.item(index) })).collect()
     }
 
     pub(super) fn text(&self, field: &str) -> Option<&'t str> {

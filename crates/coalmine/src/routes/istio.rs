@@ -4,7 +4,8 @@ use coalmine_document::{Entry, Node, OwnedPath, Value};
 
 use super::pattern::Pattern;
 use super::{
-    Action, Alternative, Condition, Destination, Place, Route, Subject, Table, Test, VirtualHost, Weighted,
+    Action, Alternative, Condition, Destination, Place, Route, Subject, Switches, Table, Test, VirtualHost,
+    Weighted,
 };
 
 /// The gateway that stands for the callers' sidecars.
@@ -26,7 +27,8 @@ pub(crate) fn table(spec: &Node, namespace: Option<&str>) -> Table {
     let items = entry.map_or(&[][..], |entry| entry.node.items());
     let routes = items.iter().enumerate().map(|(index, item)| route(item, &path.item(index))).collect();
     let span = entry.map_or(spec.span, |entry| entry.span);
-    Table { hosts: vec![VirtualHost { domains, routes, place: Place { path, span }, gateways }] }
+    let hosts = vec![VirtualHost { domains, routes, place: Place { path, span }, gateways }];
+    Table { hosts, name: None, chain: None }
 }
 
 /// The names that reach a host: a service of the mesh has short ones too.
@@ -60,6 +62,7 @@ fn route(item: &Node, at: &OwnedPath) -> Route {
         place: place("route"),
         changes: format!("{changes:?}"),
         removed: removed(item),
+        filters: Switches::new(),
     }
 }
 

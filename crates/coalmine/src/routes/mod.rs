@@ -10,6 +10,7 @@
 //! | `request`, `classes` | a request, and the requests that the conditions of a table can tell apart |
 //! | `istio`, `envoy` | a table from a VirtualService, and from a configuration of Envoy |
 //! | `patches` | what EnvoyFilters change in a table |
+//! | `filters` | which filters of a connection manager of Envoy run for a request |
 //! | `answer` | *which route takes this request, and where does it lead?* |
 
 mod answer;
@@ -17,6 +18,7 @@ mod classes;
 mod condition;
 mod domains;
 mod envoy;
+mod filters;
 mod istio;
 mod patches;
 mod pattern;
@@ -27,8 +29,9 @@ use coalmine_document::{OwnedPath, Span};
 pub(crate) use answer::{Answer, Reached};
 pub(crate) use classes::{OTHER_PATH, classes};
 pub(crate) use condition::{Condition, Subject, Test, Truth};
-pub(crate) use domains::overlap;
+pub(crate) use domains::{example, overlap};
 pub(crate) use envoy::tables as tables_of_envoy;
+pub(crate) use filters::{Chain, Switches, chains, removes};
 pub(crate) use istio::table as table_of_istio;
 pub(crate) use patches::{Patch, patches};
 pub(crate) use request::Request;
@@ -37,6 +40,10 @@ pub(crate) use request::Request;
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) hosts: Vec<VirtualHost>,
+    /// Its name, in a configuration of Envoy.
+    pub(crate) name: Option<String>,
+    /// The filters before it, where the connection manager is around it.
+    pub(crate) chain: Option<Chain>,
 }
 
 /// The routes for some hosts, in the order in which they are tried.
@@ -62,6 +69,8 @@ pub(crate) struct Route {
     pub(crate) changes: String,
     /// The request headers that the application does not get.
     pub(crate) removed: Vec<String>,
+    /// What is said of the filters of Envoy, for requests that this route takes first.
+    pub(crate) filters: Switches,
 }
 
 /// Conditions that must all hold.
@@ -146,11 +155,21 @@ impl Route {
 
     /// Whether this header has a say in what the route takes or where it leads.
     pub(crate) fn reads(&self, header: &str) -> bool {
-        let by_action = match &self.action {
+        self.is_by(header)
+            || self.alternatives.iter().any(|alternative| alternative.on(header).next().is_some())
+    }
+
+    /// Whether the route is for requests with this header.
+    pub(crate) fn asks(&self, header: &str) -> bool {
+        self.is_by(header) || self.alternatives.iter().any(|alternative| alternative.asks(header))
+    }
+
+    /// Whether this header has a say in where the route leads.
+    fn is_by(&self, header: &str) -> bool {
+        match &self.action {
             Action::ClusterHeader(name) | Action::ByHeader(name, _) => name == header,
             Action::Weighted(_) | Action::Reply | Action::Unknown => false,
-        };
-        by_action || self.alternatives.iter().any(|alternative| alternative.on(header).next().is_some())
+        }
     }
 
     /// Whether this header is gone before an application sees the request.
@@ -168,6 +187,11 @@ impl Alternative {
     pub(crate) fn on<'t>(&'t self, header: &'t str) -> impl Iterator<Item = &'t Condition> {
         let is_on = move |condition: &&Condition| matches!(&condition.subject, Subject::Header(name) if name == header);
         self.conditions.iter().filter(is_on)
+    }
+
+    /// Whether it is only for requests that have this header.
+    pub(crate) fn asks(&self, header: &str) -> bool {
+        self.on(header).any(|condition| condition.holds_for(None) == Truth::No)
     }
 
     pub(crate) fn holds(&self, request: &Request) -> Truth {

@@ -2,7 +2,7 @@
 
 use coalmine_document::{Node, OwnedPath};
 
-use super::envoy::{Message, conditions, route};
+use super::envoy::{Around, Message, conditions, route};
 use super::{Action, Condition, Destination, Route, Table};
 
 /// A change of routes.
@@ -47,7 +47,7 @@ fn patch(message: &Message<'_>) -> Option<Patch> {
         }
         operation @ ("INSERT_FIRST" | "INSERT_BEFORE" | "INSERT_AFTER" | "ADD") => {
             let is_first = matches!(operation, "INSERT_FIRST" | "INSERT_BEFORE");
-            Change::Insert { is_first, route: with_services(route(&value, &[])) }
+            Change::Insert { is_first, route: with_services(route(&value, &Around::default())) }
         }
         _ => return None,
     };

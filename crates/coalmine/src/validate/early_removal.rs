@@ -4,6 +4,7 @@ use coalmine_core::policy::{Rollout, RouteValue};
 
 use super::Valid;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::routes::removes;
 use crate::scan::{Object, Scan};
 use coalmine_document::{Node, OwnedPath};
 
@@ -49,11 +50,4 @@ fn walk(tree: &Node, at: &OwnedPath, headers: &[String], found: &mut Vec<Diagnos
             found.push(Diagnostic::warning(Code::HeaderRoute, tree.head(), &at.to_string(), message));
         }
     }
-}
-
-/// Whether this header is removed somewhere in here.
-fn removes(tree: &Node, header: &str) -> bool {
-    tree.text_at(&["remove"]) == Some(header)
-        || tree.items().iter().any(|item| removes(item, header))
-        || tree.entries().iter().any(|entry| removes(&entry.node, header))
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use coalmine_core::policy::{Environment, Policy};
-use coalmine_document::SourceText;
+use coalmine_document::{SourceText, Span};
 use serde::Serialize;
 
 use crate::args::{Format, now};
@@ -158,6 +158,16 @@ fn json(checked: &[Checked]) -> Result<(), Failure> {
             .map(|(file, diagnostic)| DiagnosticOutput::of(&file.scan.source, diagnostic))
             .collect(),
     })
+}
+
+// === impl Valid ===
+
+impl Valid {
+    /// Whether it stands within these bytes of its file.
+    fn is_in(&self, span: Span) -> bool {
+        let own = self.embedded.node.span;
+        span.start <= own.start && own.end <= span.end
+    }
 }
 
 // === impl Checked ===

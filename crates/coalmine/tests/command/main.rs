@@ -5,6 +5,7 @@ mod advice;
 mod assign;
 mod cli_conventions;
 mod common_mistakes;
+mod disabled;
 mod harness;
 mod import;
 mod import_suite;

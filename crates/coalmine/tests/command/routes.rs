@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::harness::{Lab, shipped};
 
 /// What `validate` finds: severity, code and place.
-fn found(files: &[PathBuf]) -> Vec<String> {
+pub(crate) fn found(files: &[PathBuf]) -> Vec<String> {
     let mut arguments = vec!["validate".to_owned(), "--format".to_owned(), "json".to_owned()];
     arguments.extend(files.iter().map(|file| file.display().to_string()));
     let run = Lab::new().run_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), b"");

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use crate::random::Random;
 
 pub(super) const HOSTS: [&str; 5] = ["a.example", "b.example", "a.test", "x.a.example", "z.z"];
+/// The name of the filter before every table.
+pub(super) const FILTER: &str = "coalmine";
 /// The header of a response that names the route, as the path to it in the table.
 pub(super) const ROUTE: &str = "x-route";
 
@@ -19,6 +21,8 @@ const WORD_PATTERNS: [&str; 3] = ["[a-z]+", "eu|us", "(?i)eu.*"];
 pub(super) struct Case {
     pub(super) table: Value,
     pub(super) policy: Value,
+    /// Whether the filter runs only where the table says so.
+    pub(super) is_disabled: bool,
 }
 
 // === impl Case ===
@@ -61,7 +65,9 @@ impl Case {
         let hosts: Vec<Value> = (0..count)
             .map(|host| virtual_host(random, host, &domains[2 * host..2 * host + 2], header))
             .collect();
-        Self { table: json!({"name": "table", "virtual_hosts": hosts}), policy }
+        let mut table = json!({"name": "table", "virtual_hosts": hosts});
+        switch(random, 20, &mut table);
+        Self { table, policy, is_disabled: random.chance(40) }
     }
 }
 
@@ -71,7 +77,22 @@ fn virtual_host(random: &mut Random, host: usize, domains: &[&str], header: &str
     if let (Some(last), true) = (routes.last_mut(), random.chance(60)) {
         last["match"] = json!({"prefix": "/"});
     }
-    json!({"name": format!("h{host}"), "domains": domains, "routes": routes})
+    let mut virtual_host = json!({"name": format!("h{host}"), "domains": domains, "routes": routes});
+    switch(random, 30, &mut virtual_host);
+    virtual_host
+}
+
+/// Enables or disables the filter here, with this chance in percent.
+fn switch(random: &mut Random, chance: usize, place: &mut Value) {
+    if random.chance(chance) {
+        let kind = "type.googleapis.com/envoy.config.route.v3.FilterConfig";
+        let switch = if random.chance(60) {
+            json!({"@type": kind, "config": {}})
+        } else {
+            json!({"@type": kind, "disabled": true})
+        };
+        place["typed_per_filter_config"] = json!({FILTER: switch});
+    }
 }
 
 fn route(random: &mut Random, host: usize, index: usize, header: &str) -> Value {
@@ -84,6 +105,7 @@ fn route(random: &mut Random, host: usize, index: usize, header: &str) -> Value 
         let clusters = CLUSTERS.iter().map(|name| json!({"name": name, "weight": random.below(4) * 10}));
         let mut clusters: Vec<Value> = clusters.collect();
         clusters[0]["weight"] = json!(10);
+        switch(random, 10, &mut clusters[0]);
         random.shuffle(&mut clusters);
         json!({"clusters": clusters})
     };
@@ -98,6 +120,7 @@ fn route(random: &mut Random, host: usize, index: usize, header: &str) -> Value 
         }
         _ => route["route"] = json!({"cluster": random.pick(&CLUSTERS)}),
     }
+    switch(random, 20, &mut route);
     route
 }
 

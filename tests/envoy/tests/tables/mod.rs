@@ -1,5 +1,5 @@
 //! What `coalmine validate` knows of routes, held against Envoy: random route tables and policies, and for requests of
-//! every variant the route that takes them and the destination that they reach.
+//! every variant whether the filter runs, the route that takes them and the destination that they reach.
 //!
 //! `COALMINE_TABLES` says how many tables, `COALMINE_SEED` which ones.
 
@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 
 use crate::random::Random;
 use case::Case;
-use routes::{Answer, Reached, Request, Table};
+use routes::{Answer, Reached, Request, Table, Truth};
 
 const TABLES: usize = 30;
 const SEED: u64 = 20_261_125;
@@ -46,6 +46,8 @@ const EXAMPLE: &str = "envoy/cluster-header";
 struct Count {
     requests: usize,
     unknown: usize,
+    /// How many the filter did not see.
+    off: usize,
     by: BTreeMap<&'static str, usize>,
 }
 
@@ -61,6 +63,7 @@ async fn the_model_of_routes_is_what_envoy_does() {
     }
     println!("seed {seed}: {tables} tables, {count:?}: no difference");
     assert!(count.unknown * 10 <= count.requests, "too much is unknown: {count:?}");
+    assert!(count.off * 20 >= count.requests, "the filter runs nearly everywhere: {count:?}");
 }
 
 async fn some(cases: &[Case], random: &mut Random, count: &mut Count) {
@@ -113,7 +116,7 @@ fn listener(index: usize, case: &Case) -> Value {
         "stat_prefix": name,
         "route_config": case.table,
         "http_filters": [
-            {"name": "coalmine", "typed_config": wasm},
+            {"name": case::FILTER, "disabled": case.is_disabled, "typed_config": wasm},
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {"@type": format!("{api}.http.router.v3.Router")},
@@ -133,22 +136,28 @@ async fn one(case: &Case, address: SocketAddr, random: &mut Random, count: &mut 
     let policy = compile(&case.policy.to_string()).unwrap();
     let document = node(&case.table);
     let table = routes::tables_of_envoy(&document).remove(0);
+    let manager = node(&json!({"http_filters": [{"name": case::FILTER, "disabled": case.is_disabled}]}));
+    let chain = routes::chains(&manager).remove(0);
     let users = users(&policy);
     let mut connection = Connection::open(address, Protocol::Http1).await.unwrap();
     for plain in requests(&table, &policy, random) {
         for user in &users {
             let sent = user.iter().fold(plain.clone(), |sent, user| sent.with_header(USER, user));
-            let routed = filtered(&policy, &sent);
-            let answer =
-                table.virtual_host(routed.host()).map_or(Answer::NotFound, |host| host.answer(&routed));
+            let host = table.virtual_host(sent.host());
+            let answer = |request: &Request| host.map_or(Answer::NotFound, |host| host.answer(request));
             count.requests += 1;
-            let reached = match answer {
-                Answer::Unknown => {
-                    count.unknown += 1;
-                    continue;
-                }
-                answer => answer.reached(&routed),
+            let routed = match chain.runs(&answer(&sent)) {
+                Truth::Yes => Some(filtered(&policy, &sent)),
+                Truth::No => Some(sent.clone()),
+                Truth::Unknown => None,
             };
+            let answer = routed.as_ref().map_or(Answer::Unknown, answer);
+            let (Some(routed), false) = (routed.as_ref(), matches!(answer, Answer::Unknown)) else {
+                count.unknown += 1;
+                continue;
+            };
+            count.off += usize::from(*routed == sent && filtered(&policy, &sent) != sent);
+            let reached = answer.reached(routed);
             let real = ask(&mut connection, &sent).await;
             let route = match answer {
                 Answer::Taken { taken, .. } => Some(taken.place.path.to_string()),

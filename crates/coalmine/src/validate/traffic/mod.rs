@@ -1,6 +1,7 @@
 //! Routes against policies: which request of which variant reaches which destination, and what is wrong with that.
 
 mod bucket;
+mod filter;
 mod headers;
 #[cfg(test)]
 mod properties;
@@ -14,14 +15,17 @@ use coalmine_core::policy::{Policy, Rollout, RouteValue};
 
 use super::Valid;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::routes::{Patch, Place, Table, patches, table_of_istio, tables_of_envoy};
+use crate::routes::{Chain, Patch, Place, Table, patches, table_of_istio, tables_of_envoy};
 use crate::scan::{Object, Scan};
+use filter::Ours;
 use scene::Scene;
 
 /// A table and the file that it is in.
 struct FileTable {
     file: usize,
     table: Table,
+    /// The chains before it with Coalmine's filters, and no others in them; empty where they are not known.
+    chains: Vec<Chain>,
 }
 
 /// What is found about the routes of one host, each thing once.
@@ -33,27 +37,31 @@ struct Findings {
 
 /// The diagnostics about routes, each with the place of its file among `scans`.
 pub(super) fn diagnostics(scans: &[&Scan], policies: &[Valid]) -> Vec<(usize, Diagnostic)> {
+    let tables = tables(scans, policies);
     let policies = distinct(policies);
-    let tables = tables(scans);
     let mut diagnostics = Vec::new();
-    for FileTable { file, table } in &tables {
+    for table in &tables {
         let mut findings = Findings::default();
-        for host in &table.hosts {
+        for host in &table.table.hosts {
             headers::check(host, &policies, &mut findings);
             for valid in &policies {
                 for rollout in valid.policy.rollouts() {
-                    if let Some(scene) = Scene::of(table, host, valid, rollout) {
-                        one(&scene, &tables, &mut findings);
+                    if let Some(scene) = Scene::of(&table.table, host, valid, rollout) {
+                        one(&scene, table, &tables, &mut findings);
                     }
                 }
             }
+            filter::variant_routes(host, table, &policies, &mut findings);
         }
-        diagnostics.extend(findings.found.into_iter().map(|diagnostic| (*file, diagnostic)));
+        diagnostics.extend(findings.found.into_iter().map(|diagnostic| (table.file, diagnostic)));
     }
     diagnostics
 }
 
-fn one(scene: &Scene<'_>, tables: &[FileTable], findings: &mut Findings) {
+fn one(scene: &Scene<'_>, table: &FileTable, tables: &[FileTable], findings: &mut Findings) {
+    if filter::check(scene, table, tables, findings) {
+        return;
+    }
     let is_enabled = scene.rollout.is_enabled();
     if !scene.host.reads(scene.header()) {
         if is_enabled {
@@ -101,7 +109,7 @@ fn distinct(policies: &[Valid]) -> Vec<&Valid> {
     distinct
 }
 
-fn tables(scans: &[&Scan]) -> Vec<FileTable> {
+fn tables(scans: &[&Scan], policies: &[Valid]) -> Vec<FileTable> {
     let objects: Vec<(usize, Object<'_>)> = scans
         .iter()
         .enumerate()
@@ -115,10 +123,15 @@ fn tables(scans: &[&Scan]) -> Vec<FileTable> {
     let of_istio = specs("VirtualService").map(|(file, object, spec)| FileTable {
         file,
         table: table_of_istio(spec, object.namespace()).patched(&patches),
+        chains: Vec::new(),
     });
+    let ours = Ours::of(scans, policies);
+    let elsewhere = ours.chains(scans);
+    let (ours, elsewhere) = (&ours, &elsewhere);
     let of_envoy = scans.iter().enumerate().flat_map(|(file, scan)| {
         let documents = scan.documents.iter().filter(|document| Object::of(document).is_none());
-        documents.flat_map(tables_of_envoy).map(move |table| FileTable { file, table })
+        let tables = documents.flat_map(tables_of_envoy);
+        tables.map(move |table| FileTable::of_envoy(file, table, elsewhere, ours))
     });
     of_envoy.chain(of_istio).collect()
 }
@@ -160,6 +173,10 @@ impl Findings {
         if self.told.insert((format!("{:?}", diagnostic.code), diagnostic.place.clone())) {
             self.found.push(diagnostic);
         }
+    }
+
+    fn has_at(&self, code: Code, place: &Place) -> bool {
+        self.told.contains(&(format!("{code:?}"), place.path.to_string()))
     }
 
     fn has(&self, code: Code) -> bool {

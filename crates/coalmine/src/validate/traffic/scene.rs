@@ -9,7 +9,7 @@ use coalmine_document::Node;
 use super::super::Valid;
 use crate::routes::{
     Alternative, Answer, Condition, Destination, OTHER_PATH, Place, Reached, Request, Route, Subject, Table,
-    Test, Truth, VirtualHost, classes, overlap,
+    Test, VirtualHost, classes, overlap,
 };
 
 /// So many hosts of a rollout are tried.
@@ -95,6 +95,11 @@ impl<'t> Scene<'t> {
         self.node.descend(&["match", "hosts"]).is_some()
     }
 
+    /// The hosts that the rollout says are its own, some of them with a `*`.
+    pub(super) fn patterns(&self) -> Vec<&'t str> {
+        patterns(self.node)
+    }
+
     /// What becomes of every request without the header.
     pub(super) fn without(&self) -> impl Iterator<Item = Outcome<'_>> {
         self.requests.iter().map(|request| Outcome::of(self.host, request, request))
@@ -107,7 +112,7 @@ impl<'t> Scene<'t> {
 
     /// Whether an alternative is only for requests that have the header.
     pub(super) fn asks(&self, alternative: &Alternative) -> bool {
-        alternative.on(self.header()).any(|condition| condition.holds_for(None) == Truth::No)
+        alternative.asks(self.header())
     }
 
     /// Whether the header has a say when this alternative of this route takes a request.
@@ -197,11 +202,15 @@ impl<'t> Scene<'t> {
     }
 }
 
+/// The hosts of a rollout; without any, it is for all.
+fn patterns(rollout: &Node) -> Vec<&str> {
+    let hosts = rollout.descend(&["match", "hosts"]).map(|hosts| hosts.items().iter().filter_map(Node::text));
+    hosts.map_or_else(|| vec!["*"], Iterator::collect)
+}
+
 /// Hosts that both the routes and the rollout speak of.
 fn hosts(host: &VirtualHost, rollout: &Node) -> Vec<String> {
-    let patterns =
-        rollout.descend(&["match", "hosts"]).map(|hosts| hosts.items().iter().filter_map(Node::text));
-    let patterns: Vec<&str> = patterns.map_or_else(|| vec!["*"], Iterator::collect);
+    let patterns = patterns(rollout);
     let alternatives = host.routes.iter().flat_map(|route| &route.alternatives);
     let named = alternatives.flat_map(|alternative| &alternative.conditions);
     let named = named.filter(|condition| condition.subject == Subject::Host);
