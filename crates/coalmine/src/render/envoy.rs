@@ -23,6 +23,19 @@ const MANAGER: &str = "static_resources/listeners/0/filter_chains/0/filters/0/ty
 const LISTENER: &str = "static_resources/listeners/0/address/socket_address";
 const ADMIN: &str = "admin/address/socket_address";
 const PLUGIN: &str = "resources/0/typed_config/config";
+const FILTER: &str = "http_filters/0";
+
+/// What enables a filter of any kind: its own configuration of a route, which is empty. `config` has to be there.
+const ENABLED: &str = "{\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: {}}";
+
+/// Written behind the name of the filter in its chain: it runs where a virtual host enables it.
+const DISABLED: [&str; 5] = [
+    "# Only the virtual hosts of the policy enable the filter, below: requests to other hosts do not pay for it.",
+    "# Where it does not run, it draws no user, counts nothing, and removes neither a header nor a token that a",
+    "# client sends. A route by the header belongs into a virtual host that enables it; `coalmine validate` checks",
+    "# that.",
+    "disabled: true",
+];
 
 const AFTER: &str = "\
 Examples:
@@ -32,7 +45,8 @@ Examples:
 
 Writes DIR/bootstrap.yaml and DIR/coalmine.yaml. Without a policy: the shipped example.
 Clusters are called as the variants are, with the rollout's name in front where there are several rollouts; a
-clusterHeader names them itself. A bucketHeader gets a route with weights of 0: change them there.";
+clusterHeader names them itself. A bucketHeader gets a route with weights of 0: change them there.
+Where every rollout names its hosts, the filter is disabled but for their virtual hosts (see --every-host).";
 
 /// Write a bootstrap for a standalone Envoy, and the filter's configuration
 #[derive(Args)]
@@ -46,6 +60,13 @@ pub(super) struct Envoy {
     /// Replace files that are there
     #[arg(long)]
     force: bool,
+    /// Run the filter for every host, also where all rollouts name their hosts
+    ///
+    /// Otherwise such a filter is disabled for the virtual hosts that you add: their requests hardly cost anything, are
+    /// not counted, and keep an override token that a client sends. With this, the filter counts them as noMatch and
+    /// removes tokens.
+    #[arg(long)]
+    every_host: bool,
     /// Where users come in
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -108,7 +129,7 @@ impl Envoy {
             }
         }
         if let Some(path) = &self.config_path {
-            let place = format!("{MANAGER}/http_filters/0/config_discovery/config_source/path_config_source");
+            let place = format!("{MANAGER}/{FILTER}/config_discovery/config_source/path_config_source");
             // Envoy refuses to watch a file without a folder.
             let path = if path.contains('/') { path.clone() } else { format!("./{path}") };
             let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
@@ -120,7 +141,10 @@ impl Envoy {
             clusters(&mut template, &SHIPPED_CLUSTERS.map(str::to_owned), &self.endpoints)?;
             return Ok(template.written());
         };
-        let plan = Plan::of(file);
+        let plan = Plan::of(file, self.every_host);
+        if plan.by_host {
+            disable(&mut template)?;
+        }
         headers(&mut template, &plan.headers)?;
         hosts(&mut template, file, &plan)?;
         clusters(&mut template, &plan.clusters, &self.endpoints)?;
@@ -134,15 +158,19 @@ struct Plan {
     headers: Vec<String>,
     clusters: Vec<String>,
     several: bool,
+    /// Whether the virtual hosts enable the filter, and other hosts do without it.
+    by_host: bool,
 }
 
 // === impl Plan ===
 
 impl Plan {
-    fn of(file: &PolicyFile) -> Self {
+    fn of(file: &PolicyFile, every_host: bool) -> Self {
         let rollouts = file.policy.rollouts();
         let several = rollouts.len() > 1;
-        let mut plan = Self { headers: Vec::new(), clusters: Vec::new(), several };
+        let by_host =
+            !every_host && !rollouts.is_empty() && written(file).iter().all(|it| !hosts_of(it).is_empty());
+        let mut plan = Self { headers: Vec::new(), clusters: Vec::new(), several, by_host };
         for rollout in rollouts {
             push(&mut plan.headers, rollout.route().header());
             for cluster in plan.clusters_of(rollout) {
@@ -181,12 +209,33 @@ fn headers(template: &mut Template, names: &[String]) -> Result<(), Failure> {
     let removed: Vec<String> = names.iter().map(|name| format!("remove: {name}")).collect();
     let early = format!("{MANAGER}/early_header_mutation_extensions/0/typed_config/mutations");
     template.set_items(&early, &removed)?;
-    let default =
-        format!("{MANAGER}/http_filters/0/config_discovery/default_config/mutations/request_mutations");
+    let default = format!("{MANAGER}/{FILTER}/config_discovery/default_config/mutations/request_mutations");
     let mutations: Vec<String> = removed.iter().map(|removal| format!("{{{removal}}}")).collect();
     template.set(&default, format!("[{}]", mutations.join(", ")))?;
     template
         .set(&format!("{MANAGER}/route_config/request_headers_to_remove"), format!("[{}]", names.join(", ")))
+}
+
+/// The rollouts as they are written.
+fn written(file: &PolicyFile) -> &[Node] {
+    file.embedded.node.get("rollouts").map_or(&[], Node::items)
+}
+
+/// The hosts that a rollout names; empty where it is for all.
+fn hosts_of(rollout: &Node) -> Vec<&str> {
+    let hosts = rollout.descend(&["match", "hosts"]).map_or(&[][..], Node::items);
+    hosts.iter().filter_map(Node::text).collect()
+}
+
+/// The filter does not run unless a virtual host enables it.
+fn disable(template: &mut Template) -> Result<(), Failure> {
+    let place = format!("{MANAGER}/{FILTER}/name");
+    let name = template.at(&place)?.span;
+    let joint =
+        format!("\n{}", " ".repeat(template.column(template.at(&format!("{MANAGER}/{FILTER}"))?.span.start)));
+    let lines = [template.text(name)].into_iter().chain(DISABLED);
+    let text = lines.collect::<Vec<_>>().join(&joint);
+    template.set(&place, text)
 }
 
 /// A virtual host for each rollout, after the shipped one.
@@ -194,11 +243,8 @@ fn hosts(template: &mut Template, file: &PolicyFile, plan: &Plan) -> Result<(), 
     let place = format!("{MANAGER}/route_config/virtual_hosts");
     let mut items = Vec::new();
     let mut taken: Vec<String> = Vec::new();
-    let written = file.embedded.node.get("rollouts").map_or(&[][..], Node::items);
-    for (rollout, tree) in file.policy.rollouts().iter().zip(written) {
-        let given =
-            tree.descend(&["match", "hosts"]).map_or(&[][..], Node::items).iter().filter_map(Node::text);
-        let mut domains: Vec<String> = given.map(quoted).collect();
+    for (rollout, tree) in file.policy.rollouts().iter().zip(written(file)) {
+        let mut domains: Vec<String> = hosts_of(tree).into_iter().map(quoted).collect();
         if domains.is_empty() {
             domains.push(quoted("*"));
         }
@@ -276,11 +322,18 @@ fn host(template: &Template, rollout: &Rollout, plan: &Plan, domains: &[String])
             format!("{}{joint}{to_stable}", lines.join(&format!("\n{blanks}")))
         }
     };
+    let mut enabled = String::new();
+    if plan.by_host {
+        let name = template.text(template.at(&format!("{MANAGER}/{FILTER}/name"))?.span);
+        let blanks = " ".repeat(template.column(shipped.span.start));
+        enabled = format!("\n{blanks}typed_per_filter_config:\n{blanks}  {name}: {ENABLED}");
+    }
     let parts = [
         template.text(Span::new(shipped.span.start, name.span.start)),
         &plain(rollout.name()),
         template.text(Span::new(name.span.end, listed.span.start)),
         &format!("[{}]", domains.join(", ")),
+        &enabled,
         template.text(Span::new(listed.span.end, variant.span.start)),
         &routes,
     ];

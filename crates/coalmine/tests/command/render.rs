@@ -77,6 +77,38 @@ fn a_bootstrap_for_a_policy_of_every_kind() {
     assert_snapshot!(lab.run("render envoy policy.yaml --out . --force --endpoint nowhere=10.0.0.1:80"));
 }
 
+/// The filter runs for the hosts of the policy, where every rollout names some.
+#[test]
+fn hosts_without_a_rollout_do_without_the_filter() {
+    let policy = POLICY.split("- name: cart").next().unwrap();
+    let lab =
+        Lab::new().with("policy.yaml", policy).with("cart.yaml", POLICY).with("none.yaml", "rollouts: []");
+    assert_eq!(lab.run("render envoy policy.yaml --out .").code, 0);
+    let bootstrap = file(&lab, "bootstrap.yaml");
+    let part = |from: &str, to: &str| bootstrap.split(from).nth(1).unwrap().split(to).next().unwrap();
+    assert_snapshot!(part("http_filters:", "config_discovery:"));
+    assert_snapshot!(part("virtual_hosts:", "access_log:"));
+    let run = lab.run("validate coalmine.yaml bootstrap.yaml --strict");
+    assert_eq!(run.code, 0, "{run}");
+    // A policy that grows in its own file, and no virtual host with it.
+    let grown =
+        file(&lab, "coalmine.yaml").replace("\"search.example\"", "\"search.example\", \"find.example\"");
+    let host = "            virtual_hosts:\n            - {name: find, domains: [find.example], routes: [{match: {prefix: /}, route: {cluster: search-old}}]}\n";
+    let copied = bootstrap.replace("            virtual_hosts:\n", host);
+    let lab = lab.with("coalmine.yaml", grown).with("bootstrap.yaml", copied);
+    let run = lab.run("validate coalmine.yaml bootstrap.yaml");
+    assert!(run.stdout.contains("virtual_hosts[0].routes: the filter is disabled here"), "{run}");
+    for options in ["policy.yaml --every-host", "cart.yaml", "cart.yaml --every-host", "none.yaml"] {
+        let run = lab.run(&format!("render envoy {options} --out . --force"));
+        assert_eq!(run.code, 0, "{run}");
+        let bootstrap = file(&lab, "bootstrap.yaml");
+        assert!(
+            !bootstrap.contains("disabled") && !bootstrap.contains("typed_per_filter_config"),
+            "{options}"
+        );
+    }
+}
+
 /// Words and numbers of YAML as names.
 const NAMES: &str = "\
 rollouts:

@@ -2,6 +2,7 @@
 
 mod bucket_header;
 mod cluster_header;
+mod disabled;
 mod fallback;
 mod flags;
 mod hosts;
