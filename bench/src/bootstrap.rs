@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::contender::{Contender, Filter, Routes, WEIGHT};
+use crate::contender::{Contender, FILTER, Filter, POLICY_HOST, Routes, WEIGHT};
 
 /// The path that Envoy answers by itself, without an upstream server.
 pub(crate) const DIRECT: &str = "/direct";
@@ -16,6 +16,7 @@ const HEADER: &str = "x-coalmine-variant";
 const CONNECTION_MANAGER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+const FILTER_CONFIG: &str = "type.googleapis.com/envoy.config.route.v3.FilterConfig";
 const EARLY: &str =
     "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
 
@@ -53,14 +54,25 @@ fn socket(port: u16) -> Value {
 fn listener(contender: &Contender, coalmine: &Path, modules: &Path) -> Value {
     let mut filters: Vec<Value> = contender.http_filter(coalmine, modules).into_iter().collect();
     filters.push(json!({"name": "router", "typed_config": {"@type": ROUTER}}));
+    let mut hosts = vec![json!({"name": "all", "domains": ["*"], "routes": routes(contender.routes)})];
+    if matches!(contender.filter, Filter::Elsewhere(_)) {
+        hosts.push(json!({
+            "name": "policy",
+            "domains": [POLICY_HOST],
+            "typed_per_filter_config": {FILTER: {"@type": FILTER_CONFIG, "config": {}}},
+            "routes": routes(Routes::Header),
+        }));
+    }
     let mut manager = json!({
         "@type": CONNECTION_MANAGER,
         "stat_prefix": "bench",
         "http_filters": filters,
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes(contender)}]},
+        "route_config": {"virtual_hosts": hosts},
     });
     // As it is shipped: a forged header goes before any filter.
-    if let (Filter::Coalmine(_), Some(manager)) = (&contender.filter, manager.as_object_mut()) {
+    if let (Filter::Coalmine(_) | Filter::Elsewhere(_), Some(manager)) =
+        (&contender.filter, manager.as_object_mut())
+    {
         let mutation = json!({"@type": EARLY, "mutations": [{"remove": HEADER}]});
         let extension = json!([{"name": "coalmine.remove_forged", "typed_config": mutation}]);
         manager.insert("early_header_mutation_extensions".to_owned(), extension);
@@ -72,7 +84,7 @@ fn listener(contender: &Contender, coalmine: &Path, modules: &Path) -> Value {
     })
 }
 
-fn routes(contender: &Contender) -> Vec<Value> {
+fn routes(routes: Routes) -> Vec<Value> {
     let by_header = json!([{"name": HEADER, "string_match": {"exact": "canary"}}]);
     let answer = |variant: &str| json!({"status": 200, "body": {"inline_string": format!("{variant}\n")}});
     let direct_stable = json!({"match": {"prefix": DIRECT}, "direct_response": answer("stable")});
@@ -81,7 +93,7 @@ fn routes(contender: &Contender) -> Vec<Value> {
         {"name": "stable", "weight": 100 - WEIGHT, "request_headers_to_remove": [HEADER]},
         {"name": "canary", "weight": WEIGHT, "request_headers_to_remove": [HEADER]},
     ]);
-    match contender.routes {
+    match routes {
         Routes::One => vec![direct_stable, stable],
         Routes::Header => vec![
             json!({"match": {"prefix": DIRECT, "headers": by_header}, "direct_response": answer("canary")}),

@@ -42,6 +42,8 @@ pub(crate) enum Filter {
     Module(&'static str),
     /// Coalmine with this policy.
     Coalmine(Value),
+    /// The same, enabled for the host of the policy alone: [`POLICY_HOST`], which no request is for.
+    Elsewhere(Value),
 }
 
 /// Where a request carries its user.
@@ -95,6 +97,7 @@ pub(crate) fn all() -> Vec<Contender> {
         let name = if index == 500 { "checkout".to_owned() } else { format!("rollout-{index}") };
         rollout(&name, json!({"match": {"hosts": [host]}}))
     });
+    let elsewhere = document(vec![rollout("checkout", json!({"match": {"hosts": [POLICY_HOST]}}))]);
     vec![
         plain(BASELINE, Routes::One, Filter::None, Expected::Stable),
         plain("two header routes", Routes::Header, Filter::None, Expected::Stable),
@@ -113,11 +116,16 @@ pub(crate) fn all() -> Vec<Contender> {
         Contender { identity: Identity::Cookie, ..coalmine("Coalmine, cookie", cookie) },
         coalmine("Coalmine, override set up", document(vec![rollout("checkout", overridable())])),
         coalmine("Coalmine, everything", everything()),
+        plain("Coalmine, other host", Routes::One, Filter::Elsewhere(elsewhere), Expected::Stable),
     ]
 }
 
 /// The host of every request.
 pub(crate) const HOST: &str = "shop.example";
+/// The name of what stands in front of the router.
+pub(crate) const FILTER: &str = "contender";
+/// The host of a policy that is for another host than the requests.
+pub(crate) const POLICY_HOST: &str = "checkout.example";
 
 fn keyed() -> Value {
     json!({"algorithm": "siphash-2-4", "key": "000102030405060708090a0b0c0d0e0f"})
@@ -191,7 +199,7 @@ impl Contender {
     pub(crate) fn http_filter(&self, coalmine: &Path, contenders: &Path) -> Option<Value> {
         let vm = |module: &Path, policy: String| {
             json!({
-                "name": "contender",
+                "name": FILTER,
                 "typed_config": {
                     "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
                     "config": {
@@ -212,7 +220,7 @@ impl Contender {
         match &self.filter {
             Filter::None => None,
             Filter::Lua => Some(json!({
-                "name": "contender",
+                "name": FILTER,
                 "typed_config": {
                     "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
                     "default_source_code": {"inline_string": LUA},
@@ -220,6 +228,11 @@ impl Contender {
             })),
             Filter::Module(file) => Some(vm(&contenders.join(file), String::new())),
             Filter::Coalmine(policy) => Some(vm(coalmine, policy.to_string())),
+            Filter::Elsewhere(policy) => {
+                let mut filter = vm(coalmine, policy.to_string());
+                merge(&mut filter, json!({"disabled": true}));
+                Some(filter)
+            }
         }
     }
 }
