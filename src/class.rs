@@ -35,10 +35,11 @@ const HTTP_CLIENT: [&[u8]; 2] = [b"401", b"403"];
 mod flags {
     /// DownstreamConnectionTermination, DownstreamProtocolError and DownstreamRemoteReset.
     pub(super) const GONE: u64 = 1 << 14 | 1 << 18 | 1 << 28;
-    /// LocalReset, UpstreamRemoteReset, UpstreamConnectionFailure, UpstreamConnectionTermination, StreamIdleTimeout,
-    /// UpstreamMaxStreamDurationReached, DurationTimeout, UpstreamProtocolError and OverloadManager.
+    /// UpstreamRequestTimeout, LocalReset, UpstreamRemoteReset, UpstreamConnectionFailure,
+    /// UpstreamConnectionTermination, StreamIdleTimeout, UpstreamMaxStreamDurationReached, DurationTimeout,
+    /// UpstreamProtocolError and OverloadManager. Of tries that failed before a good one nothing is left.
     pub(super) const BROKEN: u64 =
-        1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 16 | 1 << 19 | 1 << 22 | 1 << 23 | 1 << 25;
+        1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 16 | 1 << 19 | 1 << 22 | 1 << 23 | 1 << 25;
 }
 
 // === impl Class ===

@@ -57,6 +57,7 @@ fn the_class_comes_from_the_status_and_from_how_the_response_ended() {
         (Some("408"), 1 << 16, "4xx"),
         (Some("503"), 1 << 1, "5xx"),
         (Some("504"), 1 << 2, "5xx"),
+        (Some("200"), 1 << 2, "broken"),
         (Some("200"), 1 << 6, "broken"),
         (Some("200"), 1 << 4, "broken"),
         (Some("200"), 1 << 14, "gone"),
