@@ -3,7 +3,7 @@
 //! What the host does not have is as good as missing data: the request then goes to stable. A call that the host
 //! refuses outright ends the VM in most of the SDK's wrappers, and then the host's failure policy decides; where the SDK
 //! hands the refusal back, it is logged here. The getters are those that return bytes: the others end the VM on a value
-//! that is not UTF-8.
+//! that is not UTF-8. What many places call is not inlined, for the size of the module.
 
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
@@ -31,6 +31,7 @@ impl Request for Host {
         all.into_iter().filter(|(given, _)| given == name).map(|(_, value)| value).collect()
     }
 
+    #[inline(never)]
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
         hostcalls::get_property(path.to_vec()).ok().flatten()
     }
@@ -44,6 +45,7 @@ impl Request for Host {
 
 impl Host {
     /// The time of the host's clock, since 1970.
+    #[inline(never)]
     pub(crate) fn now(&self) -> Duration {
         let now = hostcalls::get_current_time().ok();
         now.and_then(|now| now.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
@@ -145,12 +147,23 @@ impl Host {
 
     /// Envoy's response flags: why a response is not what it should be, a bit for each reason.
     pub(crate) fn response_flags(&self) -> u64 {
-        let flags = self.property(&["response", "flags"]).and_then(|flags| flags.try_into().ok());
-        flags.map_or(0, u64::from_le_bytes)
+        self.number(["response", "flags"])
+    }
+
+    /// The time at which the client's request began, since 1970. An internal redirect does not change it.
+    pub(crate) fn request_time(&self) -> Duration {
+        Duration::from_nanos(self.number(["request", "time"]))
+    }
+
+    /// A number among the properties; 0 where it is missing.
+    fn number(&self, path: [&str; 2]) -> u64 {
+        let number = self.property(&path).and_then(|bytes| bytes.try_into().ok());
+        number.map_or(0, u64::from_le_bytes)
     }
 }
 
 /// The first value under this name; for a request that is over a map may be missing as a whole.
+#[inline(never)]
 fn first_value(map: MapType, name: &str) -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(map, name).ok().flatten()
 }

@@ -61,7 +61,7 @@ impl HttpContext for Http {
         if self.active.policy.observe().access_log {
             self.show(&outcome);
         }
-        self.response = self.active.evidence.begin(&outcome.assignment);
+        self.response = self.active.evidence.begin(&outcome);
         self.rollout = outcome.assignment.rollout.map(Rollout::index);
         self.set_cookies = outcome.set_cookies;
         Action::Continue

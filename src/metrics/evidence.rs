@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use coalmine_core::bucketing::Group;
 use coalmine_core::policy::{Observe, Policy, Rollout, Threshold};
-use coalmine_core::{Assignment, Reason};
+use coalmine_core::{Outcome, Reason};
 use proxy_wasm::types::MetricType;
 
 use super::labels;
@@ -81,8 +81,10 @@ impl Evidence {
         Self { rollouts: rollouts.collect(), observe: observe.clone() }
     }
 
-    /// A request that begins with this assignment; `None` where its response will not count.
-    pub(crate) fn begin(&self, assignment: &Assignment<'_>) -> Option<Response> {
+    /// A request that begins with this outcome; `None` where its response will not count. One that was redirected
+    /// internally has begun with its first pass: its user has waited since.
+    pub(crate) fn begin(&self, outcome: &Outcome<'_>) -> Option<Response> {
+        let assignment = &outcome.assignment;
         let rollout = assignment.rollout?.index();
         self.rollouts.get(rollout)?.as_ref()?;
         let bucketed = assignment.bucketed.filter(|_| assignment.reason == Reason::Bucket)?;
@@ -90,7 +92,7 @@ impl Evidence {
             rollout,
             variant: assignment.variant.index(),
             group: usize::from(bucketed.group.number()),
-            began: self.now(),
+            began: if outcome.is_redirected { Host.request_time() } else { self.now() },
             answered: None,
         })
     }

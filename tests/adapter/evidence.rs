@@ -146,6 +146,22 @@ fn a_response_is_slow_beyond_a_threshold_and_not_at_it() {
 }
 
 #[test]
+fn a_redirected_request_has_begun_with_its_first_pass() {
+    let mut proxy = Proxy::with_policy(&policy(7, 3));
+    host(|host| {
+        (host.redirects, host.request_time) = (Some(1), host.now);
+        host.now += Duration::from_millis(150);
+    });
+    let mark: (&str, &[u8]) = ("x-envoy-original-url", b"http://checkout/");
+    let context = proxy.open(&to_checkout(&[("x-user-id", CANARY), mark]));
+    proxy.request_headers(context);
+    proxy.respond(context, Some("200"));
+    proxy.tick();
+    let group = group_of_canary();
+    assert_eq!(of_canary(&format!("{group}threshold=.=100ms;.;"), "coalmine_slow_total"), 1);
+}
+
+#[test]
 fn a_client_that_leaves_a_hanging_service_counts_as_slow() {
     let mut proxy = Proxy::with_policy(&policy(7, 3));
     let context = proxy.open(&to_checkout(&[("x-user-id", CANARY)]));

@@ -28,6 +28,8 @@ pub(crate) struct FakeHost {
     pub(crate) kept: Vec<String>,
     /// How often the request was redirected, where it was.
     pub(crate) redirects: Option<u32>,
+    /// When the client's request began, since 1970.
+    pub(crate) request_time: Duration,
     /// Counters and gauges by the ids that the host gave; one name may have several, as in Envoy.
     pub(crate) counters: Vec<(String, u64)>,
     pub(crate) tick_milliseconds: u32,
@@ -216,6 +218,9 @@ unsafe extern "C" fn proxy_get_property(
         host.calls.push(format!("property {}", path.replace('\0', ".")));
         if path == "response\0flags" {
             return Some(host.flags.to_le_bytes().into());
+        }
+        if path == "request\0time" {
+            return Some((host.request_time.as_nanos() as u64).to_le_bytes().into());
         }
         if path == "filter_state\0num_internal_redirects" {
             return host.redirects.map(|redirects| redirects.to_string().into_bytes());
