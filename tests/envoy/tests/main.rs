@@ -9,6 +9,7 @@
 mod algorithms;
 mod behaviour;
 mod blind;
+mod evidence;
 mod explain;
 mod identity;
 mod live;

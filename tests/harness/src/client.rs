@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
 use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::header::HeaderMap;
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -68,7 +68,16 @@ impl Connection {
 
     /// Sends one request and reads the whole answer.
     pub async fn send(&mut self, request: Request<Empty<Bytes>>) -> Result<Answer> {
-        let response = match &mut self.sender {
+        let (parts, body) = self.begin(request).await?.into_parts();
+        let collected = body.collect().await?;
+        let trailers = collected.trailers().cloned();
+        Ok(Answer { status: parts.status, headers: parts.headers, body: collected.to_bytes(), trailers })
+    }
+
+    /// Sends one request, and reads the answer's headers. Who drops this before it is done, or the answer, leaves: over
+    /// HTTP/1.1 with the connection.
+    pub async fn begin(&mut self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>> {
+        Ok(match &mut self.sender {
             Sender::Http1(sender) => {
                 sender.ready().await?;
                 sender.send_request(request).await?
@@ -77,11 +86,15 @@ impl Connection {
                 sender.ready().await?;
                 sender.send_request(request).await?
             }
-        };
-        let (parts, body) = response.into_parts();
-        let collected = body.collect().await?;
-        let trailers = collected.trailers().cloned();
-        Ok(Answer { status: parts.status, headers: parts.headers, body: collected.to_bytes(), trailers })
+        })
+    }
+
+    /// Whether a request may still be sent, as far as is known.
+    pub fn is_open(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(sender) => !sender.is_closed(),
+            Sender::Http2(sender) => !sender.is_closed(),
+        }
     }
 
     /// A second handle to the same connection, for a second request at the same time: HTTP/2 only.

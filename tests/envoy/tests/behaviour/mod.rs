@@ -3,7 +3,6 @@
 mod access_log;
 mod bad_policy;
 mod crash;
-mod evidence;
 mod forged;
 mod hostile;
 mod metrics;
