@@ -188,9 +188,9 @@ test-envoy: $(ENVOY_NEEDS) $(ENVOY) ## The filter on a real Envoy; ENVOY_VERSION
 PROMETHEUS ?= $(shell command -v prometheus)
 
 .PHONY: test-prometheus
-test-prometheus: $(COMMAND_TESTED) ## The command on a real Prometheus: Debian's package, or PROMETHEUS=..
+test-prometheus: $(FILTER) $(COMMAND_TESTED) $(ENVOY) ## The command on a real Prometheus: Debian's package, or PROMETHEUS=..
 	@test -x "$(PROMETHEUS)" || { echo "no prometheus: apt-get install prometheus, or PROMETHEUS=path"; exit 1; }
-	COALMINE_PROMETHEUS=$(PROMETHEUS) COALMINE_COMMAND=$(CURDIR)/$(COMMAND_TESTED) \
+	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_PROMETHEUS=$(PROMETHEUS) \
 		cargo test --locked --workspace --test prometheus -- --nocapture
 
 .PHONY: test-matrix

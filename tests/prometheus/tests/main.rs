@@ -3,60 +3,27 @@
 //! `COALMINE_PROMETHEUS` and `COALMINE_COMMAND` name the two programs.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod filter;
+mod prometheus;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::TcpListener;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use coalmine_prometheus_tests::Proxy;
 use serde_json::Value;
 
+use prometheus::{Prometheus, rfc3339};
+
 /// Scrapes that the test waits for, one a second.
 const SCRAPES: usize = 14;
-
-/// A Prometheus that ends with the test.
-struct Prometheus {
-    process: Child,
-    url: String,
-    _folder: tempfile::TempDir,
-}
 
 /// Counters of one proxy: metric, variant and group (or threshold), as it writes them.
 type Counters = BTreeMap<(&'static str, &'static str, usize), u64>;
 
 /// What is counted at one scrape beyond the one before: (canary, slot), where slot 0 is all, 1 errors, 2 slow.
 type Truth = [[u64; 3]; 2];
-
-impl Prometheus {
-    fn start(targets: &[&Proxy]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let addresses: Vec<String> = targets.iter().map(|proxy| format!("'{}'", proxy.address())).collect();
-        let config = folder.path().join("prometheus.yml");
-        let text = format!(
-            "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: envoy\n  static_configs:\n  - targets: [{}]\n",
-            addresses.join(", ")
-        );
-        std::fs::write(&config, text).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new(std::env::var("COALMINE_PROMETHEUS").unwrap())
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self { process, url: format!("http://{address}"), _folder: folder }
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 fn page(counters: &Counters, revision: u64) -> String {
     let mut page = format!("coalmine_policy_revision {revision}\n");
@@ -181,7 +148,7 @@ fn what_is_judged_is_the_truth_to_the_last_count() {
         .into_iter()
         .map(|pages| Proxy::start(pages).unwrap())
         .collect();
-    let prometheus = Prometheus::start(&proxies.iter().collect::<Vec<_>>());
+    let prometheus = Prometheus::start(&proxies.iter().map(Proxy::address).collect::<Vec<_>>());
     while proxies.iter().any(|proxy| proxy.scrapes().len() < SCRAPES) {
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -189,7 +156,6 @@ fn what_is_judged_is_the_truth_to_the_last_count() {
     let with_truth: Vec<(&Proxy, &[Truth])> =
         proxies.iter().zip([&steady[..], &reset, &vanishing, &late, &new]).collect();
     // A whole look after the last scrape.
-    let time = |time: Duration| format!("{}Z", rfc3339(time));
     let end =
         begin.as_secs() + 1 + (proxies.iter().flat_map(Proxy::scrapes).max().unwrap() - begin).as_secs() + 3;
     while SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() <= end {
@@ -202,9 +168,9 @@ fn what_is_judged_is_the_truth_to_the_last_count() {
         ])
         .args([
             "--from",
-            &time(Duration::from_secs(begin.as_secs())),
+            &rfc3339(Duration::from_secs(begin.as_secs())),
             "--to",
-            &time(Duration::from_secs(end)),
+            &rfc3339(Duration::from_secs(end)),
         ])
         .output()
         .unwrap();
@@ -241,7 +207,7 @@ fn a_bad_canary_ends_what_follows_it() {
         Some(page(&counters, 1))
     });
     let proxy = Proxy::start(pages.collect()).unwrap();
-    let prometheus = Prometheus::start(&[&proxy]);
+    let prometheus = Prometheus::start(&[proxy.address()]);
     while proxy.scrapes().len() < 2 {
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -274,13 +240,4 @@ fn what_is_no_prometheus_is_said() {
     let errors = String::from_utf8_lossy(&run.stderr);
     assert!(errors.contains("HTTP 200, and no answer of Prometheus"), "{errors}");
     assert_eq!(run.status.code(), Some(2));
-}
-
-/// Seconds since 1970 as a time of day, in UTC.
-fn rfc3339(time: Duration) -> String {
-    let output = Command::new("date")
-        .args(["--utc", &format!("--date=@{}", time.as_secs()), "+%Y-%m-%dT%H:%M:%S"])
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
