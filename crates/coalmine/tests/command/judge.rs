@@ -65,6 +65,23 @@ fn a_good_canary_goes_on() {
     assert_eq!(looks[3]["guards"][0]["canary"]["all"], 1200);
 }
 
+/// Counts of a real Envoy with the filter, which the judge's own test describes.
+#[test]
+fn what_the_filter_has_counted() {
+    let verdicts = |lines: &str| {
+        let run = lab("evidence.jsonl", lines).run("judge evidence.jsonl --format json");
+        let looks: Vec<Value> = serde_json::from_str(&run.stdout).unwrap();
+        let verdicts: Vec<String> =
+            looks.iter().map(|look| look["verdict"].as_str().unwrap().to_owned()).collect();
+        (verdicts.join(" "), run.code)
+    };
+    let harmful = verdicts(include_str!("../../../judge/tests/filter/harmful.jsonl"));
+    let rollback = "hold hold rollback rollback rollback rollback rollback rollback";
+    assert_eq!(harmful, (rollback.to_owned(), 1));
+    let harmless = verdicts(include_str!("../../../judge/tests/filter/harmless.jsonl"));
+    assert_eq!(harmless, ("hold hold hold advance advance advance promote promote".to_owned(), 0));
+}
+
 #[test]
 fn errors_of_a_few_users_are_no_bad_version() {
     let verdict = |groups: usize| {
