@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use coalmine_core::policy::Policy;
-use rustc_hash::FxHashMap;
 use proxy_wasm::types::MetricType;
+use rustc_hash::FxHashMap;
 
 use crate::host::{Host, MetricId};
 
