@@ -26,10 +26,13 @@ const GONE: [&str; 3] = ["DC", "DPE", "DR"];
 /// The flags of what ended before its time otherwise.
 const BROKEN: [&str; 10] = ["DT", "LR", "OM", "SI", "UC", "UF", "UMSDR", "UPE", "UR", "UT"];
 
+/// The labels of a counter, with their values.
+type Labels = Vec<(&'static str, String)>;
+
 /// Counters by name and labels. Each lies between two numbers, which are mostly one.
 #[derive(Default)]
 pub(super) struct Truth {
-    counters: BTreeMap<(&'static str, Vec<(&'static str, String)>), Bounds>,
+    counters: BTreeMap<(&'static str, Labels), Bounds>,
     /// How many requests are evidence.
     pub(super) requests: u64,
     /// Of each threshold, how many requests the access log cannot tell for slow or not.
