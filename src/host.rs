@@ -163,7 +163,6 @@ impl Host {
 }
 
 /// The first value under this name; for a request that is over a map may be missing as a whole.
-#[inline(never)]
 fn first_value(map: MapType, name: &str) -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(map, name).ok().flatten()
 }
