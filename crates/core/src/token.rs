@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use coalmine_document::is_label;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -104,12 +105,6 @@ impl<'t> Token<'t> {
 pub(crate) fn is_rollout_name(text: &str) -> bool {
     let (namespace, name) = text.split_once('/').unwrap_or(("-", text));
     is_label(namespace) && is_label(name)
-}
-
-/// Whether a text is a label: `[a-z0-9-]{1,63}`, so that dots separate the parts of a token.
-pub(crate) fn is_label(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 #[cfg(test)]

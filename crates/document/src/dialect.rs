@@ -3,6 +3,7 @@
 use crate::node::{Misread, Node, Style, Value};
 
 /// Whether this name means itself without quotes, to any reader of YAML.
+#[cfg(feature = "edit")]
 pub(crate) fn is_plain_text(name: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     // What begins with a digit may be a number or a date.

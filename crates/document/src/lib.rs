@@ -10,7 +10,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `node`, `path`, `problem` | the tree, the path to a value in it, what is wrong with a value |
-//! | `cursor`, `scalars`, `rules`, `quote`, `suggest` | the reader, and its sentences |
+//! | `cursor`, `scalars`, `percent`, `rules`, `quote`, `suggest` | the reader, and its sentences |
 //! | `json` | JSON without places, as the filter reads it |
 //! | `notation`, `yaml`, `merge`, `dialect`, `json_places`, `embedded`, `source`, `secrets` | feature `yaml`: text, its documents, its lines and its secrets |
 //! | `edits`, `style`, `write` | feature `edit`: changes of a text, and text that looks as if it had always been there |
@@ -32,6 +32,7 @@ mod node;
 #[cfg(feature = "yaml")]
 mod notation;
 mod path;
+mod percent;
 mod problem;
 mod quote;
 mod rules;
@@ -59,11 +60,12 @@ pub use node::{Entry, Node, Span, Style, Value};
 #[cfg(feature = "yaml")]
 pub use notation::Notation;
 pub use path::{OwnedPath, Path};
+pub use percent::parts_per_million;
 #[cfg(feature = "yaml")]
 pub use problem::Unreadable;
 pub use problem::{Code, Problem, Problems, Related};
 pub use quote::{number, quoted};
-pub use rules::TextRule;
+pub use rules::{TextRule, is_label};
 pub use scalars::with_unit;
 #[cfg(feature = "yaml")]
 pub use source::{Mark, SourceText};

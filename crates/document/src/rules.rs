@@ -13,6 +13,12 @@ pub struct TextRule {
     pub holds: fn(&str) -> bool,
 }
 
+/// Whether a text is a name as variants, gates and queries have it: 1 to 63 of a-z, 0-9 and -.
+pub fn is_label(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(allowed)
+}
+
 // === impl TextRule ===
 
 impl TextRule {

@@ -8,6 +8,9 @@ use crate::problem::Code;
 use crate::quote::{number, quoted};
 use crate::suggest::{hint, meant_duration, meant_number};
 
+/// The longest time of a response, an hour, in milliseconds.
+const MAX_MILLISECONDS: u64 = 3_600_000;
+
 impl<'d> Cursor<'d, '_> {
     /// Tells that this is not the kind of value that belongs here.
     pub(crate) fn wrong_kind(&self, expected: &str) {
@@ -102,6 +105,21 @@ impl<'d> Cursor<'d, '_> {
             self.problem(format!("{} is not a duration: {form}", self.quote(text)));
         }
         seconds
+    }
+
+    /// A time beyond which a response is slow, in milliseconds: `250ms`, `1s`, `2m`, at most an hour. `form` says what may
+    /// stand here.
+    pub fn milliseconds(&self, form: &str) -> Option<u64> {
+        let text = self.string_of(form)?;
+        let given = with_unit(text, &[("ms", 1), ("s", 1_000), ("m", 60_000)]);
+        let given = given.filter(|given| (1..=MAX_MILLISECONDS).contains(given));
+        if given.is_none() {
+            let text = quoted(text);
+            self.problem(format!(
+                "{text} is no threshold: 1ms to 60m, a whole number and ms, s or m, as 250ms"
+            ));
+        }
+        given
     }
 
     /// One of a few words.

@@ -1,8 +1,8 @@
 //! The table of names: for each kind its length and its characters, and the checks that go beyond a table.
 
-use coalmine_document::{Cursor, TextRule};
+use coalmine_document::{Cursor, TextRule, is_label};
 
-use crate::token::{is_label, is_rollout_name};
+use crate::token::is_rollout_name;
 
 /// The header that is set where a policy names none.
 pub(super) const DEFAULT_HEADER: &str = "x-coalmine-variant";

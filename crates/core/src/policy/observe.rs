@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use coalmine_document::{Cursor, Known, Value, quoted, with_unit};
+use coalmine_document::{Cursor, Known, Value};
 
 const OBSERVE: Known = Known::new(&["accessLog", "responses", "slow", "histogram"]);
 const SLOW: Known = Known::new(&["at", "groups"]);
 
 /// The most thresholds: each is a counter of every variant, or one of every group of its users.
 const MAX_SLOW: usize = 4;
-/// The longest threshold, an hour, in milliseconds.
-const MAX_THRESHOLD: u64 = 3_600_000;
 const FORM: &str = "a time, as 250ms, or a map, as {at: 250ms, groups: true}";
 
 /// What the filter tells about requests besides their assignment.
@@ -68,7 +66,7 @@ fn read_slow(cursor: &Cursor<'_, '_>) -> Vec<Threshold> {
             None => Some(item),
         };
         let groups = fields.as_ref().and_then(|fields| fields.get("groups")).is_some_and(|it| it.boolean());
-        let Some(milliseconds) = at.and_then(|at| milliseconds(&at)) else { continue };
+        let Some(milliseconds) = at.and_then(|at| at.milliseconds(FORM)) else { continue };
         let at = Duration::from_millis(milliseconds);
         if thresholds.last().is_some_and(|before| at <= before.at) {
             item.problem("is not longer than the threshold before it; list them from the shortest");
@@ -76,19 +74,6 @@ fn read_slow(cursor: &Cursor<'_, '_>) -> Vec<Threshold> {
         thresholds.push(Threshold { at, groups });
     }
     thresholds
-}
-
-/// A time in milliseconds: `250ms`, `1s`, `2m`.
-fn milliseconds(cursor: &Cursor<'_, '_>) -> Option<u64> {
-    let text = cursor.string_of(FORM)?;
-    let given = with_unit(text, &[("ms", 1), ("s", 1_000), ("m", 60_000)]);
-    let given = given.filter(|given| (1..=MAX_THRESHOLD).contains(given));
-    if given.is_none() {
-        let text = quoted(text);
-        cursor
-            .problem(format!("{text} is no threshold: 1ms to 60m, a whole number and ms, s or m, as 250ms"));
-    }
-    given
 }
 
 // === impl Threshold ===

@@ -6,8 +6,6 @@ use crate::bucketing::BUCKETS;
 
 /// How many parts per million make one percent.
 const PPM_PER_PERCENT: f64 = 10_000.0;
-/// How far from a whole part per million a written weight may be, in parts: the error of a double, not of a person.
-const SLACK_PPM: f64 = 1e-6;
 
 /// A variant's share of users: a whole number of parts per million, `0..=1_000_000`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,21 +28,7 @@ impl Weight {
     /// # Errors
     /// Out of range, or finer than 0.0001 %; the message names the nearest weight that would do.
     pub fn try_from_percent(percent: f64) -> Result<Self, InvalidWeight> {
-        let ppm = percent * PPM_PER_PERCENT;
-        let whole = ppm.round();
-        let nearly_whole = (ppm - whole).abs() <= SLACK_PPM;
-        let allowed = 0.0..=f64::from(BUCKETS);
-        if !(allowed.contains(&ppm) || nearly_whole && allowed.contains(&whole)) {
-            return Err(InvalidWeight(format!("a weight is 0 to 100 percent, not {}", number(percent))));
-        }
-        if !nearly_whole {
-            let nearest = Self(whole as u32);
-            return Err(InvalidWeight(format!(
-                "{} is finer than 0.0001 %, the least step of a weight; the nearest weight is {nearest}",
-                number(percent)
-            )));
-        }
-        Ok(Self(whole as u32))
+        coalmine_document::parts_per_million(percent).map(Self).map_err(InvalidWeight)
     }
 
     /// A weight in parts per million; `None` above a million.
