@@ -169,7 +169,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 test: test-unit test-wasm test-envoy ## Every test that needs no privileges: about 6 minutes on 2 idle cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus);"
-	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-fuzz judge-table)"
+	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-fuzz proof-steer judge-table)"
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module
@@ -233,6 +233,14 @@ proof-fuzz: ## Fuzz the core for long: FUZZ_CASES=.. for each of six readers, FU
 	COALMINE_FUZZ_CASES=$(FUZZ_CASES) \
 		cargo test --locked --release --package coalmine-judge --test properties -- --nocapture
 
+STEER_CASES ?= 100000
+STEER_SEED  ?= $$RANDOM
+
+.PHONY: proof-steer
+proof-steer: ## Steering over 100,000 random histories, and releases with three canaries: STEER_CASES=.. STEER_SEED=..
+	COALMINE_STEER_CASES=$(STEER_CASES) COALMINE_STEER_SEED=$(STEER_SEED) COALMINE_STEER_RUNS=2000 \
+		cargo test --locked --release --package coalmine-steer --test histories --test lives -- --nocapture
+
 RUNS ?= 10000
 SEED ?= 20261125
 
@@ -244,7 +252,7 @@ judge-table: ## Simulate what the judge promises, beside the rules of Flagger an
 
 .PHONY: bench
 bench: ## What a draw, a decision and a large policy cost; compare ratios of one run, machines are noisy
-	cargo bench --locked --package coalmine-core --package coalmine --package coalmine-judge
+	cargo bench --locked --package coalmine-core --package coalmine --package coalmine-judge --package coalmine-steer
 	cargo bench --locked --package coalmine-document --features yaml
 
 # The two filters that Coalmine is compared with are built, trimmed and optimised as it is.
@@ -280,7 +288,8 @@ lint: toolchain $(CARGO_DENY) ## Formatting, lints, the documentation's links, t
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --workspace --test envoy --test prometheus -- -D warnings
 	cargo clippy --locked --package coalmine-filter --target wasm32-unknown-unknown -- -D warnings
-	cargo clippy --locked --package coalmine-core --package coalmine-judge --target wasm32-unknown-unknown -- -D warnings
+	cargo clippy --locked --package coalmine-core --package coalmine-judge --package coalmine-steer \
+		--target wasm32-unknown-unknown -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --workspace --document-private-items
 	$(CARGO_DENY)/bin/cargo-deny --locked check licenses bans sources
 

@@ -1,0 +1,108 @@
+//! `mode: judge`: another controller moves the weights, and Coalmine answers for the verdict alone.
+
+use crate::actions::{Kind, What};
+use crate::at::At;
+use crate::gates;
+use crate::plan::OnInconclusive;
+use crate::state::{Outcome, Stage};
+use crate::text::percent;
+use crate::verdict::Verdict;
+
+// === impl At ===
+
+impl At<'_> {
+    pub(crate) fn judge_only(&mut self) {
+        self.take_policy();
+        let Some(held) = self.inputs.held else {
+            return self.hold(
+                Kind::NoEvidence,
+                "the weight that the other controller holds is not known".to_owned(),
+            );
+        };
+        self.follow(held.min(1_000_000));
+        if self.state.stage != Stage::Progressing {
+            self.decided = Some("no release: the other controller sends no user to the canary".to_owned());
+            return;
+        }
+        let is_mixed = self.follow_versions();
+        let mut is_safe = false;
+        if self.state.weight < 1_000_000 {
+            match self.weigh(is_mixed) {
+                Some(safe) => is_safe = safe,
+                None => return,
+            }
+        }
+        if self.verdict == Verdict::Rollback {
+            return;
+        }
+        self.hold_for_people();
+        gates::hold_for_step(self);
+        let is_last = self.plan.next(self.state.weight).is_none();
+        if is_last && !is_safe && self.plan.on_inconclusive == OnInconclusive::Hold {
+            self.hold(Kind::Inconclusive, "safety is not proved yet in every guard".to_owned());
+        }
+        if self.is_held() {
+            return;
+        }
+        self.verdict = if is_last { Verdict::Promote } else { Verdict::Advance };
+        let weight = percent(self.state.weight);
+        self.decided = Some(match is_last {
+            true => format!("{weight} % may be promoted"),
+            false => format!("{weight} % may be raised"),
+        });
+    }
+
+    /// Takes the weight that the other controller holds.
+    fn follow(&mut self, held: u32) {
+        let goes_on = self.state.going_on().is_some();
+        match (held, goes_on) {
+            (0, false) => self.state.stage = Stage::Idle,
+            (0, true) => {
+                let outcome = self.outcome();
+                self.move_to(0, What::Lowered, "the other controller took all users back");
+                self.end(outcome, Stage::Idle);
+                let what = match outcome {
+                    Outcome::Promoted => What::Promoted,
+                    Outcome::RolledBack => What::RolledBack,
+                    Outcome::Superseded => What::Superseded,
+                };
+                self.record(what, "the other controller ended the release");
+            }
+            (_, false) => {
+                self.begin(self.new_salt(), "the other controller sends users to the canary");
+                self.move_to(held, What::Advanced, "the other controller holds this weight");
+            }
+            (_, true) if held != self.state.weight => {
+                let what = if held > self.state.weight { What::Advanced } else { What::Lowered };
+                self.move_to(held, what, "the other controller holds this weight");
+            }
+            (_, true) => {}
+        }
+    }
+
+    /// How a release ended that another controller ended.
+    fn outcome(&self) -> Outcome {
+        if self.state.said.verdict == Verdict::Rollback {
+            return Outcome::RolledBack;
+        }
+        let canary = self.state.release.as_ref().and_then(|release| release.canary.as_ref());
+        match (&self.inputs.workloads, canary) {
+            (Some(workloads), Some(canary)) if workloads.stable.version == *canary => Outcome::Promoted,
+            _ => Outcome::Superseded,
+        }
+    }
+
+    /// Takes the versions that there are. Evidence of others begins anew.
+    fn follow_versions(&mut self) -> bool {
+        let Some(workloads) = &self.inputs.workloads else { return false };
+        let versions = (Some(workloads.canary.version.clone()), Some(workloads.stable.version.clone()));
+        let Some(release) = &mut self.state.release else { return false };
+        let before = (release.canary.clone(), release.stable.clone());
+        let is_changed = before != versions;
+        if is_changed {
+            (release.canary, release.stable) = versions;
+            self.new_life("another version runs");
+        }
+        is_changed || workloads.canary.updating || workloads.stable.updating
+    }
+}

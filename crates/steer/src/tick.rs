@@ -1,0 +1,252 @@
+//! One tick: what is known becomes the next weight, or the reason why not.
+
+use crate::actions::{Action, Kind, Step, What};
+use crate::at::At;
+use crate::inputs::Inputs;
+use crate::plan::{Mode, OnInconclusive, Plan, Rollback, Start};
+use crate::state::{Leg, Outcome, Stage, State, TakenPolicy};
+use crate::text::percent;
+use crate::verdict::{Verdict, Weighed, proof};
+
+/// The next state of a rollout, what to do, and why it does not move.
+///
+/// It is a function: the same plan, state and inputs give the same step. Record the state first, by compare-and-set; where
+/// that fails, forget the step.
+pub fn tick(plan: &Plan, state: &State, inputs: &Inputs) -> Step {
+    let mut at = At::new(plan, state, inputs);
+    at.observe_time();
+    at.state.notices.retain(|notice| !inputs.delivered.contains(&notice.id));
+    match plan.mode {
+        _ if inputs.deleted => at.delete(),
+        Mode::Judge => at.judge_only(),
+        Mode::Steer => at.steer(),
+    }
+    at.into_step()
+}
+
+// === impl At ===
+
+impl At<'_> {
+    /// Counts the time since the last tick, at most two ticks of it: a clock that jumps forwards skips no dwell, and one
+    /// that jumps backwards makes nobody wait twice.
+    fn observe_time(&mut self) {
+        let now = self.inputs.now;
+        let passed = self.state.ticked.map_or(0, |before| now.saturating_sub(before));
+        self.elapsed = passed.min(2 * self.inputs.tick);
+        self.state.ticked = Some(now);
+        let (elapsed, is_published) = (self.elapsed, self.is_published());
+        if let Some(release) = self.state.release.as_mut().filter(|release| release.outcome.is_none()) {
+            release.life.age += elapsed;
+            // A weight that nobody has published is not dwelt on.
+            if is_published {
+                release.here.dwelt += elapsed;
+            }
+        }
+    }
+
+    fn steer(&mut self) {
+        self.take_policy();
+        let is_mixed = self.look_underneath();
+        match self.state.stage {
+            Stage::Idle | Stage::RolledBack => self.rest(),
+            Stage::Progressing => self.progress(is_mixed),
+            Stage::Promoting(leg) => self.promote(leg, is_mixed),
+            Stage::RollingBack { waited } => self.go_on_back(waited),
+        }
+    }
+
+    /// Takes the policy as it is written now, unless it would draw users anew who are on the canary.
+    pub(crate) fn take_policy(&mut self) {
+        let written = &self.inputs.policy;
+        let salt = written.salt.clone();
+        match &self.state.policy {
+            Some(taken) if taken.digest == written.digest => return,
+            Some(taken) if taken.draw != written.draw && self.state.weight > 0 => {
+                let message = "the changed policy would draw users anew while some are on the canary, so the one before \
+                               stays in force; take back the change of salt, identity or algorithm, or roll back first";
+                return self.hold(Kind::Policy, message.to_owned());
+            }
+            Some(_) => {
+                self.record(What::PolicyChanged, "the policy is another one; evidence goes on under it")
+            }
+            None => {}
+        }
+        self.state.policy = Some(TakenPolicy { digest: written.digest.clone(), draw: written.draw.clone() });
+        if salt.is_some() {
+            self.state.salt = salt;
+        }
+    }
+
+    /// Everybody goes to stable before the rollout may be forgotten.
+    fn delete(&mut self) {
+        if self.state.weight > 0 {
+            self.move_to(0, What::Lowered, "the rollout is deleted: everybody goes to stable first");
+        }
+        if self.state.going_on().is_some() {
+            self.end(Outcome::Superseded, Stage::Idle);
+            self.record(What::Superseded, "the rollout is deleted");
+        }
+        self.state.stage = Stage::Idle;
+        self.state.scale_down = false;
+        if self.is_published() || self.inputs.published.is_none() {
+            self.act(Action::Forget);
+        }
+        self.hold(Kind::Deleted, "the rollout is deleted".to_owned());
+    }
+
+    /// No release: is there one to begin?
+    fn rest(&mut self) {
+        self.finish_scale_down();
+        if let (Stage::RolledBack, Some(version)) = (self.state.stage, &self.state.rolled_back) {
+            self.decided = Some(format!("version {version} was rolled back; start retries it"));
+        } else if self.state.stage == Stage::RolledBack {
+            self.decided = Some("rolled back; start retries it".to_owned());
+        }
+        let (Start::OnNewVersion, Some(workloads)) = (self.plan.start, &self.inputs.workloads) else {
+            return self.decide_unless("no release; start begins one");
+        };
+        let canary = &workloads.canary;
+        if canary.version == workloads.stable.version {
+            return self.decide_unless("no release: the canary runs stable's version");
+        }
+        if self.state.rolled_back.as_ref() == Some(&canary.version) {
+            return self.decide_unless("no release: the canary's version was rolled back; start retries it");
+        }
+        self.decided = None;
+        if !canary.is_settled() {
+            let (version, ready, replicas) = (&canary.version, canary.ready, canary.replicas);
+            let mixed = if canary.updating { ", not all of them new" } else { "" };
+            let message =
+                format!("version {version} is new and has {ready} of {replicas} replicas ready{mixed}");
+            self.hold(Kind::Workload, message);
+        }
+        self.hold_for_people();
+        if self.is_held() {
+            return;
+        }
+        self.begin(self.new_salt(), &format!("the canary runs the new version {}", canary.version));
+        self.progress(false);
+    }
+
+    fn decide_unless(&mut self, message: &str) {
+        if self.decided.is_none() {
+            self.decided = Some(message.to_owned());
+        }
+    }
+
+    /// Judges, and goes up where nothing holds.
+    pub(crate) fn progress(&mut self, is_mixed: bool) {
+        let mut is_safe = false;
+        if self.state.weight > 0 {
+            match self.weigh(is_mixed) {
+                Some(safe) => is_safe = safe,
+                None => return,
+            }
+        }
+        self.hold_for_people();
+        self.hold_for_step(is_safe);
+        let next = self.plan.next(self.state.weight).map(|step| step.weight);
+        if let Some(lacks) = self.lacks_capacity(next.unwrap_or(1_000_000)) {
+            self.hold(Kind::Capacity, lacks);
+        }
+        // What runs since this tick has been on no step yet.
+        if is_mixed && !self.is_held() {
+            self.hold(Kind::Workload, "another version runs since this tick".to_owned());
+        }
+        if self.is_held() {
+            return;
+        }
+        let from = percent(self.state.weight);
+        match next {
+            Some(weight) => {
+                self.verdict = Verdict::Advance;
+                let message = format!("advances from {from} % to {} %", percent(weight));
+                self.move_to(weight, What::Advanced, &message);
+                self.decided = Some(message);
+            }
+            None => {
+                let why = match is_safe {
+                    true => "every guard is proved safe",
+                    false => "the plan promotes without proof of safety",
+                };
+                self.begin_promotion(why);
+                self.promote(Leg::Rising, false);
+            }
+        }
+    }
+
+    pub(crate) fn begin_promotion(&mut self, why: &str) {
+        self.verdict = Verdict::Promote;
+        self.state.stage = Stage::Promoting(Leg::Rising);
+        self.record(What::Promotes, why);
+        self.notify(format!("promotes: {why}"));
+    }
+
+    /// Takes in evidence. Rolls back on harm, and then there is nothing more to do; otherwise says what is doubted, and
+    /// whether every guard is safe.
+    pub(crate) fn weigh(&mut self, is_mixed: bool) -> Option<bool> {
+        let assessment = self.judge(is_mixed)?;
+        let weighed = Weighed::of(&assessment);
+        if let Some(release) = &mut self.state.release {
+            release.life.harmful = !weighed.harms.is_empty();
+        }
+        if !weighed.harms.is_empty() {
+            let proofs: Vec<String> = assessment.harms().map(proof).collect();
+            let why = proofs.join("; ");
+            if let Some(hand) = &self.state.no_rollback {
+                let message = format!("harm is proved, and {hand} forbids the rollback: {why}");
+                self.hold(Kind::Alarm, message);
+                return Some(false);
+            }
+            self.verdict = Verdict::Rollback;
+            if self.plan.mode == Mode::Judge {
+                self.hold(Kind::Harm, why);
+                return Some(false);
+            }
+            self.roll_back(&why);
+            return None;
+        }
+        for doubt in weighed.doubts {
+            self.hold(Kind::Untrusted, doubt);
+        }
+        Some(weighed.is_safe)
+    }
+
+    fn go_on_back(&mut self, waited: u64) {
+        self.verdict = Verdict::Rollback;
+        let is_published = self.is_published();
+        let without_pods =
+            self.inputs.workloads.as_ref().is_some_and(|workloads| workloads.canary.ready == 0);
+        if self.state.weight > 0 && without_pods {
+            self.move_to(0, What::Lowered, "the canary has no ready replica");
+        } else if self.state.weight > 0 {
+            let waited = if is_published { waited + self.elapsed } else { waited };
+            self.state.stage = Stage::RollingBack { waited };
+            let every = match self.plan.rollback {
+                Rollback::AtOnce => 0,
+                Rollback::Down { every, .. } => every,
+            };
+            if waited >= every {
+                self.state.stage = Stage::RollingBack { waited: 0 };
+                let down = self.plan.first_back(self.state.weight);
+                self.move_to(down, What::Lowered, "the rollback goes on");
+            }
+        } else if is_published {
+            self.end(Outcome::RolledBack, Stage::RolledBack);
+            self.record(What::RolledBack, "all users are on stable");
+            self.decided = Some("rolled back: all users are on stable".to_owned());
+            return;
+        }
+        self.decided = Some(format!("rolls back, now {} %", percent(self.state.weight)));
+    }
+
+    /// What is missing for a higher weight, of all that this step asks for.
+    pub(crate) fn hold_for_step(&mut self, is_safe: bool) {
+        crate::gates::hold_for_step(self);
+        let is_last = self.plan.next(self.state.weight).is_none();
+        if is_last && !is_safe && self.plan.on_inconclusive == OnInconclusive::Hold {
+            let message = "safety is not proved yet in every guard, and the plan promotes only then";
+            self.hold(Kind::Inconclusive, message.to_owned());
+        }
+    }
+}
