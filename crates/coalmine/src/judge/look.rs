@@ -7,7 +7,7 @@ use coalmine_judge::assessment::odds;
 use coalmine_judge::{Arms, Assessment, Counts, Finding, interval};
 use serde::Serialize;
 
-use super::plan::Verdict;
+use coalmine_steer::Verdict;
 
 /// One look.
 pub(super) struct Look {

@@ -16,10 +16,11 @@ use coalmine_judge::{Config, GuardConfig, Judge as Judging};
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::{input, output};
+use coalmine_steer::Verdict;
 use guards::GuardArguments;
 use line::Line;
 use look::Look;
-use plan::{Step, Verdict};
+use plan::Step;
 use prometheus::PrometheusArguments;
 
 const AFTER: &str = "\

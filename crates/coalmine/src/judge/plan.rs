@@ -1,23 +1,7 @@
-//! From an assessment to a word: the plan of one step, as small as it can be.
-
-use std::fmt;
+//! From an assessment to a word, at the weight in force.
 
 use coalmine_judge::Assessment;
-use serde::Serialize;
-
-/// What a rollout should do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
-    /// Harm is proved.
-    Rollback,
-    /// Something is missing or not believed.
-    Hold,
-    /// The next weight may come.
-    Advance,
-    /// Every guard is proved safe: on the last step, the rollout may end.
-    Promote,
-}
+use coalmine_steer::{Verdict, Weighed};
 
 /// Requests of the canary at the weight in force.
 #[derive(Default)]
@@ -37,41 +21,8 @@ impl Step {
         self.requests += requests;
     }
 
-    /// Rollback beats hold, and hold beats the rest. The reasons are those of the word.
+    /// The word, and the reasons for it.
     pub(super) fn verdict(&self, assessment: &Assessment, min_requests: u64) -> (Verdict, Vec<String>) {
-        let harms: Vec<String> =
-            assessment.harms().map(|guard| format!("{}: harm is proved", guard.name)).collect();
-        if !harms.is_empty() {
-            return (Verdict::Rollback, harms);
-        }
-        let mut reasons = assessment.reasons_to_hold();
-        for guard in &assessment.guards {
-            let arms = guard
-                .missing
-                .iter()
-                .filter(|missing| matches!(missing, coalmine_judge::assessment::Missing::Arm { .. }));
-            reasons.extend(arms.map(|missing| format!("{}: {missing}", guard.name)));
-        }
-        if self.requests < min_requests {
-            reasons.push(format!("{} of {min_requests} requests", self.requests));
-        }
-        match (reasons.is_empty(), assessment.is_safe()) {
-            (false, _) => (Verdict::Hold, reasons),
-            (true, true) => (Verdict::Promote, reasons),
-            (true, false) => (Verdict::Advance, reasons),
-        }
-    }
-}
-
-// === impl Verdict ===
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Rollback => "rollback",
-            Self::Hold => "hold",
-            Self::Advance => "advance",
-            Self::Promote => "promote",
-        })
+        Weighed::of(assessment).verdict(self.requests, min_requests)
     }
 }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use coalmine_judge::{Config, Finding};
 
 use super::look::{Look, rates};
-use super::plan::Verdict;
 use crate::chart::{Axis, Chart, WIDTH, escaped, page};
+use coalmine_steer::Verdict;
 
 const STABLE: &str = "#2b6cb0";
 const CANARY: &str = "#b7791f";
