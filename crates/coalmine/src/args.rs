@@ -48,6 +48,20 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, &'static str> {
         .ok_or("RFC 3339 with an offset is expected, as 2026-11-21T09:00:00Z")
 }
 
+/// Requests per second of an argument: `50/s`, `3000/m`.
+pub(crate) fn parse_traffic(text: &str) -> Result<f64, &'static str> {
+    const FORM: &str = "a rate is expected, as 50/s or 3000/m, at most 10000000/s";
+    let (number, unit) = text.split_once('/').ok_or(FORM)?;
+    let number: f64 = number.parse().map_err(|_| FORM)?;
+    let rate = match unit {
+        "s" => number,
+        "m" => number / 60.0,
+        "h" => number / 3600.0,
+        _ => return Err(FORM),
+    };
+    if rate > 0.0 && rate <= 1e7 { Ok(rate) } else { Err(FORM) }
+}
+
 // === impl AtArgument ===
 
 impl AtArgument {

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    assign, completions, diff, explain, import, judge, output, power, render, schema, simulate, token,
-    validate, weights,
+    assign, completions, diff, explain, import, judge, output, power, rehearse, render, schema, simulate,
+    token, validate, weights,
 };
 
 const AFTER: &str = "\
@@ -35,6 +35,7 @@ enum Command {
     Import(import::Import),
     Judge(judge::Judge),
     Power(power::Power),
+    Rehearse(rehearse::Rehearse),
     Schema(schema::Schema),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -54,6 +55,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Import(import) => import.run(),
         Command::Judge(judge) => judge.run(),
         Command::Power(power) => power.run(),
+        Command::Rehearse(rehearse) => rehearse.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(Arguments::command()),
         Command::Man(man) => man.run(Arguments::command()),

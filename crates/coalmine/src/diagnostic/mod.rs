@@ -109,6 +109,8 @@ pub(crate) enum Code {
     EnvNotGiven,
     /// A subset that no DestinationRule has.
     MissingSubset,
+    /// A plan that may not do what is meant.
+    PlanAdvice,
 }
 
 // === impl Diagnostic ===

@@ -130,6 +130,13 @@ impl<'t> Object<'t> {
         found
     }
 
+    /// What a rollout for a server says, and its name, in a custom resource of Coalmine's.
+    pub(crate) fn canary_rollout(&self) -> Option<(&'t Node, String)> {
+        let is_rollout = self.group() == "coalmine.dev" && self.kind == "CanaryRollout";
+        let namespace = self.namespace().unwrap_or("default");
+        self.spec().filter(|_| is_rollout).map(|spec| (spec, format!("{namespace}/{}", self.name())))
+    }
+
     /// The group of its kind: `extensions.istio.io` of `extensions.istio.io/v1alpha1`.
     fn group(&self) -> &'t str {
         self.api_version.split('/').next().unwrap_or_default()

@@ -10,6 +10,7 @@ use coalmine_core::policy::{Environment, Policy};
 use coalmine_document::{Node, Notation, OwnedPath, Problem, SourceText, Unreadable, embedded, too_large};
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::rollout_document::{EmbeddedRollout, is_rollout};
 
 /// The fields of which a document has at least one when it is a policy.
 const POLICY_FIELDS: [&str; 4] = ["version", "revision", "rollouts", "observe"];
@@ -20,6 +21,8 @@ pub(crate) struct Scan {
     pub(crate) source: SourceText,
     pub(crate) documents: Vec<Node>,
     pub(crate) policies: Vec<EmbeddedPolicy>,
+    /// Rollouts for a server.
+    pub(crate) rollouts: Vec<EmbeddedRollout>,
     /// What could not be read at all.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -56,7 +59,13 @@ impl Scan {
     /// Finds every policy in a file.
     pub(crate) fn of(source: SourceText) -> Self {
         let notation = Notation::of(source.name(), source.text());
-        let mut scan = Self { source, documents: Vec::new(), policies: Vec::new(), diagnostics: Vec::new() };
+        let mut scan = Self {
+            source,
+            documents: Vec::new(),
+            policies: Vec::new(),
+            rollouts: Vec::new(),
+            diagnostics: Vec::new(),
+        };
         let is_empty = scan.source.text().trim().is_empty();
         match notation.read(scan.source.text()) {
             read if is_empty || read.as_ref().is_ok_and(Vec::is_empty) => {
@@ -93,6 +102,14 @@ impl Scan {
             self.object(index, &object, &OwnedPath::default());
             return;
         }
+        if is_rollout(document) {
+            self.rollouts.push(EmbeddedRollout {
+                path: OwnedPath::default(),
+                node: document.clone(),
+                name: None,
+            });
+            return;
+        }
         if !envoy::is_configuration(document) {
             self.policies.push(EmbeddedPolicy {
                 container: Container::Document,
@@ -111,6 +128,10 @@ impl Scan {
         let container = Container::Object { document: index, title: object.title() };
         for (item, path) in object.items(at) {
             self.object(index, &item, &path);
+        }
+        if let Some((node, name)) = object.canary_rollout() {
+            let path = at.field("spec");
+            self.rollouts.push(EmbeddedRollout { path, node: node.clone(), name: Some(name) });
         }
         for (config, path) in object.plugin_configs() {
             let path = at.join(&path);

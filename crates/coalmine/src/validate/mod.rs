@@ -5,6 +5,7 @@ mod agreement;
 mod early_removal;
 mod environment;
 mod istio;
+mod rollouts;
 mod summary;
 mod traffic;
 
@@ -15,12 +16,13 @@ use coalmine_core::policy::{Environment, Policy};
 use coalmine_document::{SourceText, Span};
 use serde::Serialize;
 
-use crate::args::{Format, now};
+use crate::args::{Format, now, parse_traffic};
 use crate::diagnostic::{self, Code, Diagnostic, DiagnosticOutput, Severity};
 use crate::failure::{Failure, Refused};
 use crate::input;
 use crate::output;
 use crate::scan::{EmbeddedPolicy, Scan};
+use rollouts::PlannedSummary;
 use summary::Summary;
 
 const AFTER: &str = "\
@@ -30,9 +32,10 @@ Examples:
   coalmine validate manifests/
   kubectl kustomize istio/demo | coalmine validate -
   coalmine validate envoy/coalmine.yaml --format json | jq '.problems[]'
+  coalmine validate rollout.yaml --traffic 50/s
 
 A policy is found on its own, or inside a WasmPlugin, a TrafficExtension, an EnvoyExtensionPolicy, a ConfigMap or a
-configuration of Envoy.
+configuration of Envoy. So is a rollout for a server, with its plan, on its own or in a CanaryRollout.
 Files given together are checked together: routes against the policy, subsets against Deployments.
 
 Exit codes: 0 no problems (there may be warnings); 1 problems; 2 a file could not be read.";
@@ -52,6 +55,9 @@ pub(crate) struct Validate {
     /// Warnings count as problems
     #[arg(long)]
     strict: bool,
+    /// Requests per second of both versions, as 50/s: says what a plan cannot reach with them
+    #[arg(long, value_name = "RATE", value_parser = parse_traffic)]
+    traffic: Option<f64>,
 }
 
 /// Everything that was found out about a file.
@@ -59,6 +65,7 @@ struct Checked {
     scan: Scan,
     policies: Vec<Valid>,
     summaries: Vec<Summary>,
+    rollouts: Vec<PlannedSummary>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -77,6 +84,8 @@ struct ValidateOutput<'a> {
     errors: usize,
     warnings: usize,
     policies: Vec<&'a Summary>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rollouts: Vec<&'a PlannedSummary>,
     problems: Vec<DiagnosticOutput<'a>>,
 }
 
@@ -89,7 +98,7 @@ impl Validate {
         let files = input::files(&self.files)?;
         for path in &files {
             match input::read(path) {
-                Ok(source) => checked.push(Checked::of(checked.len(), Scan::of(source))),
+                Ok(source) => checked.push(Checked::of(checked.len(), Scan::of(source), self.traffic)),
                 Err(Refused::Unfit(why)) => checked.push(Checked::unfit(&path.display().to_string(), why)),
                 Err(Refused::Read(error)) if files.len() == 1 => return Err(Failure::read(path)(error)),
                 Err(Refused::Read(error)) => {
@@ -115,9 +124,11 @@ impl Validate {
 
 /// A word about the absence of any policy: a mistake in the files given, or in a field's name.
 fn missing(checked: &mut [Checked]) {
-    let any = checked
-        .iter()
-        .any(|file| !file.scan.policies.is_empty() || file.diagnostics.iter().any(Diagnostic::is_error));
+    let any = checked.iter().any(|file| {
+        !file.scan.policies.is_empty()
+            || !file.scan.rollouts.is_empty()
+            || file.diagnostics.iter().any(Diagnostic::is_error)
+    });
     if let (false, Some(first)) = (any, checked.first_mut()) {
         let message = "no policy found: neither on its own nor in a WasmPlugin, TrafficExtension, \
                        EnvoyExtensionPolicy, ConfigMap or configuration of Envoy that looks like Coalmine's";
@@ -136,9 +147,12 @@ fn print(checked: &[Checked]) -> Result<(), Failure> {
         for summary in &file.summaries {
             text.push_str(&format!("{summary}\n"));
         }
+        for rollout in &file.rollouts {
+            text.push_str(&format!("{rollout}\n"));
+        }
         if !count.is_empty() {
             text.push_str(&format!("{name}: {count}\n"));
-        } else if file.summaries.is_empty() {
+        } else if file.summaries.is_empty() && file.rollouts.is_empty() {
             text.push_str(&format!("{name}: no policy in it, nothing against it\n"));
         }
     }
@@ -154,6 +168,7 @@ fn json(checked: &[Checked]) -> Result<(), Failure> {
         errors: count(Severity::Error),
         warnings: count(Severity::Warning),
         policies: checked.iter().flat_map(|file| &file.summaries).collect(),
+        rollouts: checked.iter().flat_map(|file| &file.rollouts).collect(),
         problems: all()
             .map(|(file, diagnostic)| DiagnosticOutput::of(&file.scan.source, diagnostic))
             .collect(),
@@ -173,7 +188,7 @@ impl Valid {
 // === impl Checked ===
 
 impl Checked {
-    fn of(file: usize, scan: Scan) -> Self {
+    fn of(file: usize, scan: Scan, traffic: Option<f64>) -> Self {
         let mut diagnostics = scan.diagnostics.clone();
         let (mut summaries, mut policies) = (Vec::new(), Vec::new());
         for embedded in &scan.policies {
@@ -187,7 +202,17 @@ impl Checked {
                 Err(problems) => diagnostics.extend(problems),
             }
         }
-        Self { scan, policies, summaries, diagnostics }
+        let mut rollouts = Vec::new();
+        for embedded in &scan.rollouts {
+            match embedded.rollout() {
+                Ok(rollout) => {
+                    diagnostics.extend(rollouts::remarks(embedded, &rollout, traffic));
+                    rollouts.push(PlannedSummary::of(&scan.source, embedded, &rollout));
+                }
+                Err(problems) => diagnostics.extend(problems),
+            }
+        }
+        Self { scan, policies, summaries, rollouts, diagnostics }
     }
 
     /// A file that is nothing to read.
@@ -196,10 +221,11 @@ impl Checked {
             source: SourceText::new(name, String::new()),
             documents: Vec::new(),
             policies: Vec::new(),
+            rollouts: Vec::new(),
             diagnostics: Vec::new(),
         };
         let diagnostics = vec![Diagnostic::of_file(Code::File, why)];
-        Self { scan, policies: Vec::new(), summaries: Vec::new(), diagnostics }
+        Self { scan, policies: Vec::new(), summaries: Vec::new(), rollouts: Vec::new(), diagnostics }
     }
 }
 
