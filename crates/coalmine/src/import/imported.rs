@@ -1,15 +1,16 @@
-//! What an import found, and how it is printed.
+//! What an import found, and how it is printed: a policy, or rollouts with plans.
 
 use std::fmt::Write as _;
 
 use coalmine_core::policy::{Environment, Policy};
-use coalmine_document::{Node, Problem, SourceText, Value, write};
+use coalmine_document::{Node, OwnedPath, Problem, SourceText, Value, write};
 use serde::Serialize;
 
 use crate::args::Format;
 use crate::diagnostic::{Code, Diagnostic, count, excerpts};
 use crate::failure::Failure;
 use crate::output;
+use crate::rollout_document::EmbeddedRollout;
 
 /// What was found. Its nodes have the places of the other system's file where they come from it.
 #[derive(Default)]
@@ -19,6 +20,8 @@ pub(super) struct Imported {
     pub(super) diagnostics: Vec<Diagnostic>,
     /// What there is instead of something to import.
     pub(super) looked_for: String,
+    /// Whether the rollouts are for a server, each a document of its own, and not a policy.
+    is_planned: bool,
     notes: Vec<String>,
     names: Vec<String>,
 }
@@ -29,12 +32,23 @@ struct ImportOutput<'a> {
     notes: &'a [String],
 }
 
+#[derive(Serialize)]
+struct PlannedOutput<'a> {
+    rollouts: Vec<serde_json::Value>,
+    notes: &'a [String],
+}
+
 // === impl Imported ===
 
 impl Imported {
     /// Nothing yet; this note comes before all others.
     pub(super) fn new(first: &str) -> Self {
         Self { notes: vec![first.to_owned()], ..Self::default() }
+    }
+
+    /// Nothing yet of rollouts with plans; this note comes before all others.
+    pub(super) fn of_rollouts(first: &str) -> Self {
+        Self { is_planned: true, ..Self::new(first) }
     }
 
     /// A note is one line, whatever the other system's texts have in them: it is printed as a comment.
@@ -77,6 +91,9 @@ impl Imported {
             }
             return Err(Failure::Problems(message));
         }
+        if self.is_planned {
+            return self.finish_rollouts(source, format);
+        }
         let rollouts = std::mem::take(&mut self.rollouts);
         let policy = Node::of_fields([
             ("version", Node::from(Value::Number(1.0))),
@@ -88,11 +105,36 @@ impl Imported {
         if format == Format::Json {
             return output::json(&ImportOutput { policy: json(&policy), notes: &self.notes });
         }
+        self.print(&[policy])
+    }
+
+    /// Prints the rollouts, or tells everything that is wrong.
+    fn finish_rollouts(self, source: &SourceText, format: Format) -> Result<(), Failure> {
+        let mut diagnostics = Vec::new();
+        for rollout in &self.rollouts {
+            let embedded = EmbeddedRollout { path: OwnedPath::default(), node: rollout.clone(), name: None };
+            let Err(found) = embedded.rollout() else { continue };
+            diagnostics.extend(found.into_iter().map(of_rollout));
+        }
+        if !diagnostics.is_empty() {
+            return Err(refusal(source, diagnostics));
+        }
+        if format == Format::Json {
+            let rollouts = self.rollouts.iter().map(json).collect();
+            return output::json(&PlannedOutput { rollouts, notes: &self.notes });
+        }
+        self.print(&self.rollouts)
+    }
+
+    fn print(&self, documents: &[Node]) -> Result<(), Failure> {
         let mut text = String::new();
         for note in &self.notes {
             let _ = writeln!(text, "# - {note}");
         }
-        let _ = writeln!(text, "{}", write::block(&policy, 0));
+        for (index, document) in documents.iter().enumerate() {
+            let start = if index == 0 { "" } else { "---\n" };
+            let _ = writeln!(text, "{start}{}", write::block(document, 0));
+        }
         output::print_plain(&text)
     }
 }
@@ -111,6 +153,15 @@ fn diagnostic(problem: &Problem) -> Diagnostic {
         return Diagnostic::of_file(Code::Policy, message);
     }
     Diagnostic::error(Code::Policy, problem.span, "", &problem.message)
+}
+
+/// A problem of a rollout that was made, at the place in the other system's file that it comes from.
+fn of_rollout(diagnostic: Diagnostic) -> Diagnostic {
+    if diagnostic.span.is_some_and(|span| !span.is_empty()) {
+        return Diagnostic { place: String::new(), ..diagnostic };
+    }
+    let message = format!("the rollout that this file makes has a problem: {}", diagnostic.sentence());
+    Diagnostic { stands_for: diagnostic.stands_for, ..Diagnostic::of_file(Code::Policy, message) }
 }
 
 fn json(tree: &Node) -> serde_json::Value {

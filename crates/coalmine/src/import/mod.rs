@@ -1,27 +1,34 @@
-//! `coalmine import`: a policy from the canaries of another system.
+//! `coalmine import`: a policy, or rollouts with plans, from the canaries of another system.
 //!
 //! | module | what is in it |
 //! |---|---|
 //! | `ingress` | the canary annotations of ingress-nginx |
 //! | `nginx` | the `split_clients` blocks of an nginx configuration |
+//! | `flagger` | the Canaries of Flagger |
+//! | `argo` | the Rollouts of Argo Rollouts, and the AnalysisTemplates beside them |
+//! | `plan` | what the importers of rollouts with plans share |
 //! | `imported` | what was found, its notes and its problems, and how they are printed |
 
+mod argo;
+mod flagger;
 mod imported;
 mod ingress;
 mod nginx;
+mod plan;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use coalmine_core::policy::{Environment, Policy};
-use coalmine_document::{Node, SourceText, Value, quoted};
+use coalmine_document::{Node, OwnedPath, SourceText, Value, quoted};
 
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::input;
+use crate::scan::Object;
 use imported::Imported;
 
-/// Make a policy from the canaries of another system, and say what cannot be carried over
+/// Make a policy or rollouts from the canaries of another system, and say what cannot be carried over
 #[derive(Args)]
 pub(crate) struct Import {
     #[command(subcommand)]
@@ -42,6 +49,18 @@ Examples:
   coalmine import split-clients /etc/nginx/nginx.conf > policy.yaml
   nginx -T 2>/dev/null | coalmine import split-clients -")]
     SplitClients(Arguments),
+    /// From the Canaries of Flagger
+    #[command(after_long_help = "\
+Examples:
+  coalmine import flagger canary.yaml > rollout.yaml
+  kubectl get canaries -A -o yaml | coalmine import flagger - --identity cookie=session")]
+    Flagger(Arguments),
+    /// From the Rollouts of Argo Rollouts, and the AnalysisTemplates and VirtualServices beside them
+    #[command(after_long_help = "\
+Examples:
+  coalmine import argo rollout.yaml > planned.yaml
+  kubectl get rollouts,analysistemplates,virtualservices -n shop -o yaml | coalmine import argo -")]
+    Argo(Arguments),
 }
 
 #[derive(Args)]
@@ -87,12 +106,24 @@ impl Import {
         let (arguments, read): (_, Reader) = match &self.from {
             From::IngressNginx(arguments) => (arguments, ingress::import),
             From::SplitClients(arguments) => (arguments, nginx::import),
+            From::Flagger(arguments) => (arguments, flagger::import),
+            From::Argo(arguments) => (arguments, argo::import),
         };
         let path: &Path = &arguments.file;
         let mut source = input::read(path).map_err(Failure::refused(path))?;
         let imported = read(&mut source, arguments);
         imported.finish(&source, arguments.format)
     }
+}
+
+/// The resources of Kubernetes in these documents; of a list, its items.
+fn objects(documents: &[Node]) -> Vec<Object<'_>> {
+    let of_list = |object: &Object<'_>| object.kind.ends_with("List");
+    let all = documents.iter().filter_map(Object::of).flat_map(|object| {
+        let items = object.items(&OwnedPath::default());
+        items.into_iter().map(|(item, _)| item).chain([object])
+    });
+    all.filter(|object| !of_list(object)).collect()
 }
 
 /// A name that a policy takes, as near to this one as can be.
@@ -113,6 +144,13 @@ fn shown(text: &str) -> String {
         true => text.to_owned(),
         false => quoted(text),
     }
+}
+
+/// A name of the other system as the name of a gate, a notifier or a query, for a note where it changes.
+fn renamed(name: &str, otherwise: &str) -> (String, String) {
+    let found = label(name, otherwise);
+    let words = if found == name { shown(name) } else { format!("{found} ({})", quoted(name)) };
+    (found, words)
 }
 
 /// A source of identity: `[{header: x-user-id}]`.

@@ -1,6 +1,6 @@
 //! Resources of Kubernetes and Istio.
 
-use coalmine_document::{Node, OwnedPath};
+use coalmine_document::{Node, OwnedPath, Span};
 
 use super::is_policy;
 
@@ -22,6 +22,11 @@ impl<'t> Object<'t> {
 
     pub(crate) fn name(&self) -> &'t str {
         self.node.text_at(&["metadata", "name"]).unwrap_or_default()
+    }
+
+    /// Its name in the text.
+    pub(crate) fn name_span(&self) -> Span {
+        self.node.descend(&["metadata", "name"]).map_or_else(|| self.node.head(), |name| name.span)
     }
 
     /// Its namespace; `None` where the file leaves that to the command that applies it.
@@ -138,7 +143,7 @@ impl<'t> Object<'t> {
     }
 
     /// The group of its kind: `extensions.istio.io` of `extensions.istio.io/v1alpha1`.
-    fn group(&self) -> &'t str {
+    pub(crate) fn group(&self) -> &'t str {
         self.api_version.split('/').next().unwrap_or_default()
     }
 

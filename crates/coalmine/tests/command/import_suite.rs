@@ -22,9 +22,9 @@ const FINEST: f64 = 0.0001;
 /// Users that are drawn in each rollout.
 const USERS: u32 = 20_000;
 
-struct Case {
-    name: String,
-    lab: Lab,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) lab: Lab,
     text: String,
     /// The subcommand of `import`.
     source: &'static str,
@@ -36,11 +36,17 @@ type Shares = BTreeMap<String, f64>;
 // === impl Case ===
 
 impl Case {
-    fn expected(&self, mark: &str) -> Vec<&str> {
+    pub(crate) fn of(path: &Path, source: &'static str) -> Self {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(path).unwrap();
+        Self { lab: Lab::new().with(&name, &text), name, text, source }
+    }
+
+    pub(crate) fn expected(&self, mark: &str) -> Vec<&str> {
         self.text.lines().filter_map(|line| line.strip_prefix(mark)?.strip_prefix(' ')).collect()
     }
 
-    fn import(&self, options: &str) -> Run {
+    pub(crate) fn import(&self, options: &str) -> Run {
         self.lab.run(&format!("import {} {} {options}", self.source, self.name))
     }
 
@@ -54,7 +60,7 @@ impl Case {
         }
     }
 
-    fn check_problems(&self, run: &Run, problems: &[&str]) {
+    pub(crate) fn check_problems(&self, run: &Run, problems: &[&str]) {
         assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{}: {run}", self.name);
         let mut with_lines = 0;
         for problem in problems {
@@ -70,9 +76,9 @@ impl Case {
         assert_eq!(run.stderr.matches("\nerror: ").count(), with_lines, "{}: {run}", self.name);
     }
 
-    fn check_policy(&self, run: &Run) {
+    /// Checks the notes, and returns how many there are.
+    pub(crate) fn check_notes(&self, run: &Run) -> usize {
         let name = &self.name;
-        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{name}: {run}");
         let comments: Vec<&str> = run.stdout.lines().take_while(|line| line.starts_with("# - ")).collect();
         for note in self.expected("#~") {
             assert!(comments.iter().any(|comment| comment.contains(note)), "{name}: no note {note}: {run}");
@@ -80,12 +86,19 @@ impl Case {
         for note in self.expected("#^") {
             assert!(!comments.iter().any(|comment| comment.contains(note)), "{name}: a note {note}: {run}");
         }
+        comments.len()
+    }
+
+    fn check_policy(&self, run: &Run) {
+        let name = &self.name;
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{name}: {run}");
+        let notes = self.check_notes(run);
         let valid = self.lab.run_with(&["validate", "-"], run.stdout.as_bytes());
         assert_eq!(valid.code, 0, "{name}: {valid}{run}");
 
         // With and without notes it is one policy, whatever their texts have in them.
         let json: Value = serde_json::from_str(&self.import("--format json").stdout).unwrap();
-        assert_eq!(json["notes"].as_array().unwrap().len(), comments.len(), "{name}: {run}");
+        assert_eq!(json["notes"].as_array().unwrap().len(), notes, "{name}: {run}");
         let policy = json["policy"].to_string();
         let drawn = simulate(&self.lab, policy.as_bytes());
         assert_eq!(drawn, simulate(&self.lab, run.stdout.as_bytes()), "{name}");
@@ -147,10 +160,7 @@ fn check_all(folder: &str, source: &'static str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/command/import").join(folder);
     let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&path).unwrap();
-        Case { lab: Lab::new().with(&name, &text), name, text, source }.check();
+        Case::of(&entry.unwrap().path(), source).check();
         count += 1;
     }
     assert!(count >= 40, "{count} files");

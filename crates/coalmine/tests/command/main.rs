@@ -8,6 +8,7 @@ mod common_mistakes;
 mod disabled;
 mod harness;
 mod import;
+mod import_plans;
 mod import_suite;
 mod judge;
 mod manual;

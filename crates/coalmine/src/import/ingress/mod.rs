@@ -4,7 +4,7 @@ mod annotations;
 mod paths;
 mod resource;
 
-use coalmine_document::{Node, Notation, SourceText, quoted};
+use coalmine_document::{Node, SourceText, quoted};
 
 use super::{Arguments, Imported, identity, label, shown, variant};
 use crate::diagnostic::{Code, Diagnostic};
@@ -29,14 +29,7 @@ struct Importer<'t, 'i> {
 
 pub(super) fn import(source: &mut SourceText, arguments: &Arguments) -> Imported {
     let mut imported = Imported::new(FIRST);
-    let documents = match Notation::of(source.name(), source.text()).read(source.text()) {
-        Ok(documents) => documents,
-        Err(refused) => {
-            imported.diagnostics.push(Diagnostic::error(Code::Syntax, refused.span, "", refused.message));
-            return imported;
-        }
-    };
-    source.hide_secrets(&documents);
+    let documents = imported.documents(source);
     let ingresses: Vec<Ingress<'_>> = documents.iter().flat_map(Ingress::all).collect();
     imported.looked_for = format!(
         "no Ingress with the annotation {PREFIX}canary: \"true\" among {} Ingress{}",
