@@ -1,6 +1,6 @@
 //! From verdicts to weights: a plan, the evidence and the clock become the next weight, or the reason why not.
 //!
-//! [`tick`] takes a [`Plan`], the [`State`] of a rollout and the [`Inputs`] of a moment, and gives a [`Step`]: the state to
+//! [`tick()`] takes a [`Plan`], the [`State`] of a rollout and the [`Inputs`] of a moment, and gives a [`Step`]: the state to
 //! record, the actions to take, and the conditions that hold the rollout. [`verb`] does the same with what a person says.
 //! Both are functions: the same inputs give the same step, so that a recorded history can be played again.
 //!

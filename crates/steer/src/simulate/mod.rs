@@ -1,4 +1,4 @@
-//! A simulated service, its proxies and its workloads, steered by the same [`tick`](crate::tick) as a real one.
+//! A simulated service, its proxies and its workloads, steered by the same [`tick`](crate::tick()) as a real one.
 //!
 //! Requests arrive at random (Poisson), their users fall into 16 groups alike. A proxy obeys what it runs, which may be
 //! older than what is published. Weights, evidence and failures are therefore those of the whole fleet.
