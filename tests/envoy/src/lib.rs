@@ -3,6 +3,7 @@
 //! No test here computes a variant: `coalmine-core` says what every user must get, and Envoy must agree.
 
 pub mod alive;
+pub mod random;
 
 use std::time::Duration;
 

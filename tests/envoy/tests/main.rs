@@ -14,7 +14,6 @@ mod explain;
 mod identity;
 mod live;
 mod ramp;
-mod random;
 mod routing;
 mod split;
 mod tables;

@@ -111,6 +111,8 @@ pub(crate) enum Code {
     MissingSubset,
     /// A plan that may not do what is meant.
     PlanAdvice,
+    /// A VirtualService that Istio's validation refuses.
+    IstioRefuses,
 }
 
 // === impl Diagnostic ===

@@ -1,6 +1,7 @@
 //! *Which route takes this request, and where does it lead?*
 
-use super::{Action, Destination, Request, Route, Truth, VirtualHost, Weighted};
+use super::istio::MESH;
+use super::{Action, Alternative, Destination, Request, Route, Subject, Truth, VirtualHost, Weighted};
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug)]
@@ -31,16 +32,42 @@ pub(crate) enum Reached {
 impl VirtualHost {
     /// What becomes of a request to one of its hosts.
     pub(crate) fn answer(&self, request: &Request) -> Answer<'_> {
+        let made = self.is_made(request);
+        // A sidecar without routes of it sends the request where it would without a VirtualService.
+        let is_mesh = self.gateways.iter().any(|gateway| gateway == MESH);
+        let not_found = if is_mesh && made != Truth::Yes { Answer::Unknown } else { Answer::NotFound };
+        if made == Truth::No {
+            return not_found;
+        }
         for (route, taken) in self.routes.iter().enumerate() {
             for (alternative, conditions) in taken.alternatives.iter().enumerate() {
                 match conditions.holds(request) {
+                    Truth::Yes if taken.is_inserted && made != Truth::Yes => return Answer::Unknown,
                     Truth::Yes => return Answer::Taken { route, alternative, taken },
                     Truth::Unknown => return Answer::Unknown,
                     Truth::No => {}
                 }
             }
         }
-        Answer::NotFound
+        not_found
+    }
+
+    /// Whether istiod makes any route for the proxy that the request comes through. It adds a virtual host, and patches it,
+    /// only then.
+    fn is_made(&self, request: &Request) -> Truth {
+        if self.gateways.is_empty() {
+            return Truth::Yes;
+        }
+        let made = self.routes.iter().filter(|route| !route.is_inserted);
+        let made = made.flat_map(|route| &route.alternatives).map(|alternative| alternative.is_made(request));
+        Truth::any(made)
+    }
+}
+
+impl Alternative {
+    fn is_made(&self, request: &Request) -> Truth {
+        let around = self.conditions.iter().filter(|it| matches!(it.subject, Subject::Around(_)));
+        Truth::all(around.map(|condition| condition.holds(request)))
     }
 }
 
@@ -101,4 +128,28 @@ fn numbered(all: &[Weighted], number: u64) -> Reached {
         number < end
     });
     found.map_or(Reached::Unknown, |weighted| Reached::One(weighted.destination.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use coalmine_document::json;
+
+    use super::super::table_of_istio;
+    use super::*;
+
+    /// Where every route is for a gateway, istiod makes none for a sidecar, which then does without.
+    #[test]
+    fn a_sidecar_without_routes_is_left_to_the_service() {
+        let spec = r#"{"hosts": ["shop"], "gateways": ["mesh", "edge"], "http": [
+            {"match": [{"gateways": ["edge"], "uri": {"prefix": "/a"}}], "route": [{"destination": {"host": "shop"}}]}
+        ]}"#;
+        let table = table_of_istio(&json::read(spec.as_bytes()).unwrap(), Some("default"));
+        let at = |gateway: &str| {
+            let around = Subject::Around("gateway".to_owned());
+            let request = Request::to("shop.default.svc.cluster.local").with(&around, Some(gateway));
+            table.virtual_host(request.host(), Some(gateway)).unwrap().answer(&request)
+        };
+        assert!(matches!(at("mesh"), Answer::Unknown));
+        assert!(matches!(at("default/edge"), Answer::NotFound));
+    }
 }

@@ -10,6 +10,8 @@ const MAX_PRODUCT: usize = 2_000;
 /// From this many on, no further two sets of conditions are put together.
 const MAX_REQUESTS: usize = 6_000;
 
+/// The methods that Envoy takes, but for CONNECT, whose requests have no path.
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"];
 /// Methods that stand for those that no condition names.
 const OTHER_METHODS: [&str; 2] = ["POST", "DELETE"];
 
@@ -113,9 +115,7 @@ fn is_possible(subject: &Subject, value: &str) -> bool {
     match subject {
         Subject::Path => value.starts_with('/') && is_text(value) && !value.contains(['?', '#', '%']),
         Subject::Query(_) => is_text(value) && !value.contains(['&', '#', '%', '=', '+']),
-        Subject::Header(name) if name == ":method" => {
-            !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_uppercase())
-        }
+        Subject::Header(name) if name == ":method" => METHODS.contains(&value),
         Subject::Header(name) if name == ":scheme" => ["http", "https"].contains(&value),
         Subject::Header(_) => {
             value.trim() == value && value.bytes().all(|byte| (b' '..=b'~').contains(&byte))

@@ -1,5 +1,7 @@
 //! Domains: which of several virtual hosts a host belongs to.
 
+use super::istio::MESH;
+use super::names::DOMAIN;
 use super::{Table, VirtualHost};
 
 /// How well a domain fits; a better one wins.
@@ -14,14 +16,42 @@ enum Fit {
 }
 
 impl Table {
-    /// The routes for this host: by an exact domain, else the longest `*.suffix`, else the longest `prefix.*`, else `*`.
-    pub(crate) fn virtual_host(&self, host: &str) -> Option<&VirtualHost> {
+    /// The routes for this host at this gateway: by an exact domain, else the longest `*.suffix`, else the longest
+    /// `prefix.*`, else `*`. Those of Envoy have no gateway.
+    pub(crate) fn virtual_host(&self, host: &str, gateway: Option<&str>) -> Option<&VirtualHost> {
         let host = host.to_ascii_lowercase();
         let best =
             |candidate: &VirtualHost| candidate.domains.iter().filter_map(|domain| fit(domain, &host)).max();
-        let fits = self.hosts.iter().filter_map(|candidate| Some((best(candidate)?, candidate)));
+        let is_there = |candidate: &&VirtualHost| {
+            gateway.is_none_or(|gateway| candidate.gateways.iter().any(|there| there == gateway))
+        };
+        let here = self.hosts.iter().filter(is_there);
+        let fits = here.filter_map(|candidate| Some((best(candidate)?, candidate)));
         // No domain may occur twice, so two equal fits are two hosts of Istio; the first wins.
         fits.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, found)| found)
+    }
+}
+
+// === impl VirtualHost ===
+
+impl VirtualHost {
+    /// Whether requests to this domain are to be expected here. The VirtualService of a Service and of a name outside often
+    /// has both at the gateway and in sidecars: a caller then takes the Service's name, and a user the other one.
+    pub(crate) fn is_at_home(&self, domain: &str, table: &Table) -> bool {
+        let is_mesh = |host: &Self| host.gateways.iter().any(|gateway| gateway == MESH);
+        let is_service = |domain: &str| domain.ends_with(DOMAIN);
+        let has = |wanted: bool| {
+            table.hosts.iter().flat_map(|host| &host.names).any(|name| is_service(name) == wanted)
+        };
+        if !(table.hosts.iter().any(is_mesh)
+            && table.hosts.iter().any(|host| !is_mesh(host))
+            && has(true)
+            && has(false))
+        {
+            return true;
+        }
+        let of_service = self.names.iter().any(|name| is_service(name) && (is_mesh(self) || name == domain));
+        of_service == is_mesh(self)
     }
 }
 
@@ -66,13 +96,14 @@ mod tests {
     fn the_most_exact_domain_wins() {
         let host = |domain: &str| VirtualHost {
             domains: vec![domain.to_owned()],
+            names: Vec::new(),
             routes: Vec::new(),
             place: Place::default(),
             gateways: Vec::new(),
         };
         let hosts = ["*", "a.*", "*.b", "*.a.b", "a.b"].map(host).into();
         let table = Table { hosts, name: None, chain: None };
-        let found = |name: &str| table.virtual_host(name).unwrap().domains[0].clone();
+        let found = |name: &str| table.virtual_host(name, None).unwrap().domains[0].clone();
         assert_eq!(
             ["a.b", "x.a.b", "a.c.b", "a.c", "c", "A.B"].map(found),
             ["a.b", "*.a.b", "*.b", "a.*", "*", "a.b"]

@@ -5,8 +5,8 @@ use coalmine_document::{Entry, Node, OwnedPath, Value};
 use super::filters::{drawn, switches};
 use super::pattern::Pattern;
 use super::{
-    Action, Alternative, Chain, Condition, Destination, Place, Route, Subject, Switches, Table, Test,
-    VirtualHost, Weighted,
+    Action, Alternative, Chain, Condition, Destination, HeaderChanges, Place, Route, Subject, Switches,
+    Table, Test, VirtualHost, Weighted,
 };
 
 /// What a route can do other than send the request to a cluster.
@@ -33,8 +33,8 @@ pub(super) struct Message<'t> {
 /// What is said around a route, and counts for it too.
 #[derive(Default)]
 pub(super) struct Around {
-    /// The request headers that are removed.
-    removed: Vec<String>,
+    /// What is done to the request's headers.
+    headers: HeaderChanges,
     filters: Switches,
 }
 
@@ -68,7 +68,7 @@ fn table(message: &Message<'_>, chain: Option<&Chain>) -> Table {
         }
         let names = host.get("domains").map_or(&[][..], |domains| domains.node.items());
         let domains = names.iter().filter_map(Node::text).map(str::to_owned).collect();
-        VirtualHost { domains, routes, place, gateways: Vec::new() }
+        VirtualHost { domains, names: Vec::new(), routes, place, gateways: Vec::new() }
     };
     Table {
         hosts: message.items("virtual_hosts").into_iter().map(host).collect(),
@@ -82,11 +82,13 @@ fn unknown(place: &Place, around: &Around) -> Route {
     let condition = Condition::new(Subject::Around("?".to_owned()), Test::Unknown, place.clone());
     Route {
         name: None,
-        alternatives: vec![Alternative { conditions: vec![condition], place: place.clone() }],
+        alternatives: vec![Alternative { name: None, conditions: vec![condition], place: place.clone() }],
         action: Action::Unknown,
+        at: place.path.clone(),
         place: place.clone(),
         changes: String::new(),
-        removed: Vec::new(),
+        headers: HeaderChanges::default(),
+        is_inserted: false,
         filters: around.filters.clone(),
     }
 }
@@ -94,7 +96,7 @@ fn unknown(place: &Place, around: &Around) -> Route {
 pub(super) fn route(message: &Message<'_>, around: &Around) -> Route {
     let place = message.place("match");
     let conditions = message.get("match").map(|found| conditions(&found)).unwrap_or_default();
-    let Around { removed, filters } = around.with(message);
+    let Around { headers, filters } = around.with(message);
     let inner = message.get("route");
     let split = inner.as_ref().and_then(|inner| inner.get("weighted_clusters"));
     let clusters = split.map(|split| split.items("clusters")).unwrap_or_default();
@@ -105,11 +107,13 @@ pub(super) fn route(message: &Message<'_>, around: &Around) -> Route {
     let changes: Vec<Option<Node>> = CHANGES.iter().map(change).collect();
     Route {
         name: None,
-        alternatives: vec![Alternative { conditions, place: place.clone() }],
+        alternatives: vec![Alternative { name: None, conditions, place: place.clone() }],
         action: action(message, inner.as_ref()),
+        at: message.at.clone(),
         place,
         changes: format!("{changes:?}"),
-        removed,
+        headers,
+        is_inserted: false,
         filters: drawn(&clusters, &filters),
     }
 }
@@ -121,7 +125,12 @@ fn action(message: &Message<'_>, inner: Option<&Message<'_>>) -> Action {
     let Some(inner) = inner else { return Action::Unknown };
     if let Some(cluster) = inner.text("cluster") {
         let (destination, place) = (Destination::cluster(cluster), inner.place("cluster"));
-        return Action::Weighted(vec![Weighted { destination, weight: 1, removed: Vec::new(), place }]);
+        return Action::Weighted(vec![Weighted {
+            destination,
+            weight: 1,
+            headers: HeaderChanges::default(),
+            place,
+        }]);
     }
     if let Some(header) = inner.text("cluster_header") {
         return Action::ClusterHeader(header.to_ascii_lowercase());
@@ -134,7 +143,7 @@ fn action(message: &Message<'_>, inner: Option<&Message<'_>>) -> Action {
             Some(_) => return None,
         };
         let destination = Destination::cluster(item.text("name")?);
-        Some(Weighted { destination, weight, removed: item.removed(), place: item.place("name") })
+        Some(Weighted { destination, weight, headers: item.header_changes(), place: item.place("name") })
     };
     let clusters: Option<Vec<Weighted>> = split.items("clusters").iter().map(weighted).collect();
     match (clusters, split.text("header_name")) {
@@ -272,7 +281,8 @@ impl Around {
     /// The same with what this message says.
     fn with(&self, message: &Message<'_>) -> Self {
         Self {
-            removed: self.removed.iter().cloned().chain(message.removed()).collect(),
+            // Envoy begins with the route's, and ends with those of the whole table.
+            headers: message.header_changes().then(&self.headers),
             filters: switches(message, &self.filters),
         }
     }
@@ -317,11 +327,16 @@ impl<'t> Message<'t> {
         items.map(|(index, node)| Self { node, at: list.at.item(index) }).collect()
     }
 
-    /// The request headers that are removed here.
-    pub(super) fn removed(&self) -> Vec<String> {
+    /// What is done to the request's headers here.
+    pub(super) fn header_changes(&self) -> HeaderChanges {
         let names = self.get("request_headers_to_remove");
         let names = names.as_ref().map_or(&[][..], |names| names.node.items());
-        names.iter().filter_map(Node::text).map(str::to_ascii_lowercase).collect()
+        let added = self.items("request_headers_to_add");
+        let added = added.iter().filter_map(|item| item.get("header")?.text("key"));
+        HeaderChanges {
+            removed: names.iter().filter_map(Node::text).map(str::to_ascii_lowercase).collect(),
+            set: added.map(str::to_ascii_lowercase).collect(),
+        }
     }
 
     /// The place of a field; of the message where it has not that field.

@@ -2,72 +2,108 @@
 
 use coalmine_document::{Entry, Node, OwnedPath, Value};
 
+use super::names;
 use super::pattern::Pattern;
 use super::{
-    Action, Alternative, Condition, Destination, Place, Route, Subject, Switches, Table, Test, VirtualHost,
-    Weighted,
+    Action, Alternative, Condition, Destination, HeaderChanges, Place, Route, Subject, Switches, Table, Test,
+    VirtualHost, Weighted,
 };
 
 /// The gateway that stands for the callers' sidecars.
-const MESH: &str = "mesh";
+pub(super) const MESH: &str = "mesh";
+/// What a name begins with that is a claim of the request's token, not a header.
+const CLAIMS: &str = "@request.auth.claims";
 /// Fields of a match that have no say in which requests it takes.
 const WITHOUT_SAY: [&str; 3] = ["name", "ignoreUriCase", "statPrefix"];
 
-/// The routes for HTTP of this `spec`, of a VirtualService in this namespace.
+/// The routes for HTTP of this `spec`, of a VirtualService in this namespace: for the callers' sidecars, and for gateways,
+/// which know a host by its whole name alone.
 pub(crate) fn table(spec: &Node, namespace: Option<&str>) -> Table {
     let at = OwnedPath::of(&["spec"]);
     let texts = |field: &str| spec.get(field).map_or(&[][..], Node::items).iter().filter_map(Node::text);
-    let domains = texts("hosts").flat_map(|host| domains(host, namespace)).collect();
-    let mut gateways: Vec<String> = texts("gateways").map(str::to_owned).collect();
-    if gateways.is_empty() {
-        gateways.push(MESH.to_owned());
-    }
+    let hosts: Vec<String> = texts("hosts").map(|host| names::host(host, namespace)).collect();
+    let is_mesh = |name: &&str| *name == MESH;
+    let gateways: Vec<String> =
+        texts("gateways").filter(|name| !is_mesh(name)).map(|name| names::gateway(name, namespace)).collect();
     let path = at.field("http");
     let entry = spec.entry("http");
     let items = entry.map_or(&[][..], |entry| entry.node.items());
-    let routes = items.iter().enumerate().map(|(index, item)| route(item, &path.item(index))).collect();
+    let routes: Vec<Route> =
+        items.iter().enumerate().map(|(index, item)| route(item, &path.item(index), namespace)).collect();
     let span = entry.map_or(spec.span, |entry| entry.span);
-    let hosts = vec![VirtualHost { domains, routes, place: Place { path, span }, gateways }];
-    Table { hosts, name: None, chain: None }
-}
-
-/// The names that reach a host: a service of the mesh has short ones too.
-fn domains(host: &str, namespace: Option<&str>) -> Vec<String> {
-    let parts: Vec<&str> = host.split('.').collect();
-    let (service, namespace) = match parts.as_slice() {
-        ["*"] => return vec![host.to_owned()],
-        [service] => (*service, namespace),
-        [service, namespace, "svc", ..] => (*service, Some(*namespace)),
-        _ => return vec![host.to_owned()],
+    let virtual_host = |domains: Vec<String>, names: Vec<String>, gateways: Vec<String>| VirtualHost {
+        domains,
+        names,
+        routes: routes.clone(),
+        place: Place { path: path.clone(), span },
+        gateways,
     };
-    let Some(namespace) = namespace else { return vec![service.to_owned(), format!("{service}.*")] };
-    let longer = ["", ".svc", ".svc.cluster.local"].map(|end| format!("{service}.{namespace}{end}"));
-    [service.to_owned()].into_iter().chain(longer).collect()
+    let mut found = Vec::new();
+    if gateways.is_empty() || texts("gateways").any(|name| is_mesh(&name)) {
+        // A sidecar has a virtual host for each host, and first those that are no Service's.
+        let (services, others): (Vec<&String>, Vec<&String>) =
+            hosts.iter().partition(|host| host.ends_with(names::DOMAIN));
+        for host in others.into_iter().chain(services) {
+            let domains = mesh_domains(host, namespace);
+            found.push(virtual_host(domains, vec![host.clone()], vec![MESH.to_owned()]));
+        }
+    }
+    if !gateways.is_empty() || found.is_empty() {
+        found.push(virtual_host(hosts.clone(), hosts, gateways));
+    }
+    Table { hosts: found, name: None, chain: None }
 }
 
-fn route(item: &Node, at: &OwnedPath) -> Route {
+/// The names by which callers know a host.
+fn mesh_domains(host: &str, namespace: Option<&str>) -> Vec<String> {
+    if namespace.is_none() && !host.contains('.') && host != "*" {
+        return vec![host.to_owned(), format!("{host}.*")];
+    }
+    names::known_as(host)
+}
+
+fn route(item: &Node, at: &OwnedPath, namespace: Option<&str>) -> Route {
     let place = |field: &str| place(item, at, field);
     let matches = item.get("match").map_or(&[][..], Node::items);
     let path = at.field("match");
-    let mut alternatives: Vec<Alternative> =
-        matches.iter().enumerate().map(|(index, item)| alternative(item, &path.item(index))).collect();
+    let mut alternatives: Vec<Alternative> = matches
+        .iter()
+        .enumerate()
+        .map(|(index, item)| alternative(item, &path.item(index), namespace))
+        .collect();
     if alternatives.is_empty() {
-        alternatives.push(Alternative { conditions: Vec::new(), place: place("route") });
+        alternatives.push(Alternative { name: None, conditions: Vec::new(), place: place("route") });
+    }
+    if item.get("delegate").is_some() {
+        // Whether it takes a request depends on the conditions of the VirtualService that it leaves this to.
+        let unknown = Condition::new(Subject::Around("?".to_owned()), Test::Unknown, place("delegate"));
+        for alternative in &mut alternatives {
+            alternative.conditions.push(unknown.clone());
+        }
     }
     let changes = ["rewrite", "headers"].map(|field| item.get(field).cloned().map(Node::without_places));
+    let (mut action, mut headers) = (action(item, at, namespace), header_changes(item));
+    if let Action::Weighted(all) = &mut action
+        && let [only] = all.as_mut_slice()
+    {
+        // istiod writes a single destination's into the route.
+        headers = headers.and(&std::mem::take(&mut only.headers));
+    }
     Route {
         name: item.text_at(&["name"]).map(str::to_owned),
         alternatives,
-        action: action(item, at),
+        action,
+        at: at.clone(),
         place: place("route"),
         changes: format!("{changes:?}"),
-        removed: removed(item),
+        headers,
+        is_inserted: false,
         filters: Switches::new(),
     }
 }
 
-fn action(item: &Node, at: &OwnedPath) -> Action {
-    if item.get("redirect").is_some() || item.get("directResponse").is_some() {
+fn action(item: &Node, at: &OwnedPath, namespace: Option<&str>) -> Action {
+    if item.get("redirect").is_some() || item.get("directResponse").is_some() || aborts_all(item) {
         return Action::Reply;
     }
     let Some(destinations) = item.get("route").filter(|_| item.get("delegate").is_none()) else {
@@ -78,32 +114,42 @@ fn action(item: &Node, at: &OwnedPath) -> Action {
         .items()
         .iter()
         .enumerate()
-        .map(|(index, item)| weighted(item, &path.item(index)))
+        .map(|(index, item)| weighted(item, &path.item(index), namespace))
         .collect();
     all.map_or(Action::Unknown, Action::Weighted)
 }
 
-fn weighted(item: &Node, at: &OwnedPath) -> Option<Weighted> {
+/// Whether a fault that is injected lets the proxy answer every request by itself.
+fn aborts_all(item: &Node) -> bool {
+    let percentage = item.descend(&["fault", "abort", "percentage", "value"]).map(|node| &node.value);
+    matches!(percentage, Some(Value::Number(percent)) if *percent >= 100.0)
+}
+
+fn weighted(item: &Node, at: &OwnedPath, namespace: Option<&str>) -> Option<Weighted> {
     let destination = item.get("destination")?;
     Some(Weighted {
         destination: Destination {
-            host: destination.text_at(&["host"])?.to_owned(),
+            host: names::host(destination.text_at(&["host"])?, namespace),
             subset: destination.text_at(&["subset"]).map(str::to_owned),
             port: destination.descend(&["port", "number"]).and_then(number),
         },
         weight: item.get("weight").and_then(number).unwrap_or_default(),
-        removed: removed(item),
+        headers: header_changes(item),
         place: place(item, at, "destination"),
     })
 }
 
-/// The request headers that are removed here.
-fn removed(item: &Node) -> Vec<String> {
-    let names = item.descend(&["headers", "request", "remove"]).map_or(&[][..], Node::items);
-    names.iter().filter_map(Node::text).map(str::to_ascii_lowercase).collect()
+/// What is done to the request's headers here.
+fn header_changes(item: &Node) -> HeaderChanges {
+    let names =
+        |fields: &[&str]| item.descend(&["headers", "request"]).and_then(|request| request.descend(fields));
+    let lower = |name: &str| name.to_ascii_lowercase();
+    let removed = names(&["remove"]).map_or(&[][..], Node::items).iter().filter_map(Node::text).map(lower);
+    let set = ["set", "add"].iter().flat_map(|field| names(&[field]).map_or(&[][..], Node::entries));
+    HeaderChanges { removed: removed.collect(), set: set.map(|entry| lower(&entry.key)).collect() }
 }
 
-fn alternative(item: &Node, at: &OwnedPath) -> Alternative {
+fn alternative(item: &Node, at: &OwnedPath, namespace: Option<&str>) -> Alternative {
     let ignores_case = item.get("ignoreUriCase").is_some_and(|flag| flag.value == Value::Bool(true));
     let has_gateways = item.get("gateways").is_some_and(|gateways| !gateways.items().is_empty());
     let mut conditions = Vec::new();
@@ -120,9 +166,10 @@ fn alternative(item: &Node, at: &OwnedPath) -> Alternative {
             "method" => conditions.push(condition(header(":method"), text_test(&entry.node))),
             "scheme" => conditions.push(condition(header(":scheme"), text_test(&entry.node))),
             "authority" => conditions.push(condition(Subject::Host, text_test(&entry.node))),
-            "headers" => conditions.extend(each(&entry.node, &place, header_subject)),
+            "headers" => conditions.extend(each(&entry.node, &place, header_subject).map(decidable)),
             "withoutHeaders" => {
-                conditions.extend(each(&entry.node, &place, header_subject).map(|condition| {
+                let each = each(&entry.node, &place, header_subject).map(decidable);
+                conditions.extend(each.map(|condition| {
                     // A header that is missing has not this value.
                     let missing_is_empty = !matches!(condition.test, Test::Present(_));
                     Condition { is_inverted: true, missing_is_empty, ..condition }
@@ -132,8 +179,12 @@ fn alternative(item: &Node, at: &OwnedPath) -> Alternative {
                 conditions.extend(each(&entry.node, &place, |name| Subject::Query(name.to_owned())));
             }
             "gateways" if has_gateways => {
-                let names = entry.node.items().iter().filter_map(Node::text).map(str::to_owned).collect();
-                conditions.push(condition(around("gateway"), Test::OneOf(names)));
+                let names = entry.node.items().iter().filter_map(Node::text);
+                let names = names.map(|name| match name {
+                    MESH => name.to_owned(),
+                    name => names::gateway(name, namespace),
+                });
+                conditions.push(condition(around("gateway"), Test::OneOf(names.collect())));
             }
             "port" => {
                 let port = number(&entry.node).map_or(Test::Unknown, |port| Test::Exact(port.to_string()));
@@ -155,11 +206,26 @@ fn alternative(item: &Node, at: &OwnedPath) -> Alternative {
             _ => conditions.push(condition(around("?"), Test::Unknown)),
         }
     }
-    Alternative { conditions, place: Place { path: at.clone(), span: item.span } }
+    let name = item.text_at(&["name"]).map(str::to_owned);
+    Alternative { name, conditions, place: Place { path: at.clone(), span: item.span } }
 }
 
+/// A header is not always one: the host may be meant by two names.
 fn header_subject(name: &str) -> Subject {
-    Subject::Header(name.to_ascii_lowercase())
+    match name.to_ascii_lowercase() {
+        name if [":authority", "host"].contains(&&*name) => Subject::Host,
+        name => Subject::Header(name),
+    }
+}
+
+/// The condition, or what stands for one that cannot be decided here: on the path with its query, or on a claim.
+fn decidable(mut condition: Condition) -> Condition {
+    if let Subject::Header(name) = &condition.subject
+        && (name == ":path" || name.starts_with(CLAIMS))
+    {
+        condition.test = Test::Unknown;
+    }
+    condition
 }
 
 /// A condition for each of these names.

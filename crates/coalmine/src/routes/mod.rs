@@ -6,8 +6,10 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `condition`, `pattern` | a condition on a part of a request, regular expressions |
+//! | `condition`, `pattern`, `re2` | a condition on a part of a request, regular expressions, and what RE2 makes of them |
 //! | `request`, `classes` | a request, and the requests that the conditions of a table can tell apart |
+//! | `names` | names in a resource of Istio, completed |
+//! | `headers` | what is done to the headers of a request on its way |
 //! | `istio`, `envoy` | a table from a VirtualService, and from a configuration of Envoy |
 //! | `patches` | what EnvoyFilters change in a table |
 //! | `filters` | which filters of a connection manager of Envoy run for a request |
@@ -19,9 +21,12 @@ mod condition;
 mod domains;
 mod envoy;
 mod filters;
+mod headers;
 mod istio;
+mod names;
 mod patches;
 mod pattern;
+mod re2;
 mod request;
 
 use coalmine_document::{OwnedPath, Span};
@@ -32,8 +37,11 @@ pub(crate) use condition::{Condition, Subject, Test, Truth};
 pub(crate) use domains::{example, overlap};
 pub(crate) use envoy::tables as tables_of_envoy;
 pub(crate) use filters::{Chain, Switches, chains, removes};
+pub(crate) use headers::HeaderChanges;
 pub(crate) use istio::table as table_of_istio;
+pub(crate) use names::host as whole_host;
 pub(crate) use patches::{Patch, patches};
+pub(crate) use re2::{Reading, reading};
 pub(crate) use request::Request;
 
 /// The routes of one place, for one or more hosts.
@@ -51,6 +59,8 @@ pub(crate) struct Table {
 pub(crate) struct VirtualHost {
     /// Exact, or with a `*` at one end.
     pub(crate) domains: Vec<String>,
+    /// The hosts by which an EnvoyFilter can name it.
+    pub(crate) names: Vec<String>,
     pub(crate) routes: Vec<Route>,
     pub(crate) place: Place,
     /// The conditions that every request here meets: the gateways that it can come through.
@@ -60,15 +70,20 @@ pub(crate) struct VirtualHost {
 /// A route: it takes the requests that one of its alternatives holds for.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    /// Its name in a VirtualService.
+    /// Its name in a VirtualService or an EnvoyFilter.
     pub(crate) name: Option<String>,
     pub(crate) alternatives: Vec<Alternative>,
     pub(crate) action: Action,
+    /// The path to it.
+    pub(crate) at: OwnedPath,
+    /// The part of it that says where it leads.
     pub(crate) place: Place,
     /// What is done to the request on the way: rewrites, and headers that are set. For comparing.
     pub(crate) changes: String,
-    /// The request headers that the application does not get.
-    pub(crate) removed: Vec<String>,
+    /// What is done to the request's headers, after what is done for a destination alone.
+    pub(crate) headers: HeaderChanges,
+    /// Whether an EnvoyFilter has put it beside those of a VirtualService.
+    pub(crate) is_inserted: bool,
     /// What is said of the filters of Envoy, for requests that this route takes first.
     pub(crate) filters: Switches,
 }
@@ -76,6 +91,8 @@ pub(crate) struct Route {
 /// Conditions that must all hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Alternative {
+    /// Its name in a VirtualService, which istiod adds to the route's.
+    pub(crate) name: Option<String>,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) place: Place,
 }
@@ -107,8 +124,8 @@ pub(crate) enum Action {
 pub(crate) struct Weighted {
     pub(crate) destination: Destination,
     pub(crate) weight: u64,
-    /// The request headers that are removed for this destination alone.
-    pub(crate) removed: Vec<String>,
+    /// What is done to the request's headers for this destination alone.
+    pub(crate) headers: HeaderChanges,
     pub(crate) place: Place,
 }
 
@@ -174,9 +191,19 @@ impl Route {
 
     /// Whether this header is gone before an application sees the request.
     pub(crate) fn removes(&self, header: &str) -> bool {
-        let has = |names: &[String]| names.iter().any(|name| name == header);
+        match self.headers.keep(header) {
+            Some(keeps) => !keeps,
+            None => {
+                let mut all = self.in_use().peekable();
+                all.peek().is_some() && all.all(|weighted| weighted.headers.keep(header) == Some(false))
+            }
+        }
+    }
+
+    /// The destinations that requests reach: among several, those that have a weight.
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = &Weighted> {
         let all = self.destinations();
-        has(&self.removed) || !all.is_empty() && all.iter().all(|weighted| has(&weighted.removed))
+        all.iter().filter(|weighted| weighted.weight > 0 || all.len() == 1)
     }
 }
 

@@ -3,12 +3,15 @@
 use regex::Regex;
 use regex_syntax::hir::{Hir, HirKind};
 
+use super::re2::{Reading, reading};
+
 /// Longer texts are no examples.
 const MAX_EXAMPLE: usize = 200;
 
 /// A regular expression. Where it is none that can be read here, it is unknown what it matches.
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
+    text: String,
     whole: Option<Regex>,
     examples: Vec<String>,
 }
@@ -17,12 +20,18 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     pub(crate) fn new(text: &str) -> Self {
-        let whole = Regex::new(&format!("^(?:{text})$")).ok();
+        let is_read_alike = reading(text) == Reading::Alike;
+        let whole = is_read_alike.then(|| Regex::new(&format!("^(?:{text})$")).ok()).flatten();
         let hir = whole.as_ref().and_then(|_| regex_syntax::parse(text).ok());
         let examples = hir.map(|hir| [true, false].map(|first| example(&hir, first)));
         let mut examples: Vec<String> = examples.into_iter().flatten().flatten().collect();
         examples.dedup();
-        Self { whole, examples }
+        Self { text: text.to_owned(), whole, examples }
+    }
+
+    /// As it is written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whether it matches this whole text; `None` where that is unknown.

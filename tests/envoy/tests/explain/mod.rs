@@ -27,7 +27,7 @@ use self::compare::Case;
 use self::policies::RandomPolicy;
 use self::proxy::Proxy;
 use self::requests::RandomRequest;
-use crate::random::Random;
+use coalmine_envoy_tests::random::Random;
 
 const REQUESTS: u64 = 1_000;
 const REQUESTS_PER_POLICY: u64 = 50;

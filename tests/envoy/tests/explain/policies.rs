@@ -13,7 +13,7 @@ use super::words::{
     CONDITIONS, HOSTS, METHODS, PATHS, ROUTE_HEADERS, SECRETS, TOKEN_COOKIES, TOKEN_HEADERS, USER_COOKIES,
     USER_HEADERS, USER_PARAMETERS, USERS, WILDCARDS,
 };
-use crate::random::Random;
+use coalmine_envoy_tests::random::Random;
 
 const HOUR: u64 = 60 * 60;
 const ALL: u32 = 1_000_000;

@@ -12,7 +12,7 @@ use super::policies::RandomPolicy;
 use super::words::{
     CONDITIONS, HOSTS, ISSUED, METHODS, PATHS, QUERY_USERS, SECRETS, USER_COOKIES, USER_HEADERS, USERS,
 };
-use crate::random::Random;
+use coalmine_envoy_tests::random::Random;
 
 const HOUR: i64 = 60 * 60;
 

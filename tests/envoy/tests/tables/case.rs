@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::random::Random;
+use coalmine_envoy_tests::random::Random;
 
 pub(super) const HOSTS: [&str; 5] = ["a.example", "b.example", "a.test", "x.a.example", "z.z"];
 /// The name of the filter before every table.

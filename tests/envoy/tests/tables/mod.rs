@@ -29,8 +29,8 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
-use crate::random::Random;
 use case::Case;
+use coalmine_envoy_tests::random::Random;
 use routes::{Answer, Reached, Request, Table, Truth};
 
 const TABLES: usize = 30;
@@ -143,7 +143,7 @@ async fn one(case: &Case, address: SocketAddr, random: &mut Random, count: &mut 
     for plain in requests(&table, &policy, random) {
         for user in &users {
             let sent = user.iter().fold(plain.clone(), |sent, user| sent.with_header(USER, user));
-            let host = table.virtual_host(sent.host());
+            let host = table.virtual_host(sent.host(), None);
             let answer = |request: &Request| host.map_or(Answer::NotFound, |host| host.answer(request));
             count.requests += 1;
             let routed = match chain.runs(&answer(&sent)) {
@@ -193,7 +193,7 @@ fn requests(table: &Table, policy: &Policy, random: &mut Random) -> Vec<Request>
     let ours: Vec<&str> = policy.rollouts().iter().map(|rollout| rollout.route().header()).collect();
     let mut all = Vec::new();
     for host in case::HOSTS {
-        match table.virtual_host(host) {
+        match table.virtual_host(host, None) {
             Some(found) => all.extend(routes::classes(host, found, &[], &ours)),
             None => all.push(Request::to(host)),
         }

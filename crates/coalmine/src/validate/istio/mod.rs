@@ -2,6 +2,7 @@
 
 mod gateways;
 mod plugins;
+mod refused;
 mod subsets;
 
 use crate::diagnostic::Diagnostic;
@@ -34,6 +35,7 @@ pub(super) fn diagnostics(scans: &[&Scan]) -> Vec<(usize, Diagnostic)> {
     let mut cluster = Cluster { resources, diagnostics: Vec::new() };
     plugins::check(&mut cluster);
     gateways::check(&mut cluster);
+    refused::check(&mut cluster);
     subsets::check(&mut cluster);
     cluster.diagnostics
 }

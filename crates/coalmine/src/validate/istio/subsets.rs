@@ -1,8 +1,8 @@
 //! Subsets: whether a DestinationRule has them, and pods belong to them.
 
-use super::{Cluster, carries, labels};
+use super::{Cluster, Resource, carries, labels};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::routes::table_of_istio;
+use crate::routes::{Patch, Route, Weighted, patches, table_of_istio, whole_host};
 use coalmine_document::Node;
 
 pub(super) fn check(cluster: &mut Cluster<'_>) {
@@ -14,51 +14,61 @@ pub(super) fn check(cluster: &mut Cluster<'_>) {
 fn missing(cluster: &mut Cluster<'_>) {
     let rules = cluster.of_kind(&["DestinationRule"]);
     let mut found = Vec::new();
-    for service in cluster.of_kind(&["VirtualService"]) {
-        let Some(spec) = service.object.spec() else { continue };
-        let table = table_of_istio(spec, service.object.namespace());
-        let routes = table.hosts.iter().flat_map(|host| &host.routes);
-        for weighted in routes.flat_map(|route| route.destinations()) {
-            let Some(subset) = &weighted.destination.subset else { continue };
-            let host = &weighted.destination.host;
-            let mut of_host = rules.iter().filter(|rule| {
-                let ruled = rule.object.node.text_at(&["spec", "host"]).unwrap_or_default();
-                is_same(host, service.object.namespace(), ruled, rule.object.namespace())
-            });
-            let subsets = |rule: &super::Resource<'_>| {
-                let items = rule.object.node.descend(&["spec", "subsets"]).map_or(&[][..], Node::items);
-                items.iter().any(|item| item.text_at(&["name"]) == Some(subset))
-            };
-            let Some(first) = of_host.next() else { continue };
-            if !subsets(first) && !of_host.any(subsets) {
-                let message = format!(
-                    "{} has no subset {subset:?}: every request to it gets a 503",
-                    first.object.title()
-                );
-                let place = weighted.place.path.to_string();
-                found.push((
-                    service,
-                    Diagnostic::error(Code::MissingSubset, weighted.place.span, &place, message),
-                ));
+    for resource in cluster.of_kind(&["VirtualService", "EnvoyFilter"]) {
+        let Some(spec) = resource.object.spec() else { continue };
+        let routes: Vec<Route> = match resource.object.kind {
+            "EnvoyFilter" => patches(spec).into_iter().filter_map(Patch::inserted).collect(),
+            // Those at gateways are the same as those in sidecars.
+            _ => {
+                let mut hosts = table_of_istio(spec, resource.object.namespace()).hosts.into_iter();
+                hosts.next().map(|host| host.routes).unwrap_or_default()
             }
-        }
+        };
+        let without = routes.iter().flat_map(Route::destinations);
+        let without = without.filter_map(|weighted| Some((weighted, without_subset(weighted, &rules)?)));
+        found.extend(without.map(|(weighted, message)| {
+            let place = weighted.place.path.to_string();
+            (resource, Diagnostic::error(Code::MissingSubset, weighted.place.span, &place, message))
+        }));
     }
-    found.into_iter().for_each(|(service, diagnostic)| cluster.tell(service, diagnostic));
+    found.into_iter().for_each(|(resource, diagnostic)| cluster.tell(resource, diagnostic));
 }
 
-/// Whether two names of a host, each in a resource of its namespace, can be one.
-fn is_same(one: &str, in_one: Option<&str>, other: &str, in_other: Option<&str>) -> bool {
-    let parts = |host: &str, namespace: Option<&str>| -> (String, Option<String>) {
-        let mut parts = host.split('.');
-        let service = parts.next().unwrap_or_default().to_owned();
-        match (parts.next(), parts.next()) {
-            (None, _) => (service, namespace.map(str::to_owned)),
-            (Some(namespace), None | Some("svc")) => (service, Some(namespace.to_owned())),
-            (Some(_), Some(_)) => (host.to_owned(), None),
-        }
+/// What is wrong with this destination, where none of the rules that are best for its host has its subset.
+fn without_subset(weighted: &Weighted, rules: &[Resource<'_>]) -> Option<String> {
+    let subset = weighted.destination.subset.as_deref()?;
+    let fits: Vec<(usize, &Resource<'_>)> = rules
+        .iter()
+        .filter_map(|rule| {
+            let ruled = rule.object.node.text_at(&["spec", "host"]).unwrap_or_default();
+            let ruled = whole_host(ruled, rule.object.namespace());
+            Some((fit(&weighted.destination.host, &ruled)?, rule))
+        })
+        .collect();
+    let best = fits.iter().map(|(fit, _)| *fit).max()?;
+    let mut best = fits.iter().filter(|(fit, _)| *fit == best).map(|(_, rule)| *rule);
+    let has_it = |rule: &Resource<'_>| {
+        let items = rule.object.node.descend(&["spec", "subsets"]).map_or(&[][..], Node::items);
+        items.iter().any(|item| item.text_at(&["name"]) == Some(subset))
     };
-    let ((one, in_one), (other, in_other)) = (parts(one, in_one), parts(other, in_other));
-    one == other && (in_one.is_none() || in_other.is_none() || in_one == in_other)
+    let first = best.next()?;
+    let is_missing = !has_it(first) && !best.any(has_it);
+    is_missing
+        .then(|| format!("{} has no subset {subset:?}: every request to it gets a 503", first.object.title()))
+}
+
+/// How well the host of a DestinationRule fits one of a route; `None`: not at all. Istio takes the best, and of those that
+/// are alike the subsets of all.
+fn fit(host: &str, ruled: &str) -> Option<usize> {
+    if host == ruled {
+        return Some(usize::MAX);
+    }
+    if let Some(end) = ruled.strip_prefix('*') {
+        return (host.len() > end.len() && host.ends_with(end)).then_some(end.len());
+    }
+    // A name without a dot is of a Service whose namespace is not known.
+    let is_short = |one: &str, other: &str| !one.contains('.') && other.split('.').next() == Some(one);
+    (is_short(host, ruled) || is_short(ruled, host)).then_some(usize::MAX)
 }
 
 /// Subsets that no pod belongs to, where the pods are known.

@@ -131,8 +131,9 @@ pub(super) fn check(
 
 /// Nobody whom the rollout is for is drawn here.
 fn nobody(scene: &Scene<'_>, table: &FileTable, tables: &[FileTable], findings: &mut Findings) {
-    let is_here =
-        |host: &&str| table.table.virtual_host(&example(host)).is_some_and(|it| std::ptr::eq(it, scene.host));
+    let is_here = |host: &&str| {
+        table.table.virtual_host(&example(host), None).is_some_and(|it| std::ptr::eq(it, scene.host))
+    };
     let named: Vec<&str> = scene.patterns().into_iter().filter(is_here).collect();
     let runs = |table: &FileTable| {
         let mut routes = table.table.hosts.iter().flat_map(|host| &host.routes);

@@ -169,8 +169,8 @@ proptest! {
         let envoy = tables_of_envoy(&envoy).remove(0);
         for request in &requests {
             let expected = naive(&routes, request);
-            prop_assert_eq!(taken(istio.virtual_host(HOST).unwrap().answer(request)), expected, "{}", request);
-            let by_envoy = taken(envoy.virtual_host(HOST).unwrap().answer(request)).map(|route| places[route]);
+            prop_assert_eq!(taken(istio.virtual_host(HOST, None).unwrap().answer(request)), expected, "{}", request);
+            let by_envoy = taken(envoy.virtual_host(HOST, None).unwrap().answer(request)).map(|route| places[route]);
             prop_assert_eq!(by_envoy, expected, "{}", request);
         }
     }
@@ -179,7 +179,7 @@ proptest! {
     #[test]
     fn the_classes_leave_no_answer_out(routes in routes(), requests in prop::collection::vec(request(), 20)) {
         let table = table_of_istio(&of_istio(&routes), None);
-        let host = table.virtual_host(HOST).unwrap();
+        let host = table.virtual_host(HOST, None).unwrap();
         let ours = "x-coalmine-variant";
         let classes = classes(HOST, host, &[], &[ours]);
         for request in &requests {

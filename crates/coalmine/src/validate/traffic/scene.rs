@@ -64,8 +64,10 @@ impl<'t> Scene<'t> {
         let more = conditions(node);
         let ours: Vec<&str> =
             valid.policy.rollouts().iter().map(|rollout| rollout.route().header()).collect();
-        let is_here = |name: &String| table.virtual_host(name).is_some_and(|found| std::ptr::eq(found, host));
-        let hosts: BTreeSet<String> = hosts(host, node).into_iter().filter(is_here).collect();
+        let gateway = host.gateways.first().map(String::as_str);
+        let is_here =
+            |name: &String| table.virtual_host(name, gateway).is_some_and(|found| std::ptr::eq(found, host));
+        let hosts: BTreeSet<String> = hosts(table, host, node).into_iter().filter(is_here).collect();
         let is_mine = |request: &Request| {
             let plain = StaticRequest::new(request.method(), request.host(), &request.target());
             let plain = request.headers().fold(plain, |plain, (name, value)| plain.with_header(name, value));
@@ -209,13 +211,14 @@ fn patterns(rollout: &Node) -> Vec<&str> {
 }
 
 /// Hosts that both the routes and the rollout speak of.
-fn hosts(host: &VirtualHost, rollout: &Node) -> Vec<String> {
+fn hosts(table: &Table, host: &VirtualHost, rollout: &Node) -> Vec<String> {
     let patterns = patterns(rollout);
     let alternatives = host.routes.iter().flat_map(|route| &route.alternatives);
     let named = alternatives.flat_map(|alternative| &alternative.conditions);
     let named = named.filter(|condition| condition.subject == Subject::Host);
     let named: Vec<String> = named.flat_map(|condition| condition.test.values()).collect();
-    let domains = host.domains.iter().flat_map(|domain| patterns.iter().filter_map(|it| overlap(domain, it)));
+    let domains = host.domains.iter().filter(|domain| host.is_at_home(domain, table));
+    let domains = domains.flat_map(|domain| patterns.iter().filter_map(|it| overlap(domain, it)));
     // Several names of one host are one case.
     let mut hosts: Vec<String> = domains.collect();
     hosts.truncate(1);

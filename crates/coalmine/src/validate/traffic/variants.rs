@@ -1,5 +1,7 @@
 //! Requests with the header: every variant must reach its own destination.
 
+use coalmine_document::OwnedPath;
+
 use super::Findings;
 use super::scene::{Outcome, Scene, Value};
 use crate::diagnostic::Code;
@@ -84,18 +86,18 @@ fn shadowed(scene: &Scene<'_>, value: &Value, outcomes: &[Outcome<'_>], findings
             let mine = outcomes.iter().zip(&sent).filter(|(_, sent)| alternative.holds(sent) == Truth::Yes);
             let earlier = |outcome: &Outcome<'_>| match outcome.answer {
                 Answer::Taken { route: earlier, taken, alternative } if earlier < index => {
-                    (!scene.obeys(taken, alternative)).then_some(earlier)
+                    (!scene.obeys(taken, alternative)).then(|| taken.at.clone())
                 }
                 _ => None,
             };
-            let takers: Option<Vec<usize>> = mine.map(|(outcome, _)| earlier(outcome)).collect();
-            if let Some(earlier) = takers.as_deref().and_then(<[usize]>::first) {
+            let takers: Option<Vec<OwnedPath>> = mine.map(|(outcome, _)| earlier(outcome)).collect();
+            if let Some(earlier) = takers.as_deref().and_then(<[OwnedPath]>::first) {
                 any = true;
                 let message = format!(
                     "takes no request with {}: {}: {} before it takes them all; put the route by the header first",
                     scene.header(),
                     value.text,
-                    scene.host.place.path.item(*earlier)
+                    earlier
                 );
                 let at = if route.alternatives.len() > 1 { &alternative.place } else { &route.place };
                 findings.error(Code::RouteShadowed, at, message);

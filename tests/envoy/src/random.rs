@@ -1,7 +1,8 @@
 //! Choices that look random, and are the same for the same seed.
+#![allow(clippy::indexing_slicing, reason = "a number below a length is an index")]
 
 /// A source of choices: SplitMix64.
-pub(crate) struct Random {
+pub struct Random {
     state: u64,
 }
 
@@ -9,12 +10,12 @@ pub(crate) struct Random {
 
 impl Random {
     /// The choices of this seed.
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
     /// The choices of this seed for one thing among many: what is chosen for another one does not change them.
-    pub(crate) fn of(seed: u64, thing: [u64; 2]) -> Self {
+    pub fn of(seed: u64, thing: [u64; 2]) -> Self {
         let mut random = Self::new(seed);
         for part in thing {
             random.state = random.next() ^ part;
@@ -31,34 +32,34 @@ impl Random {
     }
 
     /// A number below this one.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
+    pub fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
     }
 
     /// True so many times out of a hundred.
-    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+    pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
     /// One of these; there is at least one.
-    pub(crate) fn pick<'i, T: ?Sized>(&mut self, items: &[&'i T]) -> &'i T {
+    pub fn pick<'i, T: ?Sized>(&mut self, items: &[&'i T]) -> &'i T {
         items[self.below(items.len())]
     }
 
     /// One to `most` of these, each at most once, in any order.
-    pub(crate) fn some<'i, T: ?Sized>(&mut self, items: &[&'i T], most: usize) -> Vec<&'i T> {
+    pub fn some<'i, T: ?Sized>(&mut self, items: &[&'i T], most: usize) -> Vec<&'i T> {
         let count = 1 + self.below(most.min(items.len()));
         let mut left = items.to_vec();
         (0..count).map(|_| left.swap_remove(self.below(left.len()))).collect()
     }
 
     /// So many hexadecimal digits, in lower case.
-    pub(crate) fn hex(&mut self, digits: usize) -> String {
+    pub fn hex(&mut self, digits: usize) -> String {
         (0..digits).map(|_| char::from(b"0123456789abcdef"[self.below(16)])).collect()
     }
 
     /// Puts these into any order.
-    pub(crate) fn shuffle<T>(&mut self, all: &mut [T]) {
+    pub fn shuffle<T>(&mut self, all: &mut [T]) {
         for last in (1..all.len()).rev() {
             all.swap(last, self.below(last + 1));
         }
