@@ -167,7 +167,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 
 .PHONY: test
 test: test-unit test-wasm test-envoy ## Every test that needs no privileges: about 6 minutes on 2 idle cores from nothing
-	@echo "left out: the mesh tests, which need root and Go (make test-mesh); other versions of Envoy (make test-matrix);"
+	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-fuzz proof-steer judge-table)"
 

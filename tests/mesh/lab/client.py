@@ -47,11 +47,11 @@ class Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = network.connect(self.door.pod, self.door.address)
 
-    def ask(self, user: str | None, path: str = "/", headers: Headers | None = None) -> Answer:
+    def ask(self, user: str | None, path: str = "/", headers: Headers | None = None, method: str = "GET") -> Answer:
         """One request; an answer of any status, or an OSError or HTTPException when there was none."""
         sent = {"host": self.door.host, **(self.door.identify(user) if user is not None else {}), **(headers or {})}
         try:
-            self.putrequest("GET", path, skip_host=True, skip_accept_encoding=True)
+            self.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in sent.items():
                 self.putheader(name, value)
             self.endheaders()

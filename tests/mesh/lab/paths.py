@@ -17,6 +17,7 @@ ISTIO = ROOT / "istio"
 FILTER = ROOT / os.environ.get("FILTER", "target/filter/coalmine.wasm")
 FILTER_CRASH = ROOT / os.environ.get("FILTER_CRASH", "target/filter/coalmine-crash.wasm")
 COALMINE = ROOT / os.environ.get("COMMAND", "target/release/coalmine")
+ROUTES = ROOT / os.environ.get("ROUTES", "target/debug/coalmine-mesh-routes")
 ENVOY = ROOT / os.environ.get("ENVOY_BINARY", ".tools/envoy/1.40.0/envoy/_bin/envoy")
 
 KUBECONFIG = STATE / "pki" / "kubeconfig"
