@@ -19,8 +19,8 @@ use coalmine_harness::{Lab, Metrics, tools, wait};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
-use crate::random::Random;
 use client::Client;
+use coalmine_envoy_tests::random::Random;
 use kinds::{Kind, THRESHOLDS, kinds};
 use service::Meetings;
 use truth::Truth;

@@ -4,7 +4,7 @@ use coalmine_core::Reason;
 use coalmine_envoy_tests::{token, user};
 
 use super::SECRET;
-use crate::random::Random;
+use coalmine_envoy_tests::random::Random;
 
 /// How many users are drawn.
 const USERS: usize = 1_000;
