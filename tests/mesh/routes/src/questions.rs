@@ -16,7 +16,7 @@ use crate::case::{Case, HEADERS, NAMESPACE, Names};
 use crate::rules::version_of;
 use routes::{Answer, Destination, Patch, Reached, Request, Subject, Table};
 
-/// The model of the command itself.
+// The model of the command itself.
 #[allow(
     dead_code,
     unused_imports,
