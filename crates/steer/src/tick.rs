@@ -142,6 +142,15 @@ impl At<'_> {
                 Some(safe) => is_safe = safe,
                 None => return,
             }
+        } else if self.is_harmful() {
+            // It lost its users for another reason, before this could be done.
+            let why = "harm is proved by the evidence from before";
+            match &self.state.no_rollback {
+                None => return self.roll_back(why),
+                Some(hand) => {
+                    self.hold(Kind::Alarm, format!("{why}, and {hand} forbids the rollback"));
+                }
+            }
         }
         self.hold_for_people();
         self.hold_for_step(is_safe);
@@ -173,6 +182,11 @@ impl At<'_> {
                 self.promote(Leg::Rising, false);
             }
         }
+    }
+
+    /// Whether harm is proved in this evidence life.
+    pub(crate) fn is_harmful(&self) -> bool {
+        self.state.going_on().is_some_and(|release| release.life.harmful)
     }
 
     pub(crate) fn begin_promotion(&mut self, why: &str) {

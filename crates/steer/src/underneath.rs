@@ -59,8 +59,7 @@ impl At<'_> {
         if changed.stable && stable_is_new {
             // Somebody renewed stable without waiting: what is left is the way back to it.
             self.state.stage = Stage::Promoting(Leg::Returning);
-            let harmful = self.state.going_on().is_some_and(|release| release.life.harmful);
-            let although = if harmful { ", although harm is proved; a person decides" } else { "" };
+            let although = if self.is_harmful() { ", although harm is proved; a person decides" } else { "" };
             let why = format!("stable already runs the canary's version {}{although}", stable.version);
             self.record(What::Promotes, &why);
             self.notify(why);

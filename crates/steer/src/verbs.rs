@@ -120,7 +120,7 @@ impl At<'_> {
     }
 
     fn refuse_harmful(&self) -> Result<(), Refusal> {
-        match self.state.going_on().is_some_and(|release| release.life.harmful) {
+        match self.is_harmful() {
             true => refuse("harm is proved: more users would be hurt; roll back"),
             false => Ok(()),
         }

@@ -162,6 +162,21 @@ fn a_canary_that_loses_its_pods_while_it_has_users_has_weight_0_at_once() {
 }
 
 #[test]
+fn a_canary_that_is_proved_harmful_gets_no_users_back_with_its_pods() {
+    let mut story = Story::kubernetes("{}");
+    story.until_weight(5);
+    story.say(Verb::HoldNoRollback).unwrap();
+    story.canary_fails(0.5);
+    story.until(|story| story.condition(Kind::Alarm).is_some());
+    story.cluster().restart_canary();
+    story.tick();
+    assert_eq!(story.percent(), 0);
+    story.say(Verb::Resume).unwrap();
+    story.until_phase(Phase::RolledBack);
+    assert_eq!(story.weights(), [1, 5, 0]);
+}
+
+#[test]
 fn deletion_with_users_on_canary_sends_everybody_to_stable_first() {
     let mut story = Story::kubernetes("{}");
     story.until_weight(25);
