@@ -169,7 +169,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 test: test-unit test-wasm test-envoy ## Every test that needs no privileges: about 6 minutes on 2 idle cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus);"
-	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-fuzz proof-steer judge-table)"
+	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer judge-table)"
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module
@@ -220,11 +220,17 @@ proof-explain: $(ENVOY_NEEDS) $(ENVOY) ## What explain previews is what Envoy do
 proof-routes: $(ENVOY_NEEDS) $(ENVOY) ## What `validate` knows of routes, held against Envoy on 300 random tables; COALMINE_SEED=.. for others
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_TABLES=300 $(ENVOY_RUN) -- --nocapture tables::the_model
 
-REQUESTS ?= 100000
-
 .PHONY: proof-evidence
+proof-evidence: REQUESTS ?= 100000
 proof-evidence: $(ENVOY_NEEDS) $(ENVOY) ## What the filter counts of responses is what Envoy's access log says: REQUESTS=.. ENVOY_VERSION=.. COALMINE_SEED=..
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_REQUESTS=$(REQUESTS) $(ENVOY_RUN) -- --nocapture evidence::
+
+.PHONY: proof-flat
+proof-flat: REQUESTS ?= 5000000
+proof-flat: CHANGES ?= 2000
+proof-flat: $(ENVOY_NEEDS) $(ENVOY) ## Memory and idle processor time of one Envoy, under REQUESTS=.. and CHANGES=.. of the policy
+	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_REQUESTS=$(REQUESTS) COALMINE_CHANGES=$(CHANGES) \
+		$(ENVOY_RUN) --release -- --nocapture --ignored behaviour::flat
 
 .PHONY: proof-fuzz
 proof-fuzz: ## Fuzz the core for long: FUZZ_CASES=.. for each of six readers, FUZZ_SEED=.. to repeat a run

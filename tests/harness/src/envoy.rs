@@ -176,21 +176,44 @@ impl Envoy {
     /// The time that the process's threads have spent on a processor, by the kernel's own account. Exact while they wait,
     /// as they do between two bursts of requests.
     pub fn cpu_time(&self) -> Result<Duration> {
-        let mut nanoseconds = 0;
+        Ok(self.thread_times()?.into_iter().map(|(_, spent)| spent).sum())
+    }
+
+    /// The same of each thread that runs now, with its name: `envoy` is the main thread, `wrk:worker_0` the first worker.
+    pub fn thread_times(&self) -> Result<Vec<(String, Duration)>> {
+        let mut times = Vec::new();
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
-            let path = thread?.path().join("schedstat");
+            let folder = thread?.path();
             // A thread may end meanwhile.
-            let Ok(text) = std::fs::read_to_string(&path) else { continue };
-            let spent = text.split(' ').next().and_then(|spent| spent.parse::<u64>().ok());
-            nanoseconds += spent.with_context(|| format!("{}: `{text}`", path.display()))?;
+            let [Ok(name), Ok(text)] =
+                ["comm", "schedstat"].map(|file| std::fs::read_to_string(folder.join(file)))
+            else {
+                continue;
+            };
+            let spent = text.split(' ').next().and_then(|spent| spent.parse().ok());
+            let spent = spent.with_context(|| format!("{}/schedstat: `{text}`", folder.display()))?;
+            times.push((name.trim_end().to_owned(), Duration::from_nanos(spent)));
         }
-        Ok(Duration::from_nanos(nanoseconds))
+        Ok(times)
     }
 
     /// The memory that the process holds, in bytes.
     pub fn memory(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        self.bytes_of("status", "VmRSS:")
+    }
+
+    /// The part of it that no other process and no file has: without the pages of Envoy's program, of which more are in
+    /// memory when more of them were used, by whichever process.
+    pub fn anonymous_memory(&self) -> Result<u64> {
+        self.bytes_of("smaps_rollup", "Anonymous:")
+    }
+
+    /// A number of kB in a file that the kernel keeps about the process.
+    fn bytes_of(&self, file: &str, name: &str) -> Result<u64> {
+        let path = format!("/proc/{}/{file}", self.process.id());
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let line = line.with_context(|| format!("no {name} in {path}"))?;
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kilobytes * 1024)
     }

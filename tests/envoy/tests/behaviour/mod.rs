@@ -3,6 +3,7 @@
 mod access_log;
 mod bad_policy;
 mod crash;
+mod flat;
 mod forged;
 mod hostile;
 mod metrics;

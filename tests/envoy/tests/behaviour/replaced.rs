@@ -8,17 +8,17 @@ use serde_json::json;
 
 const CHANGES: u64 = 1_000;
 /// How long two proxies are watched that have nothing to do.
-const WATCHED: Duration = Duration::from_secs(2);
+pub(crate) const WATCHED: Duration = Duration::from_secs(2);
 /// An idle proxy spends some 2 ms of a second, and the difference between two of them is noise. A timer of every policy
 /// that there was would make it some seven times as much.
-const AT_MOST: f64 = 3.0;
+pub(crate) const AT_MOST: f64 = 3.0;
 
 fn policy(revision: u64) -> String {
     json!({"revision": revision, "rollouts": [rollout("replaced", "replaced.test", 5.0)]}).to_string()
 }
 
 /// What a proxy spends while it has nothing to do.
-async fn idle(lab: &Lab) -> Duration {
+pub(crate) async fn idle(lab: &Lab) -> Duration {
     let before = lab.envoy().cpu_time().unwrap();
     tokio::time::sleep(WATCHED).await;
     lab.envoy().cpu_time().unwrap() - before
