@@ -1,7 +1,10 @@
 //! Who takes part: each contender's routes, filter and requests, and which variant its users must get.
 
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::{Context as _, Result};
+use coalmine_core::token::Secret;
 use serde_json::{Value, json};
 
 /// The share of users that every contender which splits sends to the canary, in percent.
@@ -17,6 +20,8 @@ pub(crate) struct Contender {
     pub(crate) routes: Routes,
     pub(crate) filter: Filter,
     pub(crate) identity: Identity,
+    /// A token that every request carries.
+    pub(crate) token: Option<String>,
     pub(crate) expected: Expected,
 }
 
@@ -56,8 +61,8 @@ pub(crate) enum Identity {
 /// What a contender must do before it is measured.
 #[derive(Clone, Debug)]
 pub(crate) enum Expected {
-    /// Every user gets stable.
-    Stable,
+    /// Every user gets this variant.
+    All(&'static str),
     /// About [`WEIGHT`] percent of users get the canary.
     Share,
     /// Every user gets what `coalmine assign` says of this policy, which has the one rollout that takes part.
@@ -77,47 +82,64 @@ end
 "#;
 
 /// All of them, the baseline first.
-pub(crate) fn all() -> Vec<Contender> {
+pub(crate) fn all() -> Result<Vec<Contender>> {
     let plain = |name, routes, filter, expected| Contender {
         name,
         routes,
         filter,
         identity: Identity::Header,
+        token: None,
         expected,
     };
     let coalmine = |name, policy: Value| {
         plain(name, Routes::Header, Filter::Coalmine(policy.clone()), Expected::Assigned(policy))
     };
-    let one = rollout("checkout", json!({}));
-    let mut observed = document(vec![rollout("checkout", json!({"observe": true}))]);
-    merge(&mut observed, json!({"observe": {"responses": true, "slow": ["100ms", "250ms", "1s"]}}));
+    let one = document(vec![rollout("checkout", json!({}))]);
     let cookie = document(vec![rollout("checkout", json!({"identity": [{"cookie": "sid"}]}))]);
-    let many = (0..1000).map(|index| {
-        let host = if index == 500 { HOST.to_owned() } else { format!("host-{index}.example") };
-        let name = if index == 500 { "checkout".to_owned() } else { format!("rollout-{index}") };
-        rollout(&name, json!({"match": {"hosts": [host]}}))
-    });
     let elsewhere = document(vec![rollout("checkout", json!({"match": {"hosts": [POLICY_HOST]}}))]);
-    vec![
-        plain(BASELINE, Routes::One, Filter::None, Expected::Stable),
-        plain("two header routes", Routes::Header, Filter::None, Expected::Stable),
+    let override_set_up =
+        coalmine("Coalmine, override set up", document(vec![rollout("checkout", overridable())]));
+    let override_taken = Contender {
+        name: "Coalmine, override taken",
+        token: Some(token()?),
+        expected: Expected::All("canary"),
+        ..override_set_up.clone()
+    };
+    Ok(vec![
+        plain(BASELINE, Routes::One, Filter::None, Expected::All("stable")),
+        plain("two header routes", Routes::Header, Filter::None, Expected::All("stable")),
         plain("weighted clusters", Routes::Weighted, Filter::None, Expected::Share),
         plain("use_hash_policy", Routes::Hashed, Filter::None, Expected::Share),
         plain("Lua", Routes::Header, Filter::Lua, Expected::Share),
-        plain("SDK, empty", Routes::Header, Filter::Module("empty.wasm"), Expected::Stable),
-        plain("SDK, two gets", Routes::Header, Filter::Module("two-gets.wasm"), Expected::Stable),
-        coalmine("Coalmine", document(vec![one.clone()])),
-        coalmine("Coalmine, observed", observed),
+        plain("SDK, empty", Routes::Header, Filter::Module("empty.wasm"), Expected::All("stable")),
+        plain("SDK, two gets", Routes::Header, Filter::Module("two-gets.wasm"), Expected::All("stable")),
+        coalmine("Coalmine", one.clone()),
+        coalmine("Coalmine, observed", observed(vec![rollout("checkout", json!({"observe": true}))], false)),
         Contender {
-            expected: Expected::Assigned(document(vec![one])),
-            ..coalmine("Coalmine, 1,000 rollouts", document(many.collect()))
+            expected: Expected::Assigned(one),
+            ..coalmine("Coalmine, 1,000 rollouts", many(1000, WEIGHT, 1))
         },
         coalmine("Coalmine, siphash", document(vec![rollout("checkout", keyed())])),
         Contender { identity: Identity::Cookie, ..coalmine("Coalmine, cookie", cookie) },
-        coalmine("Coalmine, override set up", document(vec![rollout("checkout", overridable())])),
+        override_set_up,
+        override_taken,
         coalmine("Coalmine, everything", everything()),
-        plain("Coalmine, other host", Routes::One, Filter::Elsewhere(elsewhere), Expected::Stable),
-    ]
+        plain("Coalmine, other host", Routes::One, Filter::Elsewhere(elsewhere), Expected::All("stable")),
+    ])
+}
+
+/// A policy with so many rollouts, each for a host of its own: one of those in the middle is for [`HOST`].
+pub(crate) fn many(count: usize, weight: u32, revision: usize) -> Value {
+    let rollouts = (0..count).map(|index| {
+        let is_ours = index == count / 2;
+        let host = if is_ours { HOST.to_owned() } else { format!("host-{index}.example") };
+        let name = if is_ours { "checkout".to_owned() } else { format!("rollout-{index}") };
+        let variants = json!([{"name": "canary", "weight": weight}]);
+        rollout(&name, json!({"match": {"hosts": [host]}, "variants": variants}))
+    });
+    let mut document = document(rollouts.collect());
+    merge(&mut document, json!({"revision": revision}));
+    document
 }
 
 /// The host of every request.
@@ -131,12 +153,22 @@ fn keyed() -> Value {
     json!({"algorithm": "siphash-2-4", "key": "000102030405060708090a0b0c0d0e0f"})
 }
 
+const OVERRIDE: &str = "x-coalmine-override";
+const SECRET: &str = "a secret of a measurement, not of a service";
+/// How long a token is valid: longer than its contender is measured.
+const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
+
 fn overridable() -> Value {
-    let secret = "a secret of a measurement, not of a service";
-    json!({"override": {"header": "x-coalmine-override", "cookie": "coalmine-override", "secret": secret}})
+    json!({"override": {"header": OVERRIDE, "cookie": "coalmine-override", "secret": SECRET}})
 }
 
-/// All that a rollout can have at once, but what is observed of responses.
+fn token() -> Result<String> {
+    let secret = Secret::new(SECRET.as_bytes()).context("the secret is too short")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(secret.mint("checkout", "canary", now + LIFETIME))
+}
+
+/// All that a rollout can have at once.
 fn everything() -> Value {
     let mut one = rollout("checkout", keyed());
     merge(&mut one, overridable());
@@ -147,10 +179,17 @@ fn everything() -> Value {
             "identity": [{"header": "x-account-id"}, {"header": "x-user-id"}, {"cookie": "sid"}],
             "pins": {"canary": ["alice"]},
             "response": {"removeHeaders": ["server"]},
+            "observe": true,
         }),
     );
-    let mut document = document(vec![one]);
-    merge(&mut document, json!({"observe": {"accessLog": true}}));
+    observed(vec![one], true)
+}
+
+/// A policy that has the responses of its rollouts counted, as a judge reads them.
+fn observed(rollouts: Vec<Value>, access_log: bool) -> Value {
+    let mut document = document(rollouts);
+    let slow = ["250ms", "1s"];
+    merge(&mut document, json!({"observe": {"responses": true, "slow": slow, "accessLog": access_log}}));
     document
 }
 
@@ -189,8 +228,9 @@ impl Contender {
             Identity::Header => format!("x-user-id: {user}"),
             Identity::Cookie => format!("cookie: theme=dark; sid={user}"),
         };
+        let token = self.token.as_ref().map(|token| format!("{OVERRIDE}: {token}\r\n")).unwrap_or_default();
         format!(
-            "GET {path} HTTP/1.1\r\nhost: {HOST}\r\nuser-agent: bench\r\naccept: */*\r\n{identity}\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nhost: {HOST}\r\nuser-agent: bench\r\naccept: */*\r\n{token}{identity}\r\n\r\n"
         )
         .into_bytes()
     }

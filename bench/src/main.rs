@@ -4,13 +4,18 @@
 //! compared with one of the baseline just before it; several processes tell how much they differ. What is measured is
 //! the time on a processor that the kernel counts for Envoy, not how long a request takes.
 //!
+//! Then memory per worker, and what a change of the policy takes, are measured on processes of their own.
+//!
 //! Before it is measured, each contender must send its users where it should.
 
 mod bootstrap;
+mod change;
 mod contender;
 mod load;
+mod memory;
 mod race;
 mod report;
+mod section;
 mod statistics;
 
 use std::path::{Path, PathBuf};
@@ -19,9 +24,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
-use crate::contender::Contender;
-use crate::race::{Tools, race};
+use crate::change::{CHANGE, changes};
+use crate::memory::{MEMORY, memory};
+use crate::race::{Tools, race, users};
 use crate::report::Report;
+use crate::section::Section;
 
 /// What a request costs on a real Envoy, beside the alternatives.
 #[derive(Debug, Parser)]
@@ -41,7 +48,7 @@ struct Arguments {
     /// How many Envoy processes, one after the other
     #[arg(long, default_value_t = 5)]
     processes: usize,
-    /// How many bursts of each contender in each process
+    /// How many bursts of each contender in each process, and changes of each policy
     #[arg(long, default_value_t = 20)]
     bursts: usize,
     /// Write the figures here
@@ -69,12 +76,16 @@ async fn run(arguments: &Arguments) -> Result<()> {
             .map(|path| absolute(path));
     let (envoy, filter, coalmine, contenders) = (envoy?, filter?, coalmine?, contenders?);
     let tools = Tools { envoy: &envoy, filter: &filter, coalmine: &coalmine, contenders: &contenders };
-    let all: Vec<Contender> = contender::all();
-    let mut processes = Vec::new();
+    let all = contender::all()?;
+    let users = users();
+    let (mut bursts, mut held, mut changed) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..arguments.processes {
-        processes.push(race(tools, &all, arguments.bursts).await?);
+        bursts.push(race(tools, &all, &users, arguments.bursts).await?);
+        held.push(memory(tools, &all, &users).await?);
+        changed.push(changes(&envoy, &filter, arguments.bursts).await?);
     }
-    let report = Report::of(tools, arguments.bursts, &processes)?;
+    let sections = vec![Section::of(&MEMORY, &held), Section::of(&CHANGE, &changed)];
+    let report = Report::of(tools, arguments.bursts, &bursts, sections)?;
     print!("{}", report.table());
     write(&arguments.json, &report.json().to_string())?;
     if let Some(svg) = &arguments.svg {

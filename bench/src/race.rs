@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use coalmine_harness::{Envoy, LOG_LEVEL, Launch, Preview, Upstream};
+use tempfile::TempDir;
 
 use crate::bootstrap::{DIRECT, PROXIED, bootstrap};
 use crate::contender::{BASELINE, Contender, Expected, WEIGHT};
@@ -11,6 +12,11 @@ use crate::load::Load;
 
 /// How many users ask.
 const USERS: usize = 400;
+
+/// The users, the same in every process.
+pub(crate) fn users() -> Vec<String> {
+    (0..USERS).map(|index| format!("user-{index:05}")).collect()
+}
 
 /// What a burst is sent to: a contender by one path, with all users' requests ready.
 struct Lane {
@@ -40,17 +46,31 @@ pub(crate) struct Tools<'a> {
     pub(crate) contenders: &'a Path,
 }
 
-/// Starts an Envoy, checks every contender, and measures so many bursts of each.
-pub(crate) async fn race(tools: Tools<'_>, contenders: &[Contender], bursts: usize) -> Result<Vec<Bursts>> {
-    let upstreams = [Upstream::start("stable", 0).await?, Upstream::start("canary", 0).await?];
+/// Starts an Envoy with a listener for each contender, in a folder that must outlive it.
+pub(crate) async fn launch(
+    tools: Tools<'_>,
+    contenders: &[Contender],
+    upstreams: &[Upstream; 2],
+    workers: u32,
+) -> Result<(Envoy, TempDir)> {
     let addresses = [&upstreams[0], &upstreams[1]].map(Upstream::address);
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let config = bootstrap(contenders, addresses, tools.filter, tools.contenders).to_string();
     let launch =
-        Launch { binary: tools.envoy.to_owned(), workers: 1, log_level: LOG_LEVEL, variables: Vec::new() };
-    let envoy = Envoy::start(&launch, &config, folder.path()).await?;
+        Launch { binary: tools.envoy.to_owned(), workers, log_level: LOG_LEVEL, variables: Vec::new() };
+    Ok((Envoy::start(&launch, &config, folder.path()).await?, folder))
+}
+
+/// Starts an Envoy, checks every contender, and measures so many bursts of each.
+pub(crate) async fn race(
+    tools: Tools<'_>,
+    contenders: &[Contender],
+    users: &[String],
+    bursts: usize,
+) -> Result<Vec<Bursts>> {
+    let upstreams = [Upstream::start("stable", 0).await?, Upstream::start("canary", 0).await?];
+    let (envoy, _folder) = launch(tools, contenders, &upstreams, 1).await?;
     let listeners = envoy.listeners().await?;
-    let users: Vec<String> = (0..USERS).map(|index| format!("user-{index:05}")).collect();
     let mut lanes = Vec::new();
     for contender in contenders {
         let found = listeners.iter().find(|(name, _)| name == contender.name);
@@ -66,7 +86,7 @@ pub(crate) async fn race(tools: Tools<'_>, contenders: &[Contender], bursts: usi
     tokio::task::block_in_place(|| {
         for lane in &mut lanes {
             let contender = contenders.iter().find(|one| one.name == lane.name);
-            check(tools, contender.context("a lane of nobody")?, &users, lane)?;
+            check(tools, contender.context("a lane of nobody")?, users, lane)?;
         }
         measure(&envoy, &mut lanes, bursts)
     })
@@ -77,8 +97,8 @@ fn check(tools: Tools<'_>, contender: &Contender, users: &[String], lane: &mut L
     let bodies = lane.load.send(&lane.requests)?;
     let name = contender.name;
     match &contender.expected {
-        Expected::Stable => {
-            ensure!(bodies.iter().all(|body| body == "stable"), "{name}: not every user gets stable");
+        Expected::All(variant) => {
+            ensure!(bodies.iter().all(|body| body == variant), "{name}: not every user gets {variant}");
         }
         Expected::Share => {
             let canary = bodies.iter().filter(|body| *body == "canary").count();

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::race::{Bursts, Tools};
+use crate::section::Section;
 use crate::statistics::Estimate;
 
 /// What was measured, and on what.
@@ -15,6 +16,7 @@ pub(crate) struct Report {
     machine: Machine,
     runs: [usize; 2],
     rows: Vec<Row>,
+    sections: Vec<Section>,
 }
 
 #[derive(Debug)]
@@ -37,7 +39,12 @@ struct Row {
 
 impl Report {
     /// Sums up the bursts of each process.
-    pub(crate) fn of(tools: Tools<'_>, bursts: usize, processes: &[Vec<Bursts>]) -> Result<Self> {
+    pub(crate) fn of(
+        tools: Tools<'_>,
+        bursts: usize,
+        processes: &[Vec<Bursts>],
+        sections: Vec<Section>,
+    ) -> Result<Self> {
         let mut names: Vec<&'static str> = Vec::new();
         for one in processes.iter().flatten() {
             if !names.contains(&one.name) {
@@ -60,7 +67,8 @@ impl Report {
                 added: [true, false].map(|is_direct| estimate(is_direct, |one| &one.added)),
             }
         });
-        Ok(Self { machine: Machine::here(tools)?, runs: [processes.len(), bursts], rows: rows.collect() })
+        let (machine, runs) = (Machine::here(tools)?, [processes.len(), bursts]);
+        Ok(Self { machine, runs, rows: rows.collect(), sections })
     }
 
     /// For people.
@@ -83,6 +91,7 @@ impl Report {
             }
             text.push('\n');
         }
+        text.extend(self.sections.iter().map(Section::table));
         text
     }
 
@@ -103,10 +112,14 @@ impl Report {
                 })
             })
             .collect();
-        json!({
+        let mut all = json!({
             "envoy": envoy, "kernel": kernel, "cores": cores, "moduleBytes": module,
             "processes": processes, "bursts": bursts, "unit": "microseconds per request", "contenders": rows,
-        })
+        });
+        if let Value::Object(all) = &mut all {
+            all.extend(self.sections.iter().map(Section::json));
+        }
+        all
     }
 
     /// For a page: what each contender adds to a proxied request. Colours that can be read on white and on black.
