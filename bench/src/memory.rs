@@ -9,13 +9,15 @@ use crate::load::Load;
 use crate::race::{Tools, launch};
 use crate::section::{Measured, Subject};
 
-/// Few workers and more: what one more adds is the difference, by so many.
-const WORKERS: [u32; 2] = [1, 5];
+/// One worker and many: what one more adds is the difference, by so many. Processes with the same workers differ by some
+/// MiB, by what V8 has compiled by then, so few more workers would show nothing else.
+const WORKERS: [u32; 2] = [1, 17];
 /// Those of the contenders whose memory is measured, the baseline first.
 const MEASURED: [&str; 5] =
     [BASELINE, "SDK, empty", "Coalmine", "Coalmine, 1,000 rollouts", "Coalmine, everything"];
-/// Connections are spread over the workers by a hash: with this many bundles, every worker gets some.
-const BUNDLES: usize = 8;
+/// Bundles of connections for each worker, so that all process about as many requests. The kernel spreads connections by
+/// a hash: with so many, every worker gets some.
+const BUNDLES: u32 = 2;
 
 pub(crate) const MEMORY: Subject = Subject {
     key: "memory",
@@ -55,7 +57,8 @@ async fn held(tools: Tools<'_>, contender: &Contender, workers: u32, users: &[St
     let (envoy, _folder) = launch(tools, std::slice::from_ref(contender), &upstreams, workers).await?;
     let requests: Vec<Vec<u8>> = users.iter().map(|user| contender.request(DIRECT, user)).collect();
     tokio::task::block_in_place(|| {
-        let mut bundles = (0..BUNDLES).map(|_| Load::open(envoy.address())).collect::<Result<Vec<_>>>()?;
+        let mut bundles =
+            (0..workers * BUNDLES).map(|_| Load::open(envoy.address())).collect::<Result<Vec<_>>>()?;
         for bundle in &mut bundles {
             bundle.send(&requests)?;
         }
