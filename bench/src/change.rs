@@ -13,8 +13,9 @@ use crate::section::{Measured, Subject};
 
 /// The policies that are changed, by how many rollouts they have.
 const ROLLOUTS: [usize; 3] = [1, 100, 1_000];
-/// How long the proxy is left alone, once without a change and once with one. Far longer than a change takes.
-const WINDOW: Duration = Duration::from_millis(250);
+/// How long the proxy is left alone, once without a change and once with one: far longer than a change takes. On a busy
+/// machine it may take longer, and then the window is doubled up to the second value.
+const WINDOWS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(8)];
 
 pub(crate) const CHANGE: Subject = Subject {
     key: "change",
@@ -31,6 +32,7 @@ struct Changing {
     request: [Vec<u8>; 1],
     rollouts: usize,
     revision: usize,
+    window: Duration,
 }
 
 /// Measures so many changes of each policy, on a process each.
@@ -41,7 +43,8 @@ pub(crate) async fn changes(envoy: &Path, filter: &Path, changes: usize) -> Resu
         let lab = builder.edit(Bootstrap::answer_directly)?.start(&policy(rollouts, 1)).await?;
         let load = Load::open(lab.address())?;
         let request = format!("GET / HTTP/1.1\r\nhost: {HOST}\r\nx-user-id: somebody\r\n\r\n").into_bytes();
-        let mut changing = Changing { lab, load, request: [request], rollouts, revision: 1 };
+        let (request, window) = ([request], WINDOWS[0]);
+        let mut changing = Changing { lab, load, request, rollouts, revision: 1, window };
         let values = tokio::task::block_in_place(|| changing.measure(changes))
             .with_context(|| format!("a policy with {rollouts} rollouts"))?;
         let row = match rollouts {
@@ -79,7 +82,14 @@ impl Changing {
         let mut columns = vec![Vec::new(); CHANGE.columns.len()];
         for _ in 0..changes {
             let in_force = self.time()?;
-            let [main, worker] = self.cost()?;
+            let [main, worker] = loop {
+                if let Some(cost) = self.cost()? {
+                    break cost;
+                }
+                self.until_decided()?;
+                self.window *= 2;
+                ensure!(self.window <= WINDOWS[1], "a change takes too long: the machine is too busy");
+            };
             for (column, value) in columns.iter_mut().zip([in_force, main, worker]) {
                 column.push(value);
             }
@@ -95,22 +105,23 @@ impl Changing {
     }
 
     /// Milliseconds that the threads spend on a change without requests, more than they spend in the same time idly.
-    fn cost(&mut self) -> Result<[f64; 2]> {
+    /// `None` when the change was not in force in time, so that it may have cost more.
+    fn cost(&mut self) -> Result<Option<[f64; 2]>> {
         let envoy = self.lab.envoy();
         let begin = spent(envoy)?;
-        std::thread::sleep(WINDOW);
+        std::thread::sleep(self.window);
         let idle = spent(envoy)?;
         self.replace()?;
-        std::thread::sleep(WINDOW);
+        std::thread::sleep(self.window);
         let end = spent(self.lab.envoy())?;
-        // On a busy machine it may not be over yet: then it costs more than this.
-        ensure!(self.is_decided()?, "a change is not in force after {WINDOW:?}: the machine is too busy");
-        let of = |thread: usize| -> Option<f64> {
-            let [begin, idle, end] = [&begin, &idle, &end].map(|times| times.get(thread));
-            let (begin, idle, end) = (*begin?, *idle?, *end?);
-            Some(((end - idle).as_secs_f64() - (idle - begin).as_secs_f64()) * 1e3)
+        if !self.is_decided()? {
+            return Ok(None);
+        }
+        let more = |begin: Duration, idle: Duration, end: Duration| {
+            ((end - idle).as_secs_f64() - (idle - begin).as_secs_f64()) * 1e3
         };
-        of(0).zip(of(1)).map(|(main, worker)| [main, worker]).context("no times")
+        let ([main0, worker0], [main1, worker1], [main2, worker2]) = (begin, idle, end);
+        Ok(Some([more(main0, main1, main2), more(worker0, worker1, worker2)]))
     }
 
     fn replace(&mut self) -> Result<SystemTime> {
