@@ -101,7 +101,7 @@ $(RAW_CRASH): FORCE | toolchain
 	$(WASM_BUILD) --features test-crash --target-dir target/crash
 
 # Cargo chooses features by what is built together: always the whole workspace, so that nothing is built twice.
-$(TRIM) target/debug/coalmine-size: FORCE | toolchain
+$(TRIM) target/debug/coalmine-size target/debug/coalmine-bench: FORCE | toolchain
 	@cargo build --quiet --locked --workspace --bin $(@F)
 
 # Without what no host calls, then made smaller.
@@ -130,6 +130,18 @@ $(FILTER_NAMED): $(RAW) $(WASM_TOOLS)
 .PHONY: size
 size: $(FILTER) $(FILTER_NAMED) target/debug/coalmine-size ## What the filter's bytes are: by section, by crate, the largest functions
 	@target/debug/coalmine-size $(RAW) $(FILTER).trimmed $(FILTER) $(FILTER_NAMED)
+
+# The two filters that Coalmine is compared with are built, trimmed and optimised as it is.
+CONTENDERS := target/bench/empty.wasm target/bench/two-gets.wasm
+$(CONTENDERS): target/bench/%.wasm: FORCE $(WASM_TOOLS) | toolchain
+	$(WASM_CARGO) --package coalmine-bench-$*
+	@mkdir -p $(@D)
+	@$(TRIM) target/wasm32-unknown-unknown/wasm/coalmine_bench_$(subst -,_,$*).wasm $@.trimmed
+	@$(WASM_OPTIMISE) $@.trimmed --output $@
+
+# What bench-envoy and its brief form run on.
+BENCH_NEEDS := $(FILTER) $(CONTENDERS) $(ENVOY)
+BENCH_ARGUMENTS := --envoy $(ENVOY_BINARY) --filter $(FILTER) --contenders target/bench
 
 # --- The command --------------------------------------------------------------------------------------------------
 
@@ -166,7 +178,7 @@ ENVOY_NEEDS := $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED) $(FLAGS)
 RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test command -- --ignored
 
 .PHONY: test
-test: test-unit test-wasm test-envoy ## Every test that needs no privileges: about 6 minutes on 2 idle cores from nothing
+test: test-unit test-wasm test-envoy test-bench ## Every test that needs no privileges: about 6 minutes on 2 idle cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer judge-table)"
@@ -184,6 +196,12 @@ test-wasm: toolchain $(NODE_NEEDS) ## The vectors again, as WebAssembly
 test-envoy: $(ENVOY_NEEDS) $(ENVOY) ## The filter on a real Envoy; ENVOY_VERSION=.. for another one
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) $(ENVOY_RUN)
 	$(call RENDERED,$(ENVOY_VERSION))
+
+# So that the measurement does not rot. Its figures mean nothing.
+.PHONY: test-bench
+test-bench: $(BENCH_NEEDS) $(COMMAND_TESTED) target/debug/coalmine-bench ## What bench-envoy does, once and briefly
+	target/debug/coalmine-bench $(BENCH_ARGUMENTS) --coalmine $(COMMAND_TESTED) \
+		--processes 1 --bursts 1 --json target/bench/brief.json --svg target/bench/brief.svg >target/bench/brief.txt
 
 PROMETHEUS ?= $(shell command -v prometheus)
 
@@ -261,21 +279,13 @@ bench: ## What a draw, a decision and a large policy cost; compare ratios of one
 	cargo bench --locked --package coalmine-core --package coalmine --package coalmine-judge --package coalmine-steer
 	cargo bench --locked --package coalmine-document --features yaml
 
-# The two filters that Coalmine is compared with are built, trimmed and optimised as it is.
-CONTENDERS := target/bench/empty.wasm target/bench/two-gets.wasm
-$(CONTENDERS): target/bench/%.wasm: FORCE $(WASM_TOOLS) | toolchain
-	$(WASM_CARGO) --package coalmine-bench-$*
-	@mkdir -p $(@D)
-	@$(TRIM) target/wasm32-unknown-unknown/wasm/coalmine_bench_$(subst -,_,$*).wasm $@.trimmed
-	@$(WASM_OPTIMISE) $@.trimmed --output $@
-
 BENCH_PROCESSES ?= 5
 BENCH_BURSTS    ?= 20
 
 .PHONY: bench-envoy
-bench-envoy: $(FILTER) $(CONTENDERS) $(COMMAND) $(ENVOY) ## What a request costs on a real Envoy, beside the alternatives; SVG=.. draws it
+bench-envoy: $(BENCH_NEEDS) $(COMMAND) ## What a request costs on a real Envoy, beside the alternatives; SVG=.. draws it
 	cargo run --quiet --locked --release --package coalmine-bench -- \
-		--envoy $(ENVOY_BINARY) --filter $(FILTER) --coalmine $(COMMAND) --contenders target/bench \
+		$(BENCH_ARGUMENTS) --coalmine $(COMMAND) \
 		--processes $(BENCH_PROCESSES) --bursts $(BENCH_BURSTS) --json target/bench/envoy.json $(if $(SVG),--svg $(SVG))
 
 # --- Care ---------------------------------------------------------------------------------------------------------
