@@ -39,6 +39,8 @@ pub enum Action {
         release: u64,
         /// Weight that it is asked about, in parts per million.
         weight: u32,
+        /// When that weight came into force.
+        entered: u64,
     },
     /// Tell people.
     Notify(Notice),

@@ -2,6 +2,7 @@
 
 use crate::actions::{Action, Kind};
 use crate::at::At;
+use crate::state::Here;
 use crate::text::{duration, percent};
 use crate::verdict::missing_requests;
 
@@ -24,7 +25,7 @@ pub(crate) fn hold_for_step(at: &mut At<'_>) {
         at.hold(Kind::Requests, missing_requests(here.requests, at.plan.min_requests));
     }
     if let Some(gate) = &step.gate {
-        ask(at, gate, number, here.gate_passed);
+        ask(at, gate, number, &here);
     }
     if step.approval && here.approved.is_none() {
         at.hold(Kind::Approval, format!("waits for approval at {} %", percent(weight)));
@@ -54,14 +55,16 @@ fn deadline(at: &mut At<'_>) {
     at.hold(Kind::Deadline, message);
 }
 
-/// Asks a gate for as long as it has not passed at this weight of this release.
-fn ask(at: &mut At<'_>, gate: &str, release: u64, has_passed: bool) {
-    if has_passed {
+/// Asks a gate for as long as it has not passed at this weight. An answer from before the weight came into force, as about an
+/// earlier canary, is none.
+fn ask(at: &mut At<'_>, gate: &str, release: u64, here: &Here) {
+    if here.gate_passed {
         return;
     }
-    let weight = at.state.weight;
+    let (weight, entered) = (at.state.weight, here.entered);
     let answers = at.inputs.gates.get(gate);
-    let answer = answers.filter(|answer| answer.release == release && answer.weight == weight);
+    let answer = answers
+        .filter(|answer| answer.release == release && answer.weight == weight && answer.entered == entered);
     match answer {
         Some(answer) if answer.passed => {
             if let Some(release) = &mut at.state.release {
@@ -71,7 +74,7 @@ fn ask(at: &mut At<'_>, gate: &str, release: u64, has_passed: bool) {
         answer => {
             let said = answer.map_or("it is being asked", |answer| answer.message.as_str());
             at.hold(Kind::Gate, format!("gate {gate} has not passed: {said}"));
-            at.act(Action::AskGate { gate: gate.to_owned(), release, weight });
+            at.act(Action::AskGate { gate: gate.to_owned(), release, weight, entered });
         }
     }
 }

@@ -159,6 +159,8 @@ pub struct GateAnswer {
     pub release: u64,
     /// Weight that was asked about.
     pub weight: u32,
+    /// When the weight that was asked about came into force.
+    pub entered: u64,
     /// Whether it passed.
     pub passed: bool,
     /// What it said.

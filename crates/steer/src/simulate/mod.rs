@@ -60,7 +60,7 @@ pub struct World {
     pub publications: Vec<Published>,
     /// Whether the rollout was let go.
     pub is_forgotten: bool,
-    asked: BTreeMap<String, (u64, u32)>,
+    asked: BTreeMap<String, (u64, u32, u64)>,
     revision: u64,
 }
 
@@ -125,11 +125,12 @@ impl World {
 
     /// What the server knows now.
     pub fn inputs(&self) -> Inputs {
-        let gates = self.asked.iter().map(|(gate, (release, weight))| {
+        let gates = self.asked.iter().map(|(gate, (release, weight, entered))| {
             let message = if self.gates_pass { "" } else { "not yet" };
             let answer = GateAnswer {
                 release: *release,
                 weight: *weight,
+                entered: *entered,
                 passed: self.gates_pass,
                 message: message.to_owned(),
             };
@@ -210,8 +211,8 @@ impl World {
                         cluster.scale_canary(0);
                     }
                 }
-                Action::AskGate { gate, release, weight } => {
-                    self.asked.insert(gate.clone(), (*release, *weight));
+                Action::AskGate { gate, release, weight, entered } => {
+                    self.asked.insert(gate.clone(), (*release, *weight, *entered));
                 }
                 Action::Notify(notice) => self.state.notices.retain(|kept| kept.id != notice.id),
                 Action::Record(_) => {}

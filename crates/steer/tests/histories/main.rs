@@ -6,12 +6,22 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+
+macro_rules! must {
+    ($holds:expr, $($why:tt)*) => {
+        if !$holds {
+            return Err(format!($($why)*));
+        }
+    };
+}
+
 mod check;
 mod moments;
+mod told;
 
-use check::Told;
 use moments::{Op, Setup, histories};
-use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+use told::{Seen, Told};
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |value| value.parse().unwrap())
@@ -41,7 +51,7 @@ fn no_history_breaks_a_promise() {
         ..Config::default()
     };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let seen = std::cell::RefCell::new(check::Seen::default());
+    let seen = std::cell::RefCell::new(Seen::default());
     let result = runner.run(&histories(), |(setup, ops)| match play(&setup, &ops) {
         Ok(told) => {
             seen.borrow_mut().add(&told.seen);

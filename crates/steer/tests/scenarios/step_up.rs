@@ -77,6 +77,20 @@ fn a_step_waits_for_its_gate() {
 }
 
 #[test]
+fn a_gate_that_passed_for_an_earlier_canary_is_asked_anew() {
+    let mut story = Story::kubernetes("{steps: [{weight: 0, gate: smoke-test, dwell: 0s}, 5, 25]}");
+    story.until_weight(5);
+    story.cluster().renew_canary("v3");
+    story.until_weight(0);
+    story.world.gates_pass = false;
+    story.run(3600);
+    assert_eq!((story.percent(), story.phase()), (0, Phase::Progressing));
+    assert_eq!(story.message(), "holds at 0 %: gate smoke-test has not passed: not yet");
+    story.world.gates_pass = true;
+    story.until_weight(5);
+}
+
+#[test]
 fn a_step_waits_for_replicas_in_proportion() {
     let mut story = Story::kubernetes("{}");
     story.cluster().canary.replicas = 1;
