@@ -58,7 +58,7 @@ pub(super) fn text(played: &Played, seed: u64) -> String {
         );
     }
     let end = match played.outcome {
-        Some(outcome) => format!("{outcome} after {}", duration(played.seconds)),
+        Some(outcome) => format!("{} after {}", ended(outcome), duration(played.seconds)),
         None => format!("Not over after {}: {}", duration(played.seconds), played.message),
     };
     let exposure = played.exposure;
@@ -70,6 +70,15 @@ pub(super) fn text(played: &Played, seed: u64) -> String {
         percent(played.most)
     );
     text
+}
+
+/// How a release ended, at the beginning of a sentence.
+fn ended(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Promoted => "Promoted",
+        Outcome::RolledBack => "Rolled back",
+        Outcome::Superseded => "Superseded",
+    }
 }
 
 pub(super) fn output<'a>(played: &'a Played, seed: u64) -> RehearsalOutput<'a> {
