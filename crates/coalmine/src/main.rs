@@ -7,7 +7,7 @@
 //! | `cli`, `args`, `completions` | the command line, and the arguments that subcommands share |
 //! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `power`, `rehearse`, `schema` | one subcommand each |
 //! | `routes` | routes as Envoy reads them: which one takes a request, and where it leads |
-//! | `input`, `scan`, `policy_file`, `rollout_document`, `users` | files, the policies and rollouts in them, and lists of users |
+//! | `input`, `scan`, `policy_file`, `users` | files, the policies and rollouts in them, and lists of users |
 //! | `chart` | charts as SVG |
 //! | `diagnostic`, `failure`, `output` | what is wrong, why the command could not go on, and where it writes |
 //!
@@ -32,7 +32,6 @@ mod policy_file;
 mod power;
 mod rehearse;
 mod render;
-mod rollout_document;
 mod routes;
 mod scan;
 mod schema;

@@ -142,7 +142,8 @@ fn holds_maps_of_maps(node: &Node) -> bool {
     holds_map(node) || node.items().iter().any(holds_map)
 }
 
-fn flat(node: &Node) -> String {
+/// The JSON of a tree on one line, in its order.
+pub fn flat(node: &Node) -> String {
     match &node.value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),

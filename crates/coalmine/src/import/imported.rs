@@ -10,7 +10,7 @@ use crate::args::Format;
 use crate::diagnostic::{Code, Diagnostic, count, excerpts};
 use crate::failure::Failure;
 use crate::output;
-use crate::rollout_document::EmbeddedRollout;
+use crate::scan::EmbeddedRollout;
 
 /// What was found. Its nodes have the places of the other system's file where they come from it.
 #[derive(Default)]
@@ -113,7 +113,7 @@ impl Imported {
         let mut diagnostics = Vec::new();
         for rollout in &self.rollouts {
             let embedded = EmbeddedRollout { path: OwnedPath::default(), node: rollout.clone(), name: None };
-            let Err(found) = embedded.rollout() else { continue };
+            let Err(found) = embedded.spec() else { continue };
             diagnostics.extend(found.into_iter().map(of_rollout));
         }
         if !diagnostics.is_empty() {

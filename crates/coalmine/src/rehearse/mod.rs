@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use coalmine_control::rollout::Spec;
 use coalmine_steer::plan::Mode;
 
 use crate::args::{Format, parse_traffic};
 use crate::diagnostic::{count, excerpts};
 use crate::failure::Failure;
-use crate::rollout_document::RolloutDocument;
 use crate::scan::Scan;
 use crate::{input, output};
 use arguments::{ArmNumbers, GuardRates, parse_arms, parse_guard_rates, parse_weight};
@@ -172,7 +172,7 @@ impl Rehearse {
             let wrong = format!("the plan has no guard {:?}", unknown.guard);
             return Err(Failure::usage(wrong, format!("it has: {}", names.join(", "))));
         }
-        let has_workloads = rollout.has_workloads;
+        let has_workloads = rollout.workloads.is_some();
         Ok(Setup {
             name: rollout.name,
             plan,
@@ -206,7 +206,7 @@ impl Rehearse {
 }
 
 /// The rollout of a file: the one of this name, or the only one.
-fn load(path: &Path, name: Option<&str>) -> Result<RolloutDocument, Failure> {
+fn load(path: &Path, name: Option<&str>) -> Result<Spec, Failure> {
     let scan = Scan::of(input::read(path).map_err(Failure::refused(path))?);
     let shown = path.display();
     if !scan.diagnostics.is_empty() {
@@ -215,7 +215,7 @@ fn load(path: &Path, name: Option<&str>) -> Result<RolloutDocument, Failure> {
     }
     let mut rollouts = Vec::new();
     for embedded in &scan.rollouts {
-        match embedded.rollout() {
+        match embedded.spec() {
             Ok(rollout) => rollouts.push(rollout),
             Err(problems) => {
                 let (summary, excerpts) = (count(&problems), excerpts(&scan.source, &problems));

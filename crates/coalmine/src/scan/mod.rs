@@ -3,14 +3,16 @@
 mod envoy;
 mod kubernetes;
 mod misread;
+mod rollout;
 
 pub(crate) use kubernetes::Object;
+pub(crate) use rollout::EmbeddedRollout;
 
+use coalmine_control::rollout::is_rollout;
 use coalmine_core::policy::{Environment, Policy};
 use coalmine_document::{Node, Notation, OwnedPath, Problem, SourceText, Unreadable, embedded, too_large};
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::rollout_document::{EmbeddedRollout, is_rollout};
 
 /// The fields of which a document has at least one when it is a policy.
 const POLICY_FIELDS: [&str; 4] = ["version", "revision", "rollouts", "observe"];

@@ -204,7 +204,7 @@ impl Checked {
         }
         let mut rollouts = Vec::new();
         for embedded in &scan.rollouts {
-            match embedded.rollout() {
+            match embedded.spec() {
                 Ok(rollout) => {
                     diagnostics.extend(rollouts::remarks(embedded, &rollout, traffic));
                     rollouts.push(PlannedSummary::of(&scan.source, embedded, &rollout));

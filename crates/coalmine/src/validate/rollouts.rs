@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use coalmine_control::rollout::Spec;
 use coalmine_document::SourceText;
 use coalmine_steer::plan::{Mode, advice};
 use coalmine_steer::text::{duration, percent};
 use serde::Serialize;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::rollout_document::{EmbeddedRollout, RolloutDocument};
+use crate::scan::EmbeddedRollout;
 
 /// What a valid rollout says.
 #[derive(Serialize)]
@@ -30,7 +31,7 @@ pub(super) struct PlannedSummary {
 // === impl PlannedSummary ===
 
 impl PlannedSummary {
-    pub(super) fn of(source: &SourceText, embedded: &EmbeddedRollout, rollout: &RolloutDocument) -> Self {
+    pub(super) fn of(source: &SourceText, embedded: &EmbeddedRollout, rollout: &Spec) -> Self {
         let plan = rollout.plan.as_ref();
         let steps =
             plan.map(|plan| plan.steps.iter().map(|step| f64::from(step.weight) / 10_000.0).collect());
@@ -46,7 +47,7 @@ impl PlannedSummary {
     }
 }
 
-fn says(rollout: &RolloutDocument) -> String {
+fn says(rollout: &Spec) -> String {
     let Some(plan) = &rollout.plan else {
         let weights: Vec<String> =
             rollout.weights.iter().map(|(name, weight)| format!("{name} {} %", percent(*weight))).collect();
@@ -68,11 +69,7 @@ impl fmt::Display for PlannedSummary {
 }
 
 /// Remarks about the plan of a rollout that is right.
-pub(super) fn remarks(
-    embedded: &EmbeddedRollout,
-    rollout: &RolloutDocument,
-    traffic: Option<f64>,
-) -> Vec<Diagnostic> {
+pub(super) fn remarks(embedded: &EmbeddedRollout, rollout: &Spec, traffic: Option<f64>) -> Vec<Diagnostic> {
     let Some(plan) = &rollout.plan else { return Vec::new() };
     let at = embedded.path.field("plan");
     advice(plan, traffic)

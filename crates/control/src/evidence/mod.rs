@@ -1,0 +1,78 @@
+//! What the proxies counted, between two readings.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use coalmine_judge::GROUPS;
+
+use crate::rollout::Name;
+
+/// Where readings come from.
+#[async_trait]
+pub trait Source: Send + fmt::Debug {
+    /// Reads every proxy now. What was counted is the difference to the reading before, proxy by proxy and series by series.
+    async fn read(&mut self, now: u64) -> Reading;
+}
+
+/// One reading of all proxies.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Why nothing could be read, where that is so. It names no secret.
+    pub away: Option<String>,
+    /// The proxies that are known, also those that could not be read now.
+    pub proxies: Vec<ProxyReading>,
+}
+
+/// One proxy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProxyReading {
+    /// Envoy's `node.id` where the filter told it, otherwise the address.
+    pub name: String,
+    /// Version of the filter, where it told it.
+    pub filter: Option<String>,
+    /// The revision that its own gauge shows.
+    pub revision: Option<u64>,
+    /// When it was read last, in seconds since 1970.
+    pub seen: u64,
+    /// Rollouts that it cannot run, as without their key.
+    pub disabled: Vec<Name>,
+    /// The revisions that it was seen with, each with the time of the first reading, the latest last; cut where its module
+    /// or its process is another one.
+    pub since: Vec<(u64, u64)>,
+    /// What it counted since the reading before; none where this is the first one.
+    pub counted: Option<Counted>,
+}
+
+/// What one proxy counted between two readings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Time of the earlier reading, in seconds since 1970.
+    pub from: u64,
+    /// Time of the later one.
+    pub until: u64,
+    /// Of each rollout that is observed, what each variant had.
+    pub rollouts: BTreeMap<Name, BTreeMap<String, VariantCounts>>,
+}
+
+/// What one variant had on one proxy between two readings: only requests whose variant was drawn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VariantCounts {
+    /// Requests that came.
+    pub came: u64,
+    /// Finished requests by hash group.
+    pub all: [u64; GROUPS],
+    /// Bad ones of them.
+    pub bad: [u64; GROUPS],
+    /// Those that were slower than so many milliseconds: by group where they are counted so.
+    pub slow: BTreeMap<u64, Slow>,
+}
+
+/// Slow requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// Of all users.
+    Whole(u64),
+    /// By hash group.
+    Groups([u64; GROUPS]),
+}

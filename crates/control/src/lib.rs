@@ -1,0 +1,25 @@
+//! Coalmine's server: one place holds the rollouts, every proxy follows it, and the weights move by themselves.
+//!
+//! ```text
+//!  people, pipelines --HTTP--> rollouts --compose--> policy, revision N --ECDS or a file--> proxies
+//!                                 ^                                                           |
+//!                                 +-- steer <-- judge <-- evidence <--------------------------+
+//! ```
+//!
+//! Requests never depend on it: when it is away, every proxy goes on with the policy that it has.
+//!
+//! What this crate does not do: it decides nothing by itself. Which variant a user gets is the core's business, whether a
+//! canary is harmful the judge's, and what then the business of steering; here is what reads, keeps, sends and answers.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`rollout`] | what people write, what is recorded, and the policy that is composed of it |
+//! | [`store`] | where that is kept, by compare-and-set |
+//! | [`publish`] | from a policy to the proxies |
+//! | [`evidence`] | what the proxies counted |
+#![forbid(unsafe_code)]
+
+pub mod evidence;
+pub mod publish;
+pub mod rollout;
+pub mod store;

@@ -1,0 +1,49 @@
+//! One revision of the policy of a fleet.
+
+use std::collections::BTreeMap;
+
+use coalmine_steer::Form;
+use serde::{Deserialize, Serialize};
+
+use crate::rollout::Name;
+
+/// One revision of the policy of a fleet. It is never changed; only a refusal is added.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Publication {
+    /// The fleet: the proxies that have the same policy.
+    pub fleet: String,
+    /// Its number: higher than all before it in this fleet.
+    pub revision: u64,
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// The policy document, in JSON.
+    pub document: String,
+    /// What it says of each rollout.
+    pub parts: BTreeMap<Name, Part>,
+    /// Why a proxy refused it, where one did: its bytes are never sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// What a publication says of one rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Part {
+    /// In the words of steering.
+    pub form: Form,
+    /// The first revision in which the rollout stood as it stands here.
+    pub since: u64,
+    /// SHA-256 of its text in the document but for `since`, in hexadecimal.
+    pub digest: String,
+}
+
+// === impl Publication ===
+
+impl Publication {
+    /// This rollout's form, in the words of steering.
+    pub fn published(&self, name: &Name) -> Option<coalmine_steer::inputs::Published> {
+        let part = self.parts.get(name)?;
+        Some(coalmine_steer::inputs::Published { form: part.form.clone(), revision: part.since })
+    }
+}

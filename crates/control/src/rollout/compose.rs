@@ -1,0 +1,341 @@
+//! All rollouts of a fleet become one policy document: a pure function of the records and of what was published before.
+//!
+//! A rollout that would break the policy is left out alone, the younger before the older. Where the latest publication
+//! has it, it stays there as it was; only its weight may still go down, so that a rollback is always possible.
+
+use std::collections::BTreeMap;
+
+use coalmine_core::policy::{Environment, Rollout, Rule, conflicts};
+use coalmine_document::{Entry, Node, Span, Value, json};
+use coalmine_steer::Form;
+use coalmine_steer::plan::{GuardSource, Mode};
+use sha2::{Digest, Sha256};
+
+use super::policy_part::{kept, weighted};
+use super::{Name, Operator, Spec};
+use crate::publish::{Part, Publication};
+
+/// The most bytes of a policy: while a proxy takes a larger one, its requests wait noticeably.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// One rollout on its way into a policy.
+#[derive(Clone, Debug)]
+pub struct Candidate<'a> {
+    /// Its name.
+    pub name: &'a Name,
+    /// When it was first written: the older one of two stays.
+    pub created: u64,
+    /// What is written of it.
+    pub spec: &'a Spec,
+    /// What the policy is to say of it.
+    pub form: Form,
+}
+
+/// What a fleet had before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Before<'a> {
+    /// The publication with the highest revision.
+    pub latest: Option<&'a Publication>,
+    /// The one that no proxy refused with the highest revision. Where it is not the latest, what changed between them is
+    /// not sent again.
+    pub good: Option<&'a Publication>,
+}
+
+/// What comes of it.
+#[derive(Clone, Debug, Default)]
+pub struct Composed {
+    /// The next publication; none where the latest says the same.
+    pub publication: Option<Publication>,
+    /// The rollouts that are not in it as they should be, each with a sentence that says why.
+    pub left_out: BTreeMap<Name, String>,
+}
+
+/// A rollout's place in the policy that is being made.
+struct Place<'a> {
+    candidate: &'a Candidate<'a>,
+    /// As it should be, or as it was; none where neither can be.
+    node: Option<Node>,
+    /// As it was in the last good publication, at no higher weight than now.
+    fallback: Option<Node>,
+    form: Form,
+}
+
+/// Composes the policy of a fleet at this time, in seconds since 1970.
+pub fn compose(
+    fleet: &str,
+    candidates: &[Candidate<'_>],
+    operator: &Operator,
+    before: Before<'_>,
+    now: u64,
+) -> Composed {
+    let mut left_out = BTreeMap::new();
+    let good = Documents::of(before.good);
+    let refused = Documents::of(before.latest.filter(|latest| latest.refused.is_some()));
+    let mut ordered: Vec<&Candidate<'_>> = candidates.iter().collect();
+    ordered.sort_by_key(|candidate| (candidate.created, candidate.name));
+    let mut places: Vec<Place<'_>> = ordered.into_iter().map(|it| Place::of(it, operator, &good)).collect();
+    for place in &mut places {
+        let suspect = refused.node(place.candidate.name);
+        let was_good = good.node(place.candidate.name);
+        if suspect.is_some_and(|suspect| was_good.is_none_or(|good| !good.is_same(suspect)))
+            && place.node.as_ref().zip(suspect).is_some_and(|(node, suspect)| node.is_same(suspect))
+        {
+            let why = before.latest.and_then(|latest| latest.refused.as_deref()).unwrap_or_default();
+            left_out.insert(place.candidate.name.clone(), format!("a proxy refused it: {why}"));
+            place.fall_back();
+        }
+    }
+    leave_out_conflicts(&mut places, &mut left_out);
+    leave_out_surplus(&mut places, &mut left_out);
+    let publication = publication(fleet, &places, operator, before.latest, now);
+    Composed { publication, left_out }
+}
+
+/// Leaves out rollouts that are wrong by themselves or together with older ones, until none is.
+fn leave_out_conflicts(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, String>) {
+    loop {
+        let mut rollouts = Vec::new();
+        let mut owners = Vec::new();
+        let mut found: Vec<(usize, String)> = Vec::new();
+        for (index, place) in places.iter().enumerate() {
+            let Some(node) = &place.node else { continue };
+            match Rollout::from_document(node, Environment::Unread) {
+                Ok(rollout) => {
+                    rollouts.push(rollout);
+                    owners.push(index);
+                }
+                Err(problems) => found.push((index, problems.to_string())),
+            }
+        }
+        for conflict in conflicts(&rollouts) {
+            let first = conflict.rollouts().next().and_then(|place| owners.get(place).copied());
+            if let Some(index) = first.filter(|_| conflict.rule != Rule::Reachable) {
+                let names: Vec<&str> = conflict
+                    .rollouts()
+                    .skip(1)
+                    .filter_map(|place| places.get(*owners.get(place)?))
+                    .map(|place| place.candidate.name.as_str())
+                    .collect();
+                found.push((index, format!("{} (with {})", conflict.message, names.join(", "))));
+            }
+        }
+        if found.is_empty() {
+            return;
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for (index, why) in found {
+            let Some(place) = places.get_mut(index).filter(|_| seen.insert(index)) else { continue };
+            left_out.entry(place.candidate.name.clone()).or_insert(why);
+            place.fall_back();
+        }
+    }
+}
+
+/// Leaves out the youngest rollouts of a policy that would be too large.
+fn leave_out_surplus(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, String>) {
+    let mut bytes = 0;
+    for place in places {
+        let Some(node) = &place.node else { continue };
+        bytes += json::flat(node).len();
+        if bytes > MAX_BYTES {
+            let why = format!(
+                "the policy of this fleet would have more than {} KiB; spread its rollouts over several fleets",
+                MAX_BYTES / 1024
+            );
+            left_out.insert(place.candidate.name.clone(), why);
+            place.node = None;
+        }
+    }
+}
+
+fn publication(
+    fleet: &str,
+    places: &[Place<'_>],
+    operator: &Operator,
+    latest: Option<&Publication>,
+    now: u64,
+) -> Option<Publication> {
+    let revision = latest.map_or(0, |latest| latest.revision).saturating_add(1).max(now);
+    let mut parts = BTreeMap::new();
+    let mut rollouts = Vec::new();
+    for place in places {
+        let Some(node) = &place.node else { continue };
+        let digest = digest(&json::flat(node));
+        let before = latest.and_then(|latest| latest.parts.get(place.candidate.name));
+        let since = before.filter(|before| before.digest == digest).map_or(revision, |before| before.since);
+        rollouts.push(with(node.clone(), "since", Value::Number(since as f64).into()));
+        parts.insert(place.candidate.name.clone(), Part { form: place.form.clone(), since, digest });
+    }
+    let mut fields = vec![
+        ("version", Node::from(Value::Number(1.0))),
+        ("revision", Node::from(Value::Number(revision as f64))),
+    ];
+    fields.extend(observe(places, operator).map(|observe| ("observe", observe)));
+    fields.push(("rollouts", Node::of_items(rollouts)));
+    let document = json::flat(&Node::of_fields(fields));
+    let is_same = latest.is_some_and(|latest| {
+        latest.refused.is_none() && latest.parts == parts && is_same_but_revision(&latest.document, &document)
+    });
+    if is_same {
+        return None;
+    }
+    Some(Publication { fleet: fleet.to_owned(), revision, at: now, document, parts, refused: None })
+}
+
+/// What is said beside the rollouts may change too: the operator's part.
+fn is_same_but_revision(one: &str, other: &str) -> bool {
+    let plain =
+        |text: &str| json::read(text.as_bytes()).map(|node| with(node, "revision", Value::Null.into())).ok();
+    plain(one).zip(plain(other)).is_some_and(|(one, other)| one.is_same(&other))
+}
+
+/// What is counted: responses, as soon as one rollout is observed; times by group where a guard asks for them.
+fn observe(places: &[Place<'_>], operator: &Operator) -> Option<Node> {
+    let grouped = |at: u64| {
+        places
+            .iter()
+            .filter_map(|place| place.candidate.spec.plan.as_ref())
+            .any(|plan| plan.guards.iter().any(|guard| guard.source == GuardSource::SlowerThan(at)))
+    };
+    let mut fields = vec![("responses", Node::from(Value::Bool(true)))];
+    if operator.access_log {
+        fields.insert(0, ("accessLog", Value::Bool(true).into()));
+    }
+    let slow = operator.slow.iter().map(|at| {
+        let mut threshold = vec![("at", Node::of_text(format!("{at}ms")))];
+        threshold.extend(grouped(*at).then(|| ("groups", Value::Bool(true).into())));
+        Node::of_fields(threshold)
+    });
+    let slow: Vec<Node> = slow.collect();
+    if !slow.is_empty() {
+        fields.push(("slow", Node::of_items(slow)));
+    }
+    Some(Node::of_fields(fields))
+}
+
+/// The node with this field at its end, in the place of one of that name.
+fn with(mut node: Node, name: &str, value: Node) -> Node {
+    if let Value::Map(entries) = &mut node.value {
+        entries.retain(|entry| entry.key != name);
+        entries.push(Entry::new(name.to_owned(), Span::default(), value));
+    }
+    node
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The rollouts of a published document, by name.
+struct Documents {
+    nodes: BTreeMap<String, Node>,
+}
+
+// === impl Documents ===
+
+impl Documents {
+    fn of(publication: Option<&Publication>) -> Self {
+        let document = publication.and_then(|it| json::read(it.document.as_bytes()).ok());
+        let rollouts = document.as_ref().and_then(|document| document.get("rollouts"));
+        let named = |node: &Node| {
+            let mut node = node.clone();
+            if let Value::Map(entries) = &mut node.value {
+                entries.retain(|entry| entry.key != "since");
+            }
+            Some((node.text_at(&["name"])?.to_owned(), node))
+        };
+        Self { nodes: rollouts.map_or(&[][..], Node::items).iter().filter_map(named).collect() }
+    }
+
+    fn node(&self, name: &Name) -> Option<&Node> {
+        self.nodes.get(name.as_str())
+    }
+}
+
+// === impl Place ===
+
+impl<'a> Place<'a> {
+    fn of(candidate: &'a Candidate<'a>, operator: &Operator, good: &Documents) -> Self {
+        let fallback = good.node(candidate.name).map(|node| lowered(node, &candidate.form));
+        Self { candidate, node: Some(candidate.node(operator)), fallback, form: candidate.form.clone() }
+    }
+
+    /// As it was, where it was; the next time as nothing.
+    fn fall_back(&mut self) {
+        self.node = self.fallback.take();
+        // At 0 % nobody can tell one policy part from another.
+        if let Some(node) = self.node.as_ref().filter(|_| self.form.weight != Some(0)) {
+            self.form.policy = "as it was".to_owned();
+            self.form.weight = canary_weight(node);
+        }
+    }
+}
+
+/// A rollout as it was, at the weight that is wanted now where that is lower.
+fn lowered(node: &Node, form: &Form) -> Node {
+    let (Some(wanted), Some(variants)) = (form.weight, node.get("variants")) else { return node.clone() };
+    if canary_weight(node).is_none_or(|weight| weight <= wanted) {
+        return node.clone();
+    }
+    let share = |name: &str| if name == "canary" { wanted } else { wanted.min(1_000_000 - wanted) };
+    let mut lowered = node.clone();
+    let variants = weighted(variants, share);
+    if let Value::Map(entries) = &mut lowered.value
+        && let Some(entry) = entries.iter_mut().find(|entry| entry.key == "variants")
+    {
+        entry.node = variants;
+    }
+    lowered
+}
+
+fn canary_weight(node: &Node) -> Option<u32> {
+    let canary = node.get("variants")?.items().iter().find(|it| it.text_at(&["name"]) == Some("canary"))?;
+    match canary.get("weight")?.value {
+        Value::Number(percent) => coalmine_document::parts_per_million(percent).ok(),
+        _ => None,
+    }
+}
+
+// === impl Candidate ===
+
+impl Candidate<'_> {
+    /// The rollout as a policy has it.
+    fn node(&self, operator: &Operator) -> Node {
+        let mut fields = vec![("name", Node::of_text(self.name.as_str()))];
+        fields.extend(kept(&self.spec.policy));
+        if let Some(salt) = &self.form.salt
+            && self.spec.policy.get("salt").is_none()
+        {
+            fields.push(("salt", Node::of_text(salt.as_str())));
+        }
+        let is_elsewhere = self.spec.plan.as_ref().is_some_and(|plan| plan.mode == Mode::Judge);
+        if is_elsewhere {
+            fields.extend(operator.bucket_route.clone().map(|route| ("route", route)));
+        } else {
+            fields.extend(operator.route.clone().map(|route| ("route", route)));
+            let variants = self.spec.policy.get("variants");
+            fields.extend(variants.map(|variants| ("variants", weighted(variants, |name| self.share(name)))));
+            if self.form.observe {
+                fields.push(("observe", Value::Bool(true).into()));
+            }
+        }
+        fields.extend(operator.override_.clone().map(|tokens| ("override", tokens)));
+        Node::of_fields(fields)
+    }
+
+    /// The share of a variant in parts per million.
+    fn share(&self, variant: &str) -> u32 {
+        if self.spec.plan.is_none() {
+            let given = self.spec.weights.iter().find(|(name, _)| name == variant);
+            return given.map_or(0, |(_, weight)| *weight);
+        }
+        let canary = self.form.weight.unwrap_or_default();
+        match variant {
+            "canary" => canary,
+            // A baseline is as large as the canary, as long as there is room for both.
+            "baseline" => canary.min(1_000_000 - canary),
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the store keeps of a rollout.
+
+use std::collections::VecDeque;
+
+use coalmine_steer::{Outcome, Phase, State, What};
+use serde::{Deserialize, Serialize};
+
+use super::Name;
+
+/// How many lines of its history a record keeps; a store may keep more beside it.
+const MAX_EVENTS: usize = 50;
+
+/// A rollout: its intent as it is written, and its state. It is written whole, by compare-and-set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Its name.
+    pub name: Name,
+    /// When it was first written, in seconds since 1970: where two rollouts exclude each other, the older one stays.
+    pub created: u64,
+    /// The document as it was written, JSON or YAML: see [`super::Spec`]. It is valid.
+    pub written: String,
+    /// Where it is.
+    pub state: State,
+    /// Whether it is to be deleted once everybody is on stable.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+    /// The latest lines of its history, the newest last.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub events: VecDeque<Logged>,
+}
+
+/// A line of history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Logged {
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// What happened.
+    pub what: What,
+    /// Canary's weight then, in parts per million.
+    pub weight: u32,
+    /// Who: a person or a tool; none where the server acted by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why, as a sentence.
+    pub why: String,
+}
+
+/// One release, for ever: what pipelines wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseRecord {
+    /// Its number in its rollout, from 1.
+    pub release: u64,
+    /// When it began, in seconds since 1970.
+    pub started: u64,
+    /// Where it is; after the end it equals the outcome, and it is never `Idle`.
+    pub phase: Phase,
+    /// How it ended, once and for ever; none while it goes on.
+    pub outcome: Option<Outcome>,
+    /// Canary's weight in parts per million.
+    pub weight: u32,
+    /// A sentence, never empty.
+    pub message: String,
+}
+
+// === impl Record ===
+
+impl Record {
+    /// A rollout that is new.
+    pub fn new(name: Name, written: String, now: u64) -> Self {
+        Self { name, created: now, written, state: State::default(), deleted: false, events: VecDeque::new() }
+    }
+
+    /// Adds a line of history.
+    pub fn log(&mut self, event: Logged) {
+        if self.events.len() >= MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+}

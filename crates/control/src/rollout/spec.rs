@@ -1,0 +1,147 @@
+//! A rollout as people write it: its name, its workloads, the policy part, and a plan or weights.
+
+use coalmine_document::{Cursor, Known, Node, Problems, Reader, TextRule, is_label, parts_per_million};
+use coalmine_steer::Plan;
+use coalmine_steer::plan::Setting;
+
+use super::policy_part;
+
+const ROLLOUT: Known = Known::new(&["name", "workloads", "policy", "plan", "weights"]);
+const WORKLOADS: Known = Known::new(&["service", "stable", "canary"]);
+const WORKLOAD: Known = Known::new(&["deployment"]);
+const OBJECT: TextRule =
+    TextRule { noun: "name of an object", form: "1 to 63 of a-z, 0-9 and -", holds: is_label };
+
+/// What a rollout is to be: intent, not state.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Its name as it is written, or as the metadata of a custom resource say.
+    pub name: String,
+    /// The policy part: a rollout of a policy document without what stands elsewhere.
+    pub policy: Node,
+    /// The plan; none where the file owns the weights.
+    pub plan: Option<Plan>,
+    /// The weights that the file owns, in parts per million, by variant.
+    pub weights: Vec<(String, u32)>,
+    /// The workloads of both versions, where they are named.
+    pub workloads: Option<WorkloadNames>,
+    /// Whether a baseline is compared in stable's place.
+    pub has_baseline: bool,
+}
+
+/// The workloads of a rollout on Kubernetes, each in the rollout's namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkloadNames {
+    /// The Service that both versions stand behind.
+    pub service: String,
+    /// The Deployment of stable.
+    pub stable: String,
+    /// The Deployment of the canary.
+    pub canary: String,
+}
+
+/// Whether this can be meant as a rollout for a server.
+pub fn is_rollout(node: &Node) -> bool {
+    node.get("rollouts").is_none()
+        && ["policy", "plan", "workloads"].iter().any(|field| node.get(field).is_some())
+}
+
+// === impl Spec ===
+
+impl Spec {
+    /// The rollout of a document. `named` is the name that the metadata of a custom resource say; without it the document
+    /// names the rollout itself.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the document, each problem with its place.
+    pub fn from_document(document: &Node, named: Option<&str>) -> Result<Self, Problems> {
+        let reader = Reader::default();
+        let spec = Self::read(document, named, &reader);
+        let (problems, _) = reader.finish();
+        if problems.is_empty() { Ok(spec) } else { Err(problems) }
+    }
+
+    fn read(document: &Node, named: Option<&str>, reader: &Reader) -> Self {
+        let cursor = reader.cursor(document);
+        let fields = cursor.fields_as(&ROLLOUT, "a rollout, with a policy and a plan");
+        let name = match named {
+            Some(name) => {
+                if let Some(field) = fields.get("name") {
+                    field.conflict("the name comes from the metadata; leave it out");
+                }
+                Some(name)
+            }
+            None => {
+                let why = "[namespace/]name, as shop/checkout";
+                fields.required("name", why).and_then(|name| name.string())
+            }
+        };
+        let workloads = fields.get("workloads");
+        if workloads.is_none() && named.is_some() {
+            let why = "the Service and the Deployments of stable and canary, which Kubernetes needs";
+            let _ = fields.required("workloads", why);
+        }
+        let workloads = workloads.map(|workloads| read_workloads(&workloads));
+        let setting = Setting { workloads: workloads.is_some() };
+        let (plan, weights) = (fields.get("plan"), fields.get("weights"));
+        if let (Some(_), Some(weights)) = (&plan, &weights) {
+            weights.conflict("\"plan\" and \"weights\" both say who moves the weights; keep one");
+        }
+        if plan.is_none() && weights.is_none() {
+            let _ = fields.required("plan", "{} for the usual one; or \"weights\", which the file then owns");
+        }
+        let policy = fields.required("policy", "whom it concerns, as {match: .., identity: ..}");
+        if let Some(policy) = &policy {
+            policy_part::check(policy, name, document.entry("name"), reader);
+        }
+        let listed = document.descend(&["policy", "variants"]).map_or(&[][..], Node::items);
+        Self {
+            name: name.unwrap_or_default().to_owned(),
+            policy: document.get("policy").cloned().unwrap_or_else(|| Node::of_fields([])),
+            plan: plan.map(|plan| Plan::read(&plan, setting)),
+            weights: weights.map(|weights| read_weights(&weights, listed)).unwrap_or_default(),
+            workloads,
+            has_baseline: listed.iter().any(|variant| variant.text_at(&["name"]) == Some("baseline")),
+        }
+    }
+}
+
+fn read_workloads(cursor: &Cursor<'_, '_>) -> WorkloadNames {
+    let fields = cursor.fields(&WORKLOADS);
+    let service = fields
+        .required("service", "the Service that both versions stand behind")
+        .and_then(|service| service.text(&OBJECT))
+        .unwrap_or_default();
+    let deployment = |name: &'static str| {
+        let Some(workload) = fields.required(name, "its Deployment, as {deployment: checkout}") else {
+            return String::new();
+        };
+        let fields = workload.fields_as(&WORKLOAD, "a workload, as {deployment: checkout}");
+        let deployment = fields.required("deployment", "its name");
+        deployment.and_then(|name| name.text(&OBJECT)).unwrap_or_default().to_owned()
+    };
+    WorkloadNames { service: service.to_owned(), stable: deployment("stable"), canary: deployment("canary") }
+}
+
+fn read_weights(cursor: &Cursor<'_, '_>, listed: &[Node]) -> Vec<(String, u32)> {
+    let mut weights = Vec::new();
+    for field in cursor.entries() {
+        if !listed.iter().any(|variant| variant.text_at(&["name"]) == Some(field.name)) {
+            field.value.problem(format!(
+                "is the weight of {}, which is no variant of the policy",
+                field.value.quote(field.name)
+            ));
+        }
+        let Some(percent) = field.value.number() else { continue };
+        match parts_per_million(percent) {
+            Ok(weight) => weights.push((field.name.to_owned(), weight)),
+            Err(message) => field.value.problem(message),
+        }
+    }
+    let sum: u64 = weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
+    if sum > 1_000_000 {
+        let percent = coalmine_document::number(sum as f64 / 10_000.0);
+        cursor.problem(format!("weights add up to {percent} %, at most 100 % can leave stable"));
+    }
+    weights
+}

@@ -1,0 +1,192 @@
+//! Where rollouts are kept: one record per rollout, moved by compare-and-set, and an append-only list of publications.
+//!
+//! These two rules are all that safety needs, with one server or with several: no lease and no lock. A record is written
+//! only at the version that it was read at; a publication is written only while no record that it was composed of has
+//! moved, and no other publication has come before it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use coalmine_steer::{Moment, State};
+use serde::{Deserialize, Serialize};
+
+use crate::publish::Publication;
+use crate::rollout::{Logged, Name, Record, ReleaseRecord};
+
+/// What a store can do. Times are seconds since 1970, and arguments: a store reads no clock.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// All rollouts, by name.
+    ///
+    /// # Errors
+    /// As everything here: [`StoreError`].
+    async fn records(&self) -> Result<Vec<Stored>, StoreError>;
+
+    /// One rollout.
+    async fn record(&self, name: &Name) -> Result<Option<Stored>, StoreError>;
+
+    /// Writes a record with all that belongs to the change, or nothing. Gives its new version.
+    async fn commit(&self, change: Change) -> Result<u64, StoreError>;
+
+    /// Removes a rollout at this version. Its history and its releases stay.
+    async fn remove(&self, name: &Name, version: u64) -> Result<(), StoreError>;
+
+    /// A number that changes with every commit, removal, publication, refusal and freeze: for other servers on the same
+    /// store.
+    async fn counter(&self) -> Result<u64, StoreError>;
+
+    /// The history of a rollout, the newest first: at most `limit` lines with a number below `before`.
+    async fn history(&self, name: &Name, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, StoreError>;
+
+    /// One release of a rollout.
+    async fn release(&self, name: &Name, number: u64) -> Result<Option<ReleaseRecord>, StoreError>;
+
+    /// Removes history from before this time, and answers from more than a day before `now`.
+    async fn forget(&self, history_before: u64, now: u64) -> Result<(), StoreError>;
+
+    /// The publication of a fleet with the highest revision, and that one which no proxy refused.
+    async fn publications(&self, fleet: &str) -> Result<Publications, StoreError>;
+
+    /// One publication of a fleet.
+    async fn publication(&self, fleet: &str, revision: u64) -> Result<Option<Publication>, StoreError>;
+
+    /// Writes a publication, while every record still has the version that it was composed of and its revision is higher
+    /// than all of its fleet. [`StoreError::Moved`] otherwise.
+    async fn publish(&self, publication: &Publication, versions: &Versions) -> Result<(), StoreError>;
+
+    /// Writes down that a proxy refused a publication. The first reason stays.
+    async fn refuse(&self, fleet: &str, revision: u64, why: &str) -> Result<(), StoreError>;
+
+    /// Why everything is frozen, where it is.
+    async fn frozen(&self) -> Result<Option<String>, StoreError>;
+
+    /// Freezes everything for this reason, or ends that.
+    async fn freeze(&self, why: Option<&str>) -> Result<(), StoreError>;
+
+    /// The answer that was given under this idempotency key.
+    async fn answer(&self, key: &str) -> Result<Option<Answer>, StoreError>;
+
+    /// Takes or keeps the lease until a time, for this holder; whether it has it. It only saves work.
+    async fn lease(&self, holder: &str, now: u64, until: u64) -> Result<bool, StoreError>;
+}
+
+/// A record and its version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The version, from 1.
+    pub version: u64,
+    /// The record.
+    pub record: Record,
+}
+
+/// A change of one rollout.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The record as it shall be.
+    pub record: Record,
+    /// The version that it was read at; 0 where it is new.
+    pub expected: u64,
+    /// New lines of history.
+    pub history: Vec<Entry>,
+    /// The release that goes on or has just ended.
+    pub release: Option<ReleaseRecord>,
+    /// What is answered to who asked for this.
+    pub answer: Option<Answer>,
+}
+
+/// A line of history, and the decision behind it, so that it can be made again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// Its number in its rollout, from 1; the store gives it.
+    #[serde(default)]
+    pub number: u64,
+    /// What happened.
+    pub logged: Logged,
+    /// How it was decided; none of a change of the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+}
+
+/// A decision: with the plan of `written` it makes the same step again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// The document that was in force.
+    pub written: String,
+    /// The state before.
+    pub state: State,
+    /// What was known, and the verb where it was one.
+    pub moment: Moment,
+}
+
+/// The answer to a request that may be repeated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// The idempotency key, with the name of the token that sent it in front.
+    pub key: String,
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// SHA-256 of the request: the same key with another request is refused.
+    pub request: String,
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+    /// The place of the release, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+}
+
+/// The publications of a fleet that matter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Publications {
+    /// The one with the highest revision.
+    pub latest: Option<Publication>,
+    /// The one with the highest revision that no proxy refused, where that is another one.
+    pub good: Option<Publication>,
+}
+
+/// The versions of the records that a publication was composed of.
+pub type Versions = BTreeMap<Name, u64>;
+
+/// Why a store did not do it.
+#[derive(Debug)]
+pub enum StoreError {
+    /// Somebody else was faster: read again.
+    Moved,
+    /// There is no room: what, in words.
+    Full(String),
+    /// It does not answer: what, in words, without the address's password.
+    Away(String),
+    /// What it holds cannot be read: what, in words.
+    Unreadable(String),
+}
+
+// === impl Publications ===
+
+impl Publications {
+    /// As composition takes them.
+    pub fn before(&self) -> crate::rollout::compose::Before<'_> {
+        let latest = self.latest.as_ref();
+        let good = latest.filter(|latest| latest.refused.is_none()).or(self.good.as_ref());
+        crate::rollout::compose::Before { latest, good }
+    }
+}
+
+// === impl StoreError ===
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Moved => f.write_str("somebody else changed it meanwhile"),
+            Self::Full(what) => write!(f, "the store has no room: {what}"),
+            Self::Away(what) => write!(f, "the store does not answer: {what}"),
+            Self::Unreadable(what) => write!(f, "the store holds what cannot be read: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
