@@ -17,9 +17,13 @@
 //! | [`store`] | where that is kept, by compare-and-set |
 //! | [`publish`] | from a policy to the proxies |
 //! | [`evidence`] | what the proxies counted |
+//! | [`operations`] | what people and pipelines may do, whoever asks |
+//! | [`server`] | what the rooms of a running server share |
 #![forbid(unsafe_code)]
 
 pub mod evidence;
+pub mod operations;
 pub mod publish;
 pub mod rollout;
+pub mod server;
 pub mod store;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use coalmine_steer::Form;
 use serde::{Deserialize, Serialize};
 
-use crate::rollout::Name;
+use crate::rollout::{Held, Name};
 
 /// One revision of the policy of a fleet. It is never changed; only a refusal is added.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Publication {
     pub document: String,
     /// What it says of each rollout.
     pub parts: BTreeMap<Name, Part>,
+    /// What is not in it as it should be, since a proxy refused it before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held: BTreeMap<Name, Held>,
     /// Why a proxy refused it, where one did: its bytes are never sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,

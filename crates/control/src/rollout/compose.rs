@@ -9,14 +9,19 @@ use coalmine_core::policy::{Environment, Rollout, Rule, conflicts};
 use coalmine_document::{Entry, Node, Span, Value, json};
 use coalmine_steer::Form;
 use coalmine_steer::plan::{GuardSource, Mode};
-use sha2::{Digest, Sha256};
 
+use super::claims::Claims;
+use super::held::{Held, held};
 use super::policy_part::{kept, weighted};
+use super::spec::digest;
 use super::{Name, Operator, Spec};
 use crate::publish::{Part, Publication};
 
 /// The most bytes of a policy: while a proxy takes a larger one, its requests wait noticeably.
 const MAX_BYTES: usize = 256 * 1024;
+
+/// How many seconds a revision that a proxy shows may lie in the future and still be believed: ten years.
+const FUTURE: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// One rollout on its way into a policy.
 #[derive(Clone, Debug)]
@@ -39,6 +44,9 @@ pub struct Before<'a> {
     /// The one that no proxy refused with the highest revision. Where it is not the latest, what changed between them is
     /// not sent again.
     pub good: Option<&'a Publication>,
+    /// The highest revision that a proxy shows. Where it is of another history, as after a lost store, the next one is made
+    /// higher, or that proxy would never follow.
+    pub shown: u64,
 }
 
 /// What comes of it.
@@ -51,13 +59,13 @@ pub struct Composed {
 }
 
 /// A rollout's place in the policy that is being made.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     candidate: &'a Candidate<'a>,
     /// As it should be, or as it was; none where neither can be.
-    node: Option<Node>,
+    pub(super) node: Option<Node>,
     /// As it was in the last good publication, at no higher weight than now.
     fallback: Option<Node>,
-    form: Form,
+    pub(super) form: Form,
 }
 
 /// Composes the policy of a fleet at this time, in seconds since 1970.
@@ -70,25 +78,32 @@ pub fn compose(
 ) -> Composed {
     let mut left_out = BTreeMap::new();
     let good = Documents::of(before.good);
-    let refused = Documents::of(before.latest.filter(|latest| latest.refused.is_some()));
     let mut ordered: Vec<&Candidate<'_>> = candidates.iter().collect();
     ordered.sort_by_key(|candidate| (candidate.created, candidate.name));
     let mut places: Vec<Place<'_>> = ordered.into_iter().map(|it| Place::of(it, operator, &good)).collect();
+    let held = held(&places, &good, before);
     for place in &mut places {
-        let suspect = refused.node(place.candidate.name);
-        let was_good = good.node(place.candidate.name);
-        if suspect.is_some_and(|suspect| was_good.is_none_or(|good| !good.is_same(suspect)))
-            && place.node.as_ref().zip(suspect).is_some_and(|(node, suspect)| node.is_same(suspect))
-        {
-            let why = before.latest.and_then(|latest| latest.refused.as_deref()).unwrap_or_default();
-            left_out.insert(place.candidate.name.clone(), format!("a proxy refused it: {why}"));
+        if let Some(held) = held.get(place.name()) {
+            left_out.insert(place.name().clone(), format!("a proxy refused it: {}", held.why));
             place.fall_back();
         }
     }
+    leave_out_claims(&mut places, &mut left_out);
     leave_out_conflicts(&mut places, &mut left_out);
     leave_out_surplus(&mut places, &mut left_out);
-    let publication = publication(fleet, &places, operator, before.latest, now);
+    let publication = publication(fleet, &places, held, operator, before, now);
     Composed { publication, left_out }
+}
+
+/// Leaves out rollouts whose hosts belong to another namespace. Not even their last form stays: it was not theirs.
+fn leave_out_claims(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, String>) {
+    let mut claims = Claims::default();
+    for place in places {
+        if let Err(why) = claims.take(place.candidate.name, place.candidate.spec) {
+            left_out.insert(place.name().clone(), why);
+            place.node = None;
+        }
+    }
 }
 
 /// Leaves out rollouts that are wrong by themselves or together with older ones, until none is.
@@ -125,7 +140,7 @@ fn leave_out_conflicts(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, S
         let mut seen = std::collections::BTreeSet::new();
         for (index, why) in found {
             let Some(place) = places.get_mut(index).filter(|_| seen.insert(index)) else { continue };
-            left_out.entry(place.candidate.name.clone()).or_insert(why);
+            left_out.entry(place.name().clone()).or_insert(why);
             place.fall_back();
         }
     }
@@ -142,7 +157,7 @@ fn leave_out_surplus(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, Str
                 "the policy of this fleet would have more than {} KiB; spread its rollouts over several fleets",
                 MAX_BYTES / 1024
             );
-            left_out.insert(place.candidate.name.clone(), why);
+            left_out.insert(place.name().clone(), why);
             place.node = None;
         }
     }
@@ -151,20 +166,24 @@ fn leave_out_surplus(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, Str
 fn publication(
     fleet: &str,
     places: &[Place<'_>],
+    held: BTreeMap<Name, Held>,
     operator: &Operator,
-    latest: Option<&Publication>,
+    before: Before<'_>,
     now: u64,
 ) -> Option<Publication> {
-    let revision = latest.map_or(0, |latest| latest.revision).saturating_add(1).max(now);
+    let latest = before.latest;
+    let highest =
+        latest.map_or(0, |latest| latest.revision).max(before.shown.min(now.saturating_add(FUTURE)));
+    let revision = highest.saturating_add(1).max(now);
     let mut parts = BTreeMap::new();
     let mut rollouts = Vec::new();
     for place in places {
         let Some(node) = &place.node else { continue };
-        let digest = digest(&json::flat(node));
-        let before = latest.and_then(|latest| latest.parts.get(place.candidate.name));
+        let digest = place.digest();
+        let before = latest.and_then(|latest| latest.parts.get(place.name()));
         let since = before.filter(|before| before.digest == digest).map_or(revision, |before| before.since);
         rollouts.push(with(node.clone(), "since", Value::Number(since as f64).into()));
-        parts.insert(place.candidate.name.clone(), Part { form: place.form.clone(), since, digest });
+        parts.insert(place.name().clone(), Part { form: place.form.clone(), since, digest });
     }
     let mut fields = vec![
         ("version", Node::from(Value::Number(1.0))),
@@ -174,12 +193,15 @@ fn publication(
     fields.push(("rollouts", Node::of_items(rollouts)));
     let document = json::flat(&Node::of_fields(fields));
     let is_same = latest.is_some_and(|latest| {
-        latest.refused.is_none() && latest.parts == parts && is_same_but_revision(&latest.document, &document)
+        latest.refused.is_none()
+            && latest.revision == highest
+            && latest.parts == parts
+            && is_same_but_revision(&latest.document, &document)
     });
     if is_same {
         return None;
     }
-    Some(Publication { fleet: fleet.to_owned(), revision, at: now, document, parts, refused: None })
+    Some(Publication { fleet: fleet.to_owned(), revision, at: now, document, parts, held, refused: None })
 }
 
 /// What is said beside the rollouts may change too: the operator's part.
@@ -222,20 +244,15 @@ fn with(mut node: Node, name: &str, value: Node) -> Node {
     node
 }
 
-/// SHA-256 in hexadecimal.
-pub(crate) fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The rollouts of a published document, by name.
-struct Documents {
+pub(super) struct Documents {
     nodes: BTreeMap<String, Node>,
 }
 
 // === impl Documents ===
 
 impl Documents {
-    fn of(publication: Option<&Publication>) -> Self {
+    pub(super) fn of(publication: Option<&Publication>) -> Self {
         let document = publication.and_then(|it| json::read(it.document.as_bytes()).ok());
         let rollouts = document.as_ref().and_then(|document| document.get("rollouts"));
         let named = |node: &Node| {
@@ -248,7 +265,7 @@ impl Documents {
         Self { nodes: rollouts.map_or(&[][..], Node::items).iter().filter_map(named).collect() }
     }
 
-    fn node(&self, name: &Name) -> Option<&Node> {
+    pub(super) fn node(&self, name: &Name) -> Option<&Node> {
         self.nodes.get(name.as_str())
     }
 }
@@ -259,6 +276,15 @@ impl<'a> Place<'a> {
     fn of(candidate: &'a Candidate<'a>, operator: &Operator, good: &Documents) -> Self {
         let fallback = good.node(candidate.name).map(|node| lowered(node, &candidate.form));
         Self { candidate, node: Some(candidate.node(operator)), fallback, form: candidate.form.clone() }
+    }
+
+    pub(super) fn name(&self) -> &'a Name {
+        self.candidate.name
+    }
+
+    /// Digest of its text in the document; that of nothing where it has none.
+    pub(super) fn digest(&self) -> String {
+        digest(&self.node.as_ref().map(json::flat).unwrap_or_default())
     }
 
     /// As it was, where it was; the next time as nothing.

@@ -6,16 +6,21 @@
 //! | `spec`, `policy_part` | [`Spec`]: what people write, read with the place of every problem |
 //! | `record` | [`Record`]: what the store keeps of a rollout |
 //! | `compose` | all rollouts become one policy document |
-//! | `operator` | what the operator says once for all rollouts |
+//! | `claims` | which namespace a host belongs to |
+//! | `held` | what a proxy refused |
+//! | `operator` | what the operator says once for all rollouts, and whether a rollout keeps to it |
 
+mod claims;
 pub mod compose;
+mod held;
 mod name;
 mod operator;
 mod policy_part;
 mod record;
 mod spec;
 
+pub use held::Held;
 pub use name::{Name, NotAName};
 pub use operator::Operator;
 pub use record::{Logged, Record, ReleaseRecord};
-pub use spec::{Spec, WorkloadNames, is_rollout};
+pub use spec::{Spec, WorkloadNames, is_rollout, read_text};

@@ -1,9 +1,14 @@
-//! What the operator says once for all rollouts of a server.
+//! What the operator says once for all rollouts of a server, and whether a rollout keeps to it.
 
-use coalmine_document::Node;
+use std::collections::{BTreeMap, BTreeSet};
+
+use coalmine_document::{Code, Node, OwnedPath, Problem, Problems};
+use coalmine_steer::plan::{GuardSource, Mode};
+
+use super::{Name, Spec};
 
 /// The parts of a policy that no rollout may say: they concern all requests of a proxy, or name secrets.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Operator {
     /// The `route` of every rollout that Coalmine steers; none for the usual header.
     pub route: Option<Node>,
@@ -15,4 +20,230 @@ pub struct Operator {
     pub slow: Vec<u64>,
     /// Whether each assignment goes to the access log.
     pub access_log: bool,
+    /// What the names of environment variables begin with that a rollout may read a key from.
+    pub environment_prefix: String,
+    /// The hosts that each namespace may match, exact or as `*.shop.example`; any where this is empty.
+    pub grants: BTreeMap<String, Vec<String>>,
+    /// The gates that plans may name.
+    pub gates: BTreeSet<String>,
+    /// The notifiers that plans may name.
+    pub notifiers: BTreeSet<String>,
+}
+
+/// The usual beginning of environment variables that hold keys.
+const ENVIRONMENT_PREFIX: &str = "COALMINE_";
+
+// === impl Operator ===
+
+impl Default for Operator {
+    fn default() -> Self {
+        Self {
+            route: None,
+            bucket_route: None,
+            override_: None,
+            slow: Vec::new(),
+            access_log: false,
+            environment_prefix: ENVIRONMENT_PREFIX.to_owned(),
+            grants: BTreeMap::new(),
+            gates: BTreeSet::new(),
+            notifiers: BTreeSet::new(),
+        }
+    }
+}
+
+impl Operator {
+    /// What in this rollout the operator does not have or does not grant, each with its place in its document.
+    pub fn refuses(&self, name: &Name, spec: &Spec, document: &Node) -> Problems {
+        let mut found = Found { document, problems: Problems::default() };
+        self.check_plan(spec, &mut found);
+        self.check_hosts(name, spec, &mut found);
+        self.check_key(spec, &mut found);
+        found.problems
+    }
+
+    fn check_plan(&self, spec: &Spec, found: &mut Found<'_>) {
+        let Some(plan) = &spec.plan else { return };
+        for guard in &plan.guards {
+            let path = OwnedPath::of(&["plan", "guards"]).field(&guard.name);
+            match &guard.source {
+                GuardSource::Errors => {}
+                GuardSource::SlowerThan(at) if self.slow.contains(at) => {}
+                GuardSource::SlowerThan(at) => {
+                    let known = self.slow.iter().map(|known| format!("{known}ms"));
+                    let known = listed("it counts", known, "it counts no slow responses");
+                    found.tell(
+                        path.field("slowerThan"),
+                        format!("{at}ms is no threshold of this server; {known}"),
+                    );
+                }
+                GuardSource::Query(query) => {
+                    found.tell(path.field("query"), format!("this server has no query {query}"));
+                }
+            }
+        }
+        for (index, step) in plan.steps.iter().enumerate() {
+            if let Some(gate) = step.gate.as_ref().filter(|gate| !self.gates.contains(*gate)) {
+                let known = listed("it has", self.gates.iter().cloned(), "it has none");
+                let path = OwnedPath::of(&["plan", "steps"]).item(index).field("gate");
+                found.tell(path, format!("this server has no gate {gate}; {known}"));
+            }
+        }
+        for (index, notifier) in plan.notify.iter().enumerate() {
+            if !self.notifiers.contains(notifier) {
+                let known = listed("it has", self.notifiers.iter().cloned(), "it has none");
+                let path = OwnedPath::of(&["plan", "notify"]).item(index);
+                found.tell(path, format!("this server has no notifier {notifier}; {known}"));
+            }
+        }
+        if plan.mode == Mode::Judge && self.bucket_route.is_none() {
+            let message = "another controller can only split by a bucket header, and this server names none; the \
+                           operator sets policy.bucketRoute";
+            found.tell(OwnedPath::of(&["plan", "mode"]), message.to_owned());
+        }
+    }
+
+    fn check_hosts(&self, name: &Name, spec: &Spec, found: &mut Found<'_>) {
+        if self.grants.is_empty() {
+            return;
+        }
+        let granted = self.grants.get(name.namespace()).map_or(&[][..], Vec::as_slice);
+        let path = OwnedPath::of(&["policy", "match", "hosts"]);
+        let Some(hosts) = spec.policy.descend(&["match", "hosts"]) else {
+            let message =
+                format!("say which hosts: the server grants hosts to the namespace {}", name.namespace());
+            return found.tell(OwnedPath::of(&["policy"]), message);
+        };
+        for (index, host) in hosts.items().iter().enumerate() {
+            let host = host.text().unwrap_or_default();
+            if !granted.iter().any(|grant| covers(grant, host)) {
+                let known = listed("it may use", granted.iter().cloned(), "it has none");
+                let message = format!("{host} is not granted to the namespace {}; {known}", name.namespace());
+                found.tell(path.item(index), message);
+            }
+        }
+    }
+
+    fn check_key(&self, spec: &Spec, found: &mut Found<'_>) {
+        let prefix = &self.environment_prefix;
+        if let Some(variable) = spec.policy.text_at(&["key", "env"])
+            && !variable.starts_with(prefix.as_str())
+        {
+            let message = format!("{variable} may not be read; the name must begin with {prefix}");
+            found.tell(OwnedPath::of(&["policy", "key", "env"]), message);
+        }
+    }
+}
+
+/// Whether a granted host, exact or with a wildcard in front, covers a host pattern of a rollout.
+fn covers(grant: &str, host: &str) -> bool {
+    let (grant, host) = (grant.to_ascii_lowercase(), host.to_ascii_lowercase());
+    match grant.strip_prefix('*') {
+        Some("") => true,
+        Some(suffix) => host.ends_with(suffix) && host != suffix,
+        None => grant == host,
+    }
+}
+
+fn listed(what: &str, names: impl Iterator<Item = String>, none: &str) -> String {
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { none.to_owned() } else { format!("{what} {}", names.join(", ")) }
+}
+
+struct Found<'d> {
+    document: &'d Node,
+    problems: Problems,
+}
+
+// === impl Found ===
+
+impl Found<'_> {
+    fn tell(&mut self, path: OwnedPath, message: String) {
+        let span = path.span_in(self.document);
+        self.problems.push(Problem { path, span, ..Problem::of_document(Code::Conflict, message) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::read_text;
+
+    const ROLLOUT: &str = "
+name: shop/checkout
+policy:
+  match: {hosts: [checkout.shop.example]}
+  identity: [{header: x-user}]
+  variants: [{name: canary}]
+plan: {}
+";
+
+    fn refused(operator: &Operator, text: &str) -> Vec<String> {
+        let document = read_text(text).unwrap();
+        let name = "shop/checkout".parse().unwrap();
+        let spec = Spec::of_name(&name, &document).unwrap();
+        operator.refuses(&name, &spec, &document).shown().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_usual_rollout_is_fine() {
+        assert!(refused(&Operator::default(), ROLLOUT).is_empty());
+    }
+
+    #[test]
+    fn what_the_operator_does_not_have_is_refused_with_its_place() {
+        let plan = "plan: {notify: [oncall], steps: [{weight: 5, gate: smoke}], mode: judge,
+            guards: {errors: {}, late: {slowerThan: 250ms}, payments: {query: payments}}}";
+        let operator = Operator { slow: vec![1_000], ..Operator::default() };
+        assert_eq!(
+            refused(&operator, &ROLLOUT.replace("plan: {}", plan)),
+            [
+                "plan.guards.late.slowerThan: 250ms is no threshold of this server; it counts 1000ms",
+                "plan.guards.payments.query: this server has no query payments",
+                "plan.steps[0].gate: this server has no gate smoke; it has none",
+                "plan.notify[0]: this server has no notifier oncall; it has none",
+                "plan.mode: another controller can only split by a bucket header, and this server names none; the \
+                 operator sets policy.bucketRoute",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_host_of_another_namespace_is_refused() {
+        let grants = [("shop".to_owned(), vec!["*.shop.example".to_owned()])];
+        let operator = Operator { grants: grants.into(), ..Operator::default() };
+        assert!(refused(&operator, ROLLOUT).is_empty());
+        let elsewhere = ROLLOUT.replace("[checkout.shop.example]", "[a.shop.example, checkout.bank.example]");
+        assert_eq!(
+            refused(&operator, &elsewhere),
+            [
+                "policy.match.hosts[1]: checkout.bank.example is not granted to the namespace shop; it may use \
+              *.shop.example"
+            ]
+        );
+        let anywhere =
+            ROLLOUT.replace("match: {hosts: [checkout.shop.example]}", "match: {paths: [{prefix: /}]}");
+        assert_eq!(refused(&operator, &anywhere).len(), 1);
+    }
+
+    #[test]
+    fn a_key_is_read_from_variables_with_the_prefix_only() {
+        let keyed =
+            ROLLOUT.replace("  variants", "  algorithm: siphash-2-4\n  key: {env: AWS_SECRET}\n  variants");
+        assert_eq!(
+            refused(&Operator::default(), &keyed),
+            ["policy.key.env: AWS_SECRET may not be read; the name must begin with COALMINE_"]
+        );
+    }
+
+    #[test]
+    fn a_grant_with_a_wildcard_covers_what_is_below_it() {
+        assert!(covers("*", "x"));
+        assert!(covers("*.shop.example", "a.b.Shop.example"));
+        assert!(covers("*.shop.example", "*.a.shop.example"));
+        assert!(covers("*.shop.example", "*.shop.example"));
+        assert!(!covers("*.shop.example", "shop.example"));
+        assert!(!covers("*.shop.example", ".shop.example"));
+        assert!(!covers("*.shop.example", "evilshop.example"));
+        assert!(!covers("a.shop.example", "*.shop.example"));
+    }
 }

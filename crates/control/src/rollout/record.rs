@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
+use coalmine_document::{Problems, json};
 use coalmine_steer::{Outcome, Phase, State, What};
 use serde::{Deserialize, Serialize};
 
-use super::Name;
+use super::{Name, Spec, read_text};
 
 /// How many lines of its history a record keeps; a store may keep more beside it.
 const MAX_EVENTS: usize = 50;
@@ -20,6 +21,10 @@ pub struct Record {
     pub created: u64,
     /// The document as it was written, JSON or YAML: see [`super::Spec`]. It is valid.
     pub written: String,
+    /// The policy part in force, in JSON, where it is not that of `written`: a change that would draw users anew waits until
+    /// none is on the canary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// Where it is.
     pub state: State,
     /// Whether it is to be deleted once everybody is on stable.
@@ -55,7 +60,7 @@ pub struct ReleaseRecord {
     pub release: u64,
     /// When it began, in seconds since 1970.
     pub started: u64,
-    /// Where it is; after the end it equals the outcome, and it is never `Idle`.
+    /// Where it was last; once there is an outcome, that says more.
     pub phase: Phase,
     /// How it ended, once and for ever; none while it goes on.
     pub outcome: Option<Outcome>,
@@ -65,12 +70,58 @@ pub struct ReleaseRecord {
     pub message: String,
 }
 
+// === impl ReleaseRecord ===
+
+impl ReleaseRecord {
+    /// The latest release of a state; none before the first.
+    pub fn of(state: &State) -> Option<Self> {
+        let release = state.release.as_ref()?;
+        Some(Self {
+            release: release.number,
+            started: release.started,
+            phase: state.said.phase,
+            outcome: release.outcome,
+            weight: state.weight,
+            message: state.said.message.clone(),
+        })
+    }
+}
+
 // === impl Record ===
 
 impl Record {
     /// A rollout that is new.
     pub fn new(name: Name, written: String, now: u64) -> Self {
-        Self { name, created: now, written, state: State::default(), deleted: false, events: VecDeque::new() }
+        Self {
+            name,
+            created: now,
+            written,
+            policy: None,
+            state: State::default(),
+            deleted: false,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// What is written, read. A record that an earlier version wrote may hold what this one refuses.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn spec(&self) -> Result<Spec, Problems> {
+        let document = read_text(&self.written)?;
+        Spec::of_name(&self.name, &document)
+    }
+
+    /// The rollout as proxies are to have it: with the policy part in force.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn spec_in_force(&self) -> Result<Spec, Problems> {
+        let mut spec = self.spec()?;
+        if let Some(policy) = &self.policy {
+            spec.policy = json::read(policy.as_bytes())?;
+        }
+        Ok(spec)
     }
 
     /// Adds a line of history.

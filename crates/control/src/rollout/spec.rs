@@ -1,10 +1,14 @@
 //! A rollout as people write it: its name, its workloads, the policy part, and a plan or weights.
 
-use coalmine_document::{Cursor, Known, Node, Problems, Reader, TextRule, is_label, parts_per_million};
+use coalmine_document::{
+    Code, Cursor, Entry, Known, Node, Notation, OwnedPath, Problem, Problems, Reader, Span, TextRule, Value,
+    is_label, json, parts_per_million, too_large,
+};
 use coalmine_steer::Plan;
 use coalmine_steer::plan::Setting;
+use sha2::{Digest, Sha256};
 
-use super::policy_part;
+use super::{Name, policy_part};
 
 const ROLLOUT: Known = Known::new(&["name", "workloads", "policy", "plan", "weights"]);
 const WORKLOADS: Known = Known::new(&["service", "stable", "canary"]);
@@ -40,6 +44,32 @@ pub struct WorkloadNames {
     pub canary: String,
 }
 
+/// The document of a text, JSON or YAML.
+///
+/// # Errors
+/// It is neither, too large, or more than one document.
+pub fn read_text(text: &str) -> Result<Node, Problems> {
+    if let Some(why) = too_large(text.len()) {
+        return Err(Problem::of_document(Code::TooLarge, why).into());
+    }
+    let documents = Notation::of("", text).read(text).map_err(|unreadable| Problem {
+        span: unreadable.span,
+        ..Problem::of_document(Code::Syntax, unreadable.message)
+    })?;
+    match <[Node; 1]>::try_from(documents) {
+        Ok([document]) => Ok(document),
+        Err(documents) => {
+            let message = format!("one rollout was expected, not {} documents", documents.len());
+            Err(Problem::of_document(Code::WrongKind, message).into())
+        }
+    }
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Whether this can be meant as a rollout for a server.
 pub fn is_rollout(node: &Node) -> bool {
     node.get("rollouts").is_none()
@@ -59,6 +89,44 @@ impl Spec {
         let spec = Self::read(document, named, &reader);
         let (problems, _) = reader.finish();
         if problems.is_empty() { Ok(spec) } else { Err(problems) }
+    }
+
+    /// The rollout of a document that is kept under this name: the document says the same, or nothing.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the document, each problem with its place.
+    pub fn of_name(name: &Name, document: &Node) -> Result<Self, Problems> {
+        let Some(written) = document.entry("name") else {
+            let mut named = document.clone();
+            if let Value::Map(entries) = &mut named.value {
+                entries.push(Entry::new("name".to_owned(), Span::default(), Node::of_text(name.as_str())));
+            }
+            return Self::from_document(&named, None);
+        };
+        let spec = Self::from_document(document, None)?;
+        if spec.name.parse().as_ref() == Ok(name) {
+            return Ok(spec);
+        }
+        let message =
+            format!("is not the name that the address says, {name}; write that one, or leave it out");
+        Err(Problem {
+            path: OwnedPath::of(&["name"]),
+            span: written.node.span,
+            ..Problem::of_document(Code::Conflict, message)
+        }
+        .into())
+    }
+
+    /// What steering knows of the policy part.
+    pub fn policy_inputs(&self) -> coalmine_steer::inputs::Policy {
+        let drawing = ["identity", "algorithm", "key", "salt"];
+        let drawn = drawing.map(|field| self.policy.get(field).map(json::flat).unwrap_or_default());
+        coalmine_steer::inputs::Policy {
+            digest: digest(&json::flat(&self.policy)),
+            draw: digest(&drawn.join("\n")),
+            salt: self.policy.text_at(&["salt"]).map(str::to_owned),
+            baseline: self.has_baseline,
+        }
     }
 
     fn read(document: &Node, named: Option<&str>, reader: &Reader) -> Self {

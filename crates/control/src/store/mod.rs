@@ -172,7 +172,7 @@ impl Publications {
     pub fn before(&self) -> crate::rollout::compose::Before<'_> {
         let latest = self.latest.as_ref();
         let good = latest.filter(|latest| latest.refused.is_none()).or(self.good.as_ref());
-        crate::rollout::compose::Before { latest, good }
+        crate::rollout::compose::Before { latest, good, shown: 0 }
     }
 }
 

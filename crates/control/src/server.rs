@@ -1,0 +1,171 @@
+//! What the rooms of a running server share.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use coalmine_steer::Condition;
+use tokio::sync::{Notify, broadcast, watch};
+
+use crate::evidence::ProxyReading;
+use crate::publish::Publication;
+use crate::rollout::{Logged, Name, Operator};
+use crate::store::Store;
+
+/// How many happenings a slow listener may be behind before it misses some.
+const HAPPENINGS: usize = 1_024;
+
+/// The fleet of all proxies.
+pub const FLEET: &str = "default";
+
+/// A running server: its store, its clock, what it knows now, and ways to wake it.
+pub struct Server {
+    store: Arc<dyn Store>,
+    clock: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Seconds between two ticks.
+    tick: u64,
+    operator: RwLock<Arc<Operator>>,
+    view: watch::Sender<Arc<View>>,
+    publication: watch::Sender<Option<Arc<Publication>>>,
+    happenings: broadcast::Sender<Happening>,
+    changed: Notify,
+}
+
+/// What the latest tick and the latest publication saw. It is lost with the process; a tick makes it anew.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// When the latest tick was, in seconds since 1970; 0 before the first.
+    pub at: u64,
+    /// Seconds between two ticks.
+    pub tick: u64,
+    /// Of each rollout, what held it.
+    pub rollouts: BTreeMap<Name, Seen>,
+    /// The proxies, as they were read last.
+    pub proxies: Vec<ProxyReading>,
+    /// Why no evidence can be read, where that is so.
+    pub away: Option<String>,
+    /// Why the store does not do what it should, where that is so.
+    pub store_away: Option<String>,
+    /// Whether this server ticks; otherwise another one on the same store does.
+    pub leads: bool,
+}
+
+/// What was seen of one rollout.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Why it does not move, and what people should know.
+    pub conditions: Vec<Condition>,
+    /// Why it is not in the policy as it should be, where that is so.
+    pub left_out: Option<String>,
+}
+
+/// Something that happened to a rollout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// The rollout.
+    pub rollout: Name,
+    /// The line of its history.
+    pub logged: Logged,
+}
+
+// === impl Server ===
+
+impl Server {
+    /// A server on this store. `clock` tells the seconds since 1970, `tick` how many lie between two ticks.
+    pub fn new(
+        store: Arc<dyn Store>,
+        operator: Operator,
+        tick: u64,
+        clock: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            store,
+            clock: Box::new(clock),
+            tick: tick.max(1),
+            operator: RwLock::new(Arc::new(operator)),
+            view: watch::Sender::new(Arc::new(View { tick: tick.max(1), ..View::default() })),
+            publication: watch::Sender::new(None),
+            happenings: broadcast::Sender::new(HAPPENINGS),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Where everything is kept.
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// The time, in seconds since 1970.
+    pub fn now(&self) -> u64 {
+        (self.clock)()
+    }
+
+    /// Seconds between two ticks.
+    pub fn tick(&self) -> u64 {
+        self.tick
+    }
+
+    /// What the operator says.
+    pub fn operator(&self) -> Arc<Operator> {
+        self.operator.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The operator says something else, from now on.
+    pub fn set_operator(&self, operator: Operator) {
+        *self.operator.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(operator);
+        self.wake();
+    }
+
+    /// What the latest tick saw.
+    pub fn view(&self) -> Arc<View> {
+        self.view.borrow().clone()
+    }
+
+    /// Changes what is known.
+    pub(crate) fn look(&self, change: impl FnOnce(&mut View)) {
+        self.view.send_modify(|view| change(Arc::make_mut(view)));
+    }
+
+    /// The policy that proxies should have; it changes with each publication.
+    pub fn publication(&self) -> watch::Receiver<Option<Arc<Publication>>> {
+        self.publication.subscribe()
+    }
+
+    /// Sends a publication to the proxies, unless they have it.
+    pub(crate) fn send(&self, publication: Publication) {
+        self.publication.send_if_modified(|sent| {
+            let is_new = sent.as_ref().is_none_or(|sent| sent.revision != publication.revision);
+            if is_new {
+                *sent = Some(Arc::new(publication));
+            }
+            is_new
+        });
+    }
+
+    /// What happens to rollouts from now on.
+    pub fn happenings(&self) -> broadcast::Receiver<Happening> {
+        self.happenings.subscribe()
+    }
+
+    /// Tells who listens.
+    pub(crate) fn tell(&self, rollout: &Name, logged: Logged) {
+        // Nobody has to listen.
+        let _ = self.happenings.send(Happening { rollout: rollout.clone(), logged });
+    }
+
+    /// Something was recorded: the policy is composed anew at once.
+    pub fn wake(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits for the next [`Server::wake`].
+    pub(crate) async fn woken(&self) {
+        self.changed.notified().await;
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("store", &self.store).field("tick", &self.tick).finish_non_exhaustive()
+    }
+}
