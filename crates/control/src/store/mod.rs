@@ -4,6 +4,17 @@
 //! only at the version that it was read at; a publication is written only while no record that it was composed of has
 //! moved, and no other publication has come before it.
 
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `sql`, `schema` | [`Sql`]: SQLite in one file, or PostgreSQL |
+//! | `contract` | what every store must do, as a test |
+
+#[cfg(test)]
+mod contract;
+mod schema;
+mod sql;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -13,6 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::publish::Publication;
 use crate::rollout::{Logged, Name, Record, ReleaseRecord};
+
+pub use sql::{Address, Sql};
 
 /// What a store can do. Times are seconds since 1970, and arguments: a store reads no clock.
 #[async_trait]

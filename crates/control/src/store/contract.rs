@@ -1,0 +1,225 @@
+//! What every store must do: one test that all of them pass.
+
+use std::sync::Arc;
+
+use coalmine_steer::{Form, Outcome, Phase, What};
+
+use super::{Answer, Change, Entry, Store, StoreError, Versions};
+use crate::publish::{Part, Publication};
+use crate::rollout::{Logged, Name, Record, ReleaseRecord};
+
+const FLEET: &str = "default";
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn logged(why: &str, at: u64) -> Logged {
+    Logged { at, what: What::Verb, weight: 0, by: Some("alice".to_owned()), why: why.to_owned() }
+}
+
+fn change(record: Record, expected: u64) -> Change {
+    Change { record, expected, history: Vec::new(), release: None, answer: None }
+}
+
+fn new(text: &str) -> Change {
+    change(Record::new(name(text), "policy: {}".to_owned(), 7), 0)
+}
+
+fn publication(revision: u64) -> Publication {
+    let form = Form { weight: Some(5), salt: None, policy: "p".to_owned(), observe: true };
+    let part = Part { form, since: revision, digest: "d".to_owned() };
+    Publication {
+        fleet: FLEET.to_owned(),
+        revision,
+        at: 1,
+        document: format!("{{\"revision\":{revision}}}"),
+        parts: [(name("shop/checkout"), part)].into(),
+        held: [].into(),
+        refused: None,
+    }
+}
+
+async fn versions(store: &dyn Store) -> Versions {
+    store.records().await.unwrap().into_iter().map(|it| (it.record.name, it.version)).collect()
+}
+
+/// Everything, on an empty store.
+pub(super) async fn holds(store: Arc<dyn Store>) {
+    records(&*store).await;
+    history(&*store).await;
+    answers(&*store).await;
+    publications(&*store).await;
+    settings(&*store).await;
+    racing(store).await;
+}
+
+async fn records(store: &dyn Store) {
+    assert!(store.records().await.unwrap().is_empty());
+    assert_eq!(store.record(&name("shop/checkout")).await.unwrap(), None);
+    let before = store.counter().await.unwrap();
+    let first = store.commit(new("shop/checkout")).await.unwrap();
+    assert!(store.counter().await.unwrap() > before);
+    assert!(matches!(store.commit(new("shop/checkout")).await, Err(StoreError::Moved)));
+    let stored = store.record(&name("shop/checkout")).await.unwrap().unwrap();
+    assert_eq!((stored.version, stored.record.created), (first, 7));
+    let mut record = stored.record;
+    record.state.weight = 50_000;
+    let second = store.commit(change(record.clone(), first)).await.unwrap();
+    assert!(second > first);
+    assert!(matches!(store.commit(change(record.clone(), first)).await, Err(StoreError::Moved)));
+    assert_eq!(store.record(&record.name).await.unwrap().unwrap().record, record);
+    store.commit(new("bank/payments")).await.unwrap();
+    let names: Vec<Name> = store.records().await.unwrap().into_iter().map(|it| it.record.name).collect();
+    assert_eq!(names, [name("bank/payments"), name("shop/checkout")]);
+    assert!(matches!(store.remove(&record.name, first).await, Err(StoreError::Moved)));
+    store.remove(&record.name, second).await.unwrap();
+    assert_eq!(store.record(&record.name).await.unwrap(), None);
+    let again = store.commit(new("shop/checkout")).await.unwrap();
+    assert!(again > second, "a version comes twice");
+    let mut large = Record::new(name("shop/large"), "x".repeat(5 << 20), 7);
+    assert!(matches!(store.commit(change(large.clone(), 0)).await, Err(StoreError::Full(_))));
+    large.written = "ok".to_owned();
+    store.commit(change(large, 0)).await.unwrap();
+}
+
+async fn history(store: &dyn Store) {
+    let of = name("shop/history");
+    let mut made = new("shop/history");
+    let entry = |why: &str, at| Entry { number: 0, logged: logged(why, at), decision: None };
+    made.history = vec![entry("one", 10), entry("two", 20)];
+    let release = |outcome| ReleaseRecord {
+        release: 1,
+        started: 3,
+        phase: Phase::Progressing,
+        outcome,
+        weight: 5,
+        message: "goes on".to_owned(),
+    };
+    made.release = Some(release(None));
+    let record = made.record.clone();
+    let version = store.commit(made).await.unwrap();
+    assert_eq!(store.release(&of, 1).await.unwrap(), Some(release(None)));
+    assert_eq!(store.release(&of, 2).await.unwrap(), None);
+    let mut more = change(record.clone(), version);
+    more.history = vec![entry("three", 30)];
+    more.release = Some(release(Some(Outcome::Promoted)));
+    let version = store.commit(more).await.unwrap();
+    assert_eq!(store.release(&of, 1).await.unwrap(), Some(release(Some(Outcome::Promoted))));
+    let read = |lines: Vec<Entry>| -> Vec<(u64, String)> {
+        lines.into_iter().map(|line| (line.number, line.logged.why)).collect()
+    };
+    let lines =
+        |pairs: &[(u64, &str)]| pairs.iter().map(|(n, why)| (*n, (*why).to_owned())).collect::<Vec<_>>();
+    assert_eq!(read(store.history(&of, None, 2).await.unwrap()), lines(&[(3, "three"), (2, "two")]));
+    assert_eq!(read(store.history(&of, Some(2), 9).await.unwrap()), lines(&[(1, "one")]));
+    // What was not written whole was not written at all.
+    let mut lost = change(record, version - 1);
+    lost.history = vec![entry("lost", 40)];
+    assert!(matches!(store.commit(lost).await, Err(StoreError::Moved)));
+    assert_eq!(store.history(&of, None, 9).await.unwrap().len(), 3);
+    store.forget(20, 100).await.unwrap();
+    assert_eq!(read(store.history(&of, None, 9).await.unwrap()), lines(&[(3, "three"), (2, "two")]));
+}
+
+async fn answers(store: &dyn Store) {
+    let answer = Answer {
+        key: "pipeline 1".to_owned(),
+        at: 100,
+        request: "digest".to_owned(),
+        status: 202,
+        body: "{}".to_owned(),
+        location: Some("/v1/rollouts/shop/answered/releases/1".to_owned()),
+    };
+    let mut made = new("shop/answered");
+    made.answer = Some(answer.clone());
+    let record = made.record.clone();
+    let version = store.commit(made).await.unwrap();
+    assert_eq!(store.answer("pipeline 1").await.unwrap(), Some(answer.clone()));
+    assert_eq!(store.answer("pipeline 2").await.unwrap(), None);
+    // The same key at the same time: the second one does nothing.
+    let mut second = change(record, version);
+    second.answer = Some(answer);
+    assert!(matches!(store.commit(second).await, Err(StoreError::Moved)));
+    assert_eq!(store.record(&name("shop/answered")).await.unwrap().unwrap().version, version);
+    store.forget(0, 100 + 86_400).await.unwrap();
+    assert!(store.answer("pipeline 1").await.unwrap().is_some());
+    store.forget(0, 101 + 86_400).await.unwrap();
+    assert_eq!(store.answer("pipeline 1").await.unwrap(), None);
+}
+
+async fn publications(store: &dyn Store) {
+    let none = store.publications(FLEET).await.unwrap();
+    assert_eq!((none.latest, none.good), (None, None));
+    let seen = versions(store).await;
+    store.publish(&publication(100), &seen).await.unwrap();
+    assert!(matches!(store.publish(&publication(100), &seen).await, Err(StoreError::Moved)));
+    assert!(matches!(store.publish(&publication(99), &seen).await, Err(StoreError::Moved)));
+    store.commit(new("shop/newcomer")).await.unwrap();
+    assert!(matches!(store.publish(&publication(101), &seen).await, Err(StoreError::Moved)));
+    let seen = versions(store).await;
+    store.publish(&publication(101), &seen).await.unwrap();
+    let found = store.publications(FLEET).await.unwrap();
+    assert_eq!((found.latest, found.good), (Some(publication(101)), None));
+    store.refuse(FLEET, 101, "no such module").await.unwrap();
+    store.refuse(FLEET, 101, "another reason").await.unwrap();
+    let found = store.publications(FLEET).await.unwrap();
+    assert_eq!(found.latest.unwrap().refused.as_deref(), Some("no such module"));
+    assert_eq!(found.good, Some(publication(100)));
+    assert_eq!(store.publications("other").await.unwrap().latest, None);
+    for revision in 102..230 {
+        store.publish(&publication(revision), &seen).await.unwrap();
+        store.refuse(FLEET, revision, "no").await.unwrap();
+    }
+    assert_eq!(store.publication(FLEET, 110).await.unwrap(), None, "old publications go");
+    assert_eq!(store.publication(FLEET, 229).await.unwrap().unwrap().revision, 229);
+    assert_eq!(store.publications(FLEET).await.unwrap().good, Some(publication(100)), "the good one stays");
+}
+
+async fn settings(store: &dyn Store) {
+    assert_eq!(store.frozen().await.unwrap(), None);
+    store.freeze(Some("an incident")).await.unwrap();
+    store.freeze(Some("a fire")).await.unwrap();
+    assert_eq!(store.frozen().await.unwrap().as_deref(), Some("a fire"));
+    store.freeze(None).await.unwrap();
+    assert_eq!(store.frozen().await.unwrap(), None);
+    assert!(store.lease("a", 100, 130).await.unwrap());
+    assert!(!store.lease("b", 110, 140).await.unwrap());
+    assert!(store.lease("a", 120, 150).await.unwrap());
+    assert!(store.lease("b", 150, 180).await.unwrap());
+    assert!(!store.lease("a", 151, 181).await.unwrap());
+}
+
+/// Many writers on one record: each commit that is acknowledged is there, and there are as many as versions.
+async fn racing(store: Arc<dyn Store>) {
+    let first = store.commit(new("shop/raced")).await.unwrap();
+    let mut writers = Vec::new();
+    for writer in 0..8 {
+        let store = store.clone();
+        writers.push(tokio::spawn(async move {
+            let mut done = 0;
+            while done < 5 {
+                let stored = store.record(&name("shop/raced")).await.unwrap().unwrap();
+                let mut record = stored.record;
+                record.state.weight += 1;
+                let mut change = change(record, stored.version);
+                change.history = vec![Entry {
+                    number: 0,
+                    logged: logged(&format!("writer {writer}"), 1_000),
+                    decision: None,
+                }];
+                match store.commit(change).await {
+                    Ok(_) => done += 1,
+                    Err(StoreError::Moved) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let stored = store.record(&name("shop/raced")).await.unwrap().unwrap();
+    assert_eq!((stored.version, stored.record.state.weight), (first + 40, 40));
+    assert_eq!(store.history(&name("shop/raced"), None, 100).await.unwrap().len(), 40);
+}
