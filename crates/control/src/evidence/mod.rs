@@ -1,4 +1,17 @@
 //! What the proxies counted, between two readings.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `proxies` | [`Proxies`]: the pages of metrics of the proxies themselves |
+//! | `exposition` | Prometheus' text format |
+//! | `totals`, `table` | what a proxy has counted at one reading, and the proxies from reading to reading |
+//! | `counted` | from a reading to what steering takes of it |
+
+pub mod counted;
+mod exposition;
+mod proxies;
+mod table;
+mod totals;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,6 +20,8 @@ use async_trait::async_trait;
 use coalmine_judge::GROUPS;
 
 use crate::rollout::Name;
+
+pub use proxies::Proxies;
 
 /// Where readings come from.
 #[async_trait]

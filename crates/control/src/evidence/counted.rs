@@ -1,0 +1,188 @@
+//! From a reading to what a tick takes of it for one rollout.
+
+use std::collections::BTreeMap;
+
+use coalmine_judge::GROUPS;
+use coalmine_steer::Plan;
+use coalmine_steer::inputs::{self, GuardCounts};
+use coalmine_steer::plan::{Guard, GuardSource};
+
+use super::{Counted, ProxyReading, Reading, Slow, VariantCounts};
+use crate::rollout::Name;
+
+/// The variant of new versions.
+const CANARY: &str = "canary";
+
+/// The proxies as steering sees them for this rollout. `since` is the revision since which it stands as it does, `compared`
+/// the variant that the canary is compared with.
+///
+/// A proxy that has switched the rollout off, as without its key, counts nothing and is left out.
+pub fn proxies(
+    reading: &Reading,
+    name: &Name,
+    plan: &Plan,
+    since: Option<u64>,
+    compared: &str,
+) -> Vec<inputs::Proxy> {
+    let steered = |proxy: &ProxyReading| inputs::Proxy {
+        name: proxy.name.clone(),
+        revision: proxy.revision,
+        running_since: running_since(proxy, since),
+        seen: proxy.seen,
+        counted: proxy.counted.as_ref().map(|counted| take(counted, name, plan, compared)),
+    };
+    reading.proxies.iter().filter(|proxy| !proxy.disabled.contains(name)).map(steered).collect()
+}
+
+/// When the proxy was first seen with a revision that has this form.
+fn running_since(proxy: &ProxyReading, since: Option<u64>) -> u64 {
+    let runs = |revision: u64| since.is_some_and(|since| revision >= since);
+    let first = proxy.since.iter().rev().take_while(|(revision, _)| runs(*revision)).last();
+    first.map_or(proxy.seen, |(_, at)| *at)
+}
+
+fn take(counted: &Counted, name: &Name, plan: &Plan, compared: &str) -> inputs::Counted {
+    let nothing = BTreeMap::new();
+    let variants = counted.rollouts.get(name).unwrap_or(&nothing);
+    let of = |variant: &str| variants.get(variant).cloned().unwrap_or_default();
+    let (stable, canary) = (of(compared), of(CANARY));
+    let guards = plan
+        .guards
+        .iter()
+        .filter_map(|guard| Some((guard.name.clone(), guard_counts(guard, &stable, &canary)?)))
+        .collect();
+    inputs::Counted { from: counted.from, until: counted.until, guards, served: None, open: None }
+}
+
+/// Counts of one guard; none of what is not counted here.
+fn guard_counts(guard: &Guard, stable: &VariantCounts, canary: &VariantCounts) -> Option<GuardCounts> {
+    match &guard.source {
+        GuardSource::Errors => Some(GuardCounts {
+            stable: pairs(&stable.all, &stable.bad),
+            canary: pairs(&canary.all, &canary.bad),
+        }),
+        GuardSource::SlowerThan(at) => slow_counts(*at, stable, canary),
+        GuardSource::Query(_) => None,
+    }
+}
+
+fn slow_counts(at: u64, stable: &VariantCounts, canary: &VariantCounts) -> Option<GuardCounts> {
+    let (of_stable, of_canary) = (stable.slow.get(&at), canary.slow.get(&at));
+    let is_whole = matches!((of_stable, of_canary), (Some(Slow::Whole(_)), _) | (_, Some(Slow::Whole(_))));
+    if is_whole {
+        let whole = |counts: &VariantCounts, slow: Option<&Slow>| {
+            let bad = slow.map_or(0, Slow::total);
+            // Requests that ended between the reading of one counter and the other.
+            let all = counts.all.iter().sum::<u64>().max(bad);
+            vec![[all, bad]]
+        };
+        return Some(GuardCounts { stable: whole(stable, of_stable), canary: whole(canary, of_canary) });
+    }
+    // Counters are born with their first count: where there is none, nothing was slow.
+    let groups = |slow: Option<&Slow>| match slow {
+        Some(Slow::Groups(groups)) => *groups,
+        _ => [0; GROUPS],
+    };
+    Some(GuardCounts {
+        stable: pairs(&stable.all, &groups(of_stable)),
+        canary: pairs(&canary.all, &groups(of_canary)),
+    })
+}
+
+/// `[all, bad]` of each group. The filter sends its counters one by one, and a page may be read between two of them.
+fn pairs(all: &[u64; GROUPS], bad: &[u64; GROUPS]) -> Vec<[u64; 2]> {
+    all.iter().zip(bad).map(|(all, bad)| [*all.max(bad), *bad]).collect()
+}
+
+// === impl Slow ===
+
+impl Slow {
+    fn total(&self) -> u64 {
+        match self {
+            Self::Whole(count) => *count,
+            Self::Groups(groups) => groups.iter().sum(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coalmine_document::Notation;
+    use coalmine_steer::plan::Setting;
+
+    use super::*;
+
+    fn plan(text: &str) -> Plan {
+        let documents = Notation::Yaml.read(text).unwrap();
+        Plan::from_document(&documents[0], Setting { workloads: false }).unwrap()
+    }
+
+    fn name() -> Name {
+        "shop/checkout".parse().unwrap()
+    }
+
+    fn reading() -> Reading {
+        let counts = |all, bad, slow| VariantCounts {
+            came: all,
+            all: [all; GROUPS],
+            bad: [bad; GROUPS],
+            slow: BTreeMap::from([(250, slow)]),
+        };
+        let variants = BTreeMap::from([
+            ("stable".to_owned(), counts(100, 1, Slow::Groups([2; GROUPS]))),
+            ("baseline".to_owned(), counts(50, 3, Slow::Whole(7))),
+            ("canary".to_owned(), counts(10, 4, Slow::Groups([5; GROUPS]))),
+        ]);
+        let counted = Counted { from: 100, until: 115, rollouts: BTreeMap::from([(name(), variants)]) };
+        let proxy = ProxyReading {
+            name: "edge".to_owned(),
+            revision: Some(9),
+            seen: 115,
+            since: vec![(5, 10), (7, 50), (9, 90)],
+            counted: Some(counted),
+            ..ProxyReading::default()
+        };
+        Reading { away: None, proxies: vec![proxy] }
+    }
+
+    #[test]
+    fn guards_are_counted_by_their_source() {
+        let plan =
+            plan("{guards: {errors: {}, late: {slowerThan: 250ms}, other: {slowerThan: 1s}, q: {query: q}}}");
+        let counted = proxies(&reading(), &name(), &plan, Some(7), "stable").remove(0).counted.unwrap();
+        assert_eq!((counted.from, counted.until), (100, 115));
+        assert_eq!(
+            (counted.guards["errors"].stable[3], counted.guards["errors"].canary[3]),
+            ([100, 1], [10, 4])
+        );
+        assert_eq!(
+            (counted.guards["late"].stable[0], counted.guards["late"].canary[15]),
+            ([100, 2], [10, 5])
+        );
+        assert_eq!(counted.guards["other"].canary[0], [10, 0], "nothing was that slow");
+        assert!(!counted.guards.contains_key("q"));
+    }
+
+    #[test]
+    fn a_baseline_is_compared_in_stables_place() {
+        let plan = plan("{guards: {errors: {}, late: {slowerThan: 250ms}}}");
+        let counted = proxies(&reading(), &name(), &plan, Some(7), "baseline").remove(0).counted.unwrap();
+        assert_eq!(counted.guards["errors"].stable[0], [50, 3]);
+        assert_eq!(counted.guards["late"].stable, [[50 * 16, 7]], "as a whole where one arm is");
+    }
+
+    #[test]
+    fn a_proxy_runs_a_form_since_it_was_first_seen_with_it() {
+        let plan = plan("{}");
+        let since = |revision| proxies(&reading(), &name(), &plan, revision, "stable")[0].running_since;
+        assert_eq!((since(Some(5)), since(Some(6)), since(Some(7)), since(Some(9))), (10, 50, 50, 90));
+        assert_eq!((since(Some(10)), since(None)), (115, 115));
+    }
+
+    #[test]
+    fn a_proxy_that_has_switched_it_off_is_left_out() {
+        let mut reading = reading();
+        reading.proxies[0].disabled = vec![name()];
+        assert!(proxies(&reading, &name(), &plan("{}"), Some(7), "stable").is_empty());
+    }
+}

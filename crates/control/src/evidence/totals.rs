@@ -1,0 +1,255 @@
+//! What one proxy has counted since it began, at one reading, and the difference of two readings.
+
+use std::collections::BTreeMap;
+
+use coalmine_document::with_unit;
+use coalmine_judge::GROUPS;
+use coalmine_judge::batch::MAX_COUNT;
+
+use super::exposition::{Sample, samples};
+use super::{Slow, VariantCounts};
+use crate::rollout::Name;
+
+/// What is read of a proxy's page.
+const PREFIXES: [&str; 2] = ["coalmine_", "envoy_server_uptime"];
+
+/// The most counters of one proxy.
+const MAX_COUNTERS: usize = 200_000;
+
+/// All that is known of a proxy at one reading.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Totals {
+    /// Envoy's `node.id`.
+    pub(super) node: Option<String>,
+    /// Version of the filter.
+    pub(super) filter: Option<String>,
+    /// Revision of the policy in force.
+    pub(super) revision: Option<u64>,
+    /// Seconds since the process began.
+    pub(super) uptime: Option<u64>,
+    /// Rollouts that are switched off in it.
+    pub(super) disabled: Vec<Name>,
+    counters: BTreeMap<Counter, u64>,
+}
+
+/// One counter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Counter {
+    rollout: Name,
+    variant: String,
+    what: What,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    /// Requests that came and whose variant was drawn.
+    Came,
+    /// Finished ones, by group.
+    All(usize),
+    /// Bad ones, by group.
+    Bad(usize),
+    /// Those that took longer than so many milliseconds.
+    Slow(u64),
+    /// The same, by group.
+    SlowBy(u64, usize),
+}
+
+/// Counts by rollout and variant.
+pub(super) type Counts = BTreeMap<Name, BTreeMap<String, VariantCounts>>;
+
+// === impl Totals ===
+
+impl Totals {
+    /// The totals of a page of metrics.
+    ///
+    /// # Errors
+    /// The page is not what it should be: a sentence.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let mut totals = Self::default();
+        for sample in samples(text, &PREFIXES) {
+            totals.take(&sample?)?;
+        }
+        Ok(totals)
+    }
+
+    fn take(&mut self, sample: &Sample<'_>) -> Result<(), String> {
+        match sample.name {
+            "coalmine_policy_revision" => self.revision = whole(sample)?.filter(|revision| *revision > 0),
+            "envoy_server_uptime" => self.uptime = whole(sample)?,
+            "coalmine_build_info" => {
+                self.filter = sample.label("version").map(str::to_owned);
+                self.node = sample.label("node").filter(|node| !node.is_empty()).map(str::to_owned);
+            }
+            "coalmine_rollout_disabled" if sample.value > 0.0 => {
+                self.disabled.extend(sample.label("rollout").and_then(|name| name.parse().ok()));
+            }
+            _ => {
+                let (Some(counter), Some(value)) = (counter(sample), whole(sample)?) else { return Ok(()) };
+                if self.counters.len() >= MAX_COUNTERS {
+                    return Err(format!("it has more than {MAX_COUNTERS} counters of rollouts"));
+                }
+                self.counters.insert(counter, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this is another process than it was, or another filter in it.
+    pub(super) fn has_begun_anew(&self, before: &Self) -> bool {
+        let is_younger = self.uptime.zip(before.uptime).is_some_and(|(now, before)| now < before);
+        is_younger || self.filter != before.filter
+    }
+
+    /// What was counted between two readings of one proxy. A counter that is lower than before began anew, and one that was
+    /// not there began at 0.
+    pub(super) fn since(&self, before: &Self) -> Counts {
+        let has_begun_anew = self.has_begun_anew(before);
+        let mut counts = Counts::new();
+        for (counter, now) in &self.counters {
+            let before =
+                before.counters.get(counter).filter(|_| !has_begun_anew).copied().unwrap_or_default();
+            let counted = now.checked_sub(before).unwrap_or(*now);
+            let variants = counts.entry(counter.rollout.clone()).or_default();
+            counter.what.add(variants.entry(counter.variant.clone()).or_default(), counted);
+        }
+        counts
+    }
+}
+
+// === impl What ===
+
+impl What {
+    fn add(self, counts: &mut VariantCounts, counted: u64) {
+        let in_group = |groups: &mut [u64; GROUPS], group: usize| {
+            if let Some(count) = groups.get_mut(group) {
+                *count += counted;
+            }
+        };
+        match self {
+            Self::Came => counts.came += counted,
+            Self::All(group) => in_group(&mut counts.all, group),
+            Self::Bad(group) => in_group(&mut counts.bad, group),
+            // Where it is counted by group, the same requests are not counted as a whole.
+            Self::Slow(at) => {
+                if let Slow::Whole(count) = counts.slow.entry(at).or_insert(Slow::Whole(0)) {
+                    *count += counted;
+                }
+            }
+            Self::SlowBy(at, group) => {
+                let slow = counts.slow.entry(at).or_insert(Slow::Groups([0; GROUPS]));
+                if let Slow::Whole(_) = slow {
+                    *slow = Slow::Groups([0; GROUPS]);
+                }
+                if let Slow::Groups(groups) = slow {
+                    in_group(groups, group);
+                }
+            }
+        }
+    }
+}
+
+/// The counter of a sample; none where it says nothing about a draw.
+fn counter(sample: &Sample<'_>) -> Option<Counter> {
+    let group = || sample.label("group")?.parse().ok().filter(|group| *group < GROUPS);
+    let what = match sample.name {
+        "coalmine_requests_total" if sample.label("reason") == Some("bucket") => What::Came,
+        "coalmine_all_total" => What::All(group()?),
+        "coalmine_bad_total" => What::Bad(group()?),
+        "coalmine_slow_total" => {
+            let units = [("ms", 1), ("s", 1_000), ("m", 60_000)];
+            let at = with_unit(sample.label("threshold")?, &units)?;
+            group().map_or(What::Slow(at), |group| What::SlowBy(at, group))
+        }
+        _ => return None,
+    };
+    // Names that no rollout of a server can have are of a policy that somebody else wrote.
+    let rollout = sample.label("rollout")?.parse().ok()?;
+    Some(Counter { rollout, variant: sample.label("variant")?.to_owned(), what })
+}
+
+/// A count as a whole number; none where there is no value.
+fn whole(sample: &Sample<'_>) -> Result<Option<u64>, String> {
+    if sample.value.is_nan() {
+        return Ok(None);
+    }
+    let is_count = (0.0..=MAX_COUNT as f64).contains(&sample.value) && sample.value.fract() == 0.0;
+    if is_count {
+        return Ok(Some(sample.value as u64));
+    }
+    Err(format!("{} is {}, and was to be a whole number from 0 to 2^53", sample.name, sample.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(uptime: u64, lines: &[(&str, u64)]) -> Totals {
+        let mut text = format!("envoy_server_uptime{{}} {uptime}\ncoalmine_policy_revision{{}} 7\n");
+        text.push_str("coalmine_build_info{version=\"0.1.0\",node=\"edge-1\"} 1\n");
+        for (series, value) in lines {
+            text.push_str(&format!("coalmine_{series} {value}\n"));
+        }
+        Totals::read(&text).unwrap()
+    }
+
+    const ALL: &str = "all_total{rollout=\"shop/checkout\",variant=\"canary\",group=\"3\"}";
+    const BAD: &str = "bad_total{rollout=\"shop/checkout\",variant=\"canary\",group=\"3\"}";
+
+    fn canary(counts: &Counts) -> VariantCounts {
+        counts[&"shop/checkout".parse().unwrap()]["canary"].clone()
+    }
+
+    #[test]
+    fn a_page_says_who_it_is_and_what_runs() {
+        let totals = page(
+            10,
+            &[("rollout_disabled{rollout=\"shop/checkout\"}", 1), ("rollout_disabled{rollout=\"a\"}", 0)],
+        );
+        assert_eq!((totals.node.as_deref(), totals.filter.as_deref()), (Some("edge-1"), Some("0.1.0")));
+        assert_eq!((totals.revision, totals.uptime), (Some(7), Some(10)));
+        assert_eq!(totals.disabled, ["shop/checkout".parse().unwrap()]);
+        assert_eq!(Totals::read("coalmine_policy_revision 0\n").unwrap().revision, None, "no policy yet");
+    }
+
+    #[test]
+    fn what_was_counted_is_the_difference_series_by_series() {
+        let before = page(10, &[(ALL, 100)]);
+        let after = page(25, &[(ALL, 130), (BAD, 4)]);
+        let counts = canary(&after.since(&before));
+        assert_eq!((counts.all[3], counts.bad[3], counts.all[4]), (30, 4, 0));
+    }
+
+    #[test]
+    fn a_counter_that_began_anew_counts_from_zero() {
+        let before = page(10, &[(ALL, 100)]);
+        assert_eq!(canary(&page(25, &[(ALL, 30)]).since(&before)).all[3], 30);
+        // A process that began anew and has counted more than the one before: only its age tells.
+        assert_eq!(canary(&page(5, &[(ALL, 130)]).since(&before)).all[3], 130);
+    }
+
+    #[test]
+    fn slow_responses_are_counted_as_a_whole_or_by_group() {
+        let slow = "slow_total{rollout=\"shop/checkout\",variant=\"canary\",threshold=\"250ms\"}";
+        let by_group =
+            "slow_total{rollout=\"shop/checkout\",variant=\"canary\",threshold=\"1s\",group=\"2\"}";
+        let counts = canary(&page(9, &[(slow, 5), (by_group, 6)]).since(&page(8, &[])));
+        assert_eq!(counts.slow[&250], Slow::Whole(5));
+        assert!(matches!(counts.slow[&1_000], Slow::Groups(groups) if groups[2] == 6));
+    }
+
+    #[test]
+    fn only_draws_are_evidence() {
+        let drawn = "requests_total{rollout=\"shop/checkout\",variant=\"canary\",reason=\"bucket\"}";
+        let pinned = "requests_total{rollout=\"shop/checkout\",variant=\"canary\",reason=\"pinned\"}";
+        let counts = canary(&page(9, &[(drawn, 5), (pinned, 6)]).since(&page(8, &[])));
+        assert_eq!(counts.came, 5);
+    }
+
+    #[test]
+    fn what_is_no_count_is_an_error() {
+        for value in ["-1", "1.5", "+Inf", "1e300"] {
+            assert!(Totals::read(&format!("coalmine_{ALL} {value}\n")).is_err(), "{value}");
+        }
+    }
+}
