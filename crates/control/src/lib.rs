@@ -18,12 +18,14 @@
 //! | [`publish`] | from a policy to the proxies |
 //! | [`evidence`] | what the proxies counted |
 //! | [`operations`] | what people and pipelines may do, whoever asks |
+//! | [`reconcile`] | the loop |
 //! | [`server`] | what the rooms of a running server share |
 #![forbid(unsafe_code)]
 
 pub mod evidence;
 pub mod operations;
 pub mod publish;
+pub mod reconcile;
 pub mod rollout;
 pub mod server;
 pub mod store;

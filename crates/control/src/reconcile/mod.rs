@@ -1,0 +1,131 @@
+//! The loop: observe, judge, steer, commit, publish. What is decided is decided elsewhere.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `tick` | one tick of all rollouts, with what the proxies counted |
+//! | `publish` | all records become a policy, and proxies get it |
+//! | `hooks` | gates are asked and people are told |
+//!
+//! Publishing is a task of its own: a rollback that was recorded does not wait for a proxy that answers slowly.
+
+mod hooks;
+mod publish;
+mod tick;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::evidence::Source;
+use crate::publish::file;
+use crate::publish::xds::Refusal;
+use crate::server::{FLEET, Server};
+use crate::store::StoreError;
+
+pub use hooks::{Hooks, NotAnAddress};
+
+/// How often it is seen whether another server on the same store has changed something.
+const POLL: Duration = Duration::from_secs(1);
+/// Days for which history is kept.
+const HISTORY_DAYS: u64 = 90;
+const DAY: u64 = 24 * 60 * 60;
+
+/// Publishes what is recorded, whenever something changes, until the server ends.
+pub async fn publish_always(
+    server: Arc<Server>,
+    mut refusals: mpsc::Receiver<Refusal>,
+    document: Option<PathBuf>,
+    mut ending: watch::Receiver<bool>,
+) {
+    let mut poll = interval(POLL);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = None;
+    loop {
+        let mut is_due = false;
+        tokio::select! {
+            () = server.woken() => is_due = true,
+            Some(refusal) = refusals.recv() => {
+                tracing::warn!(proxy = refusal.proxy, revision = refusal.revision, "a proxy refuses the policy: {}", refusal.why);
+                let refused = server.store().refuse(FLEET, refusal.revision, &refusal.why).await;
+                told(&server, refused);
+                is_due = true;
+            }
+            _ = poll.tick() => {}
+            _ = ending.wait_for(|ends| *ends) => return,
+        }
+        let counted = server.store().counter().await;
+        // What this server itself wrote was published when it woke; a publication counts too.
+        let Some(counted) = told(&server, counted) else { continue };
+        if is_due || seen != Some(counted) {
+            let published = publish::publish(&server).await;
+            if told(&server, published).is_some() {
+                seen = server.store().counter().await.ok();
+            }
+            write_document(&server, document.as_ref()).await;
+        }
+    }
+}
+
+/// Ticks until the server ends.
+pub async fn tick_always(
+    server: Arc<Server>,
+    mut source: Box<dyn Source>,
+    hooks: Hooks,
+    holder: String,
+    mut ending: watch::Receiver<bool>,
+) {
+    let mut ticks = interval(Duration::from_secs(server.tick()));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut forgotten = 0;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = ending.wait_for(|ends| *ends) => return,
+        }
+        let ticked = tick::tick_all(&server, source.as_mut(), &hooks, &holder).await;
+        told(&server, ticked);
+        let now = server.now();
+        if now.saturating_sub(forgotten) > DAY {
+            let pruned = server.store().forget(now.saturating_sub(HISTORY_DAYS * DAY), now).await;
+            if told(&server, pruned).is_some() {
+                forgotten = now;
+            }
+        }
+    }
+}
+
+async fn write_document(server: &Server, path: Option<&PathBuf>) {
+    let (Some(path), Some(publication)) = (path.cloned(), server.publication().borrow().clone()) else {
+        return;
+    };
+    let shown = path.display().to_string();
+    let written = tokio::task::spawn_blocking(move || file::write(&publication, &path)).await;
+    if let Ok(Err(error)) = written {
+        tracing::error!("the policy cannot be written to {shown}: {error}");
+    }
+}
+
+/// Says what the store does not do, once for as long as it lasts; it is tried again at the next tick.
+fn told<T>(server: &Server, result: Result<T, StoreError>) -> Option<T> {
+    let was_away = server.view().store_away.clone();
+    match result {
+        Ok(done) => {
+            if was_away.is_some() {
+                tracing::info!("the store answers again");
+                server.look(|view| view.store_away = None);
+            }
+            Some(done)
+        }
+        Err(error) => {
+            let message = error.to_string();
+            if was_away.as_deref() != Some(&message) {
+                tracing::error!("{message}");
+                server.look(|view| view.store_away = Some(message));
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! One tick of all rollouts, with what the proxies counted.
+
+use std::collections::BTreeMap;
+
+use coalmine_steer::{Action, Condition, Kind, Moment, Plan, Step, tick};
+
+use super::hooks::Hooks;
+use crate::evidence::{Reading, Source, counted};
+use crate::operations::{Known, settle};
+use crate::rollout::{Name, Spec};
+use crate::server::Server;
+use crate::store::{StoreError, Stored};
+
+/// How many ticks a server may miss before another one on the same store ticks in its place.
+const LEASE_TICKS: u64 = 3;
+/// How often a rollout is ticked anew when somebody says a verb meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// Ticks all rollouts once, unless another server on the same store does.
+///
+/// # Errors
+/// The store did not do it. What was read of the proxies is lost then, and nothing moves.
+pub(super) async fn tick_all(
+    server: &Server,
+    source: &mut dyn Source,
+    hooks: &Hooks,
+    holder: &str,
+) -> Result<(), StoreError> {
+    let now = server.now();
+    let leads = server.store().lease(holder, now, now + LEASE_TICKS * server.tick() + 1).await?;
+    server.look(|view| view.leads = leads);
+    if !leads {
+        return Ok(());
+    }
+    let reading = source.read(now).await;
+    server.look(|view| {
+        view.proxies.clone_from(&reading.proxies);
+        view.away.clone_from(&reading.away);
+    });
+    let known = Known::read(server).await?;
+    let mut conditions = BTreeMap::new();
+    for stored in server.store().records().await? {
+        let name = stored.record.name.clone();
+        let found = tick_one(server, &known, &reading, hooks, stored).await?;
+        conditions.insert(name, found);
+    }
+    hooks.keep(|name| conditions.contains_key(name));
+    server.look(|view| {
+        view.at = now;
+        for (name, conditions) in conditions {
+            view.rollouts.entry(name).or_default().conditions = conditions;
+        }
+    });
+    server.wake();
+    Ok(())
+}
+
+async fn tick_one(
+    server: &Server,
+    known: &Known,
+    reading: &Reading,
+    hooks: &Hooks,
+    mut stored: Stored,
+) -> Result<Vec<Condition>, StoreError> {
+    let name = stored.record.name.clone();
+    for _ in 0..ATTEMPTS {
+        let spec = match stored.record.spec() {
+            Ok(spec) => spec,
+            Err(problems) => return Ok(vec![unreadable(&problems.to_string())]),
+        };
+        let Some(plan) = &spec.plan else { return Ok(Vec::new()) };
+        let moment = moment(server, known, reading, hooks, &stored, &spec, plan);
+        let step = tick(plan, &stored.record.state, &moment.inputs);
+        let Some(change) = settle(&stored, &moment, &step) else {
+            carry_out(server, hooks, &name, stored.version, &step).await?;
+            return Ok(step.conditions);
+        };
+        let logged: Vec<_> = change.history.iter().map(|entry| entry.logged.clone()).collect();
+        match server.store().commit(change).await {
+            Ok(version) => {
+                for line in logged {
+                    tracing::info!(rollout = %name, weight = line.weight, "{}: {}", line.what, line.why);
+                    server.tell(&name, line);
+                }
+                carry_out(server, hooks, &name, version, &step).await?;
+                return Ok(step.conditions);
+            }
+            // Somebody said a verb: the same evidence is judged with that.
+            Err(StoreError::Moved) => match server.store().record(&name).await? {
+                Some(moved) => stored = moved,
+                None => return Ok(Vec::new()),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn moment(
+    server: &Server,
+    known: &Known,
+    reading: &Reading,
+    hooks: &Hooks,
+    stored: &Stored,
+    spec: &Spec,
+    plan: &Plan,
+) -> Moment {
+    let name = &stored.record.name;
+    let mut inputs = known.inputs(server, &stored.record, spec);
+    let since = inputs.published.as_ref().map(|published| published.revision);
+    let compared = if spec.has_baseline { "baseline" } else { "stable" };
+    inputs.proxies = counted::proxies(reading, name, plan, since, compared);
+    inputs.source_away.clone_from(&reading.away);
+    inputs.gates = hooks.answers(name);
+    inputs.delivered = hooks.delivered(name, &stored.record.state.notices);
+    Moment { inputs, request: None }
+}
+
+/// Does what a recorded step says, beside the publication, which comes by itself.
+async fn carry_out(
+    server: &Server,
+    hooks: &Hooks,
+    name: &Name,
+    version: u64,
+    step: &Step,
+) -> Result<(), StoreError> {
+    for action in &step.actions {
+        match action {
+            Action::AskGate { gate, release, weight, entered } => {
+                hooks.ask(name, gate, *release, *weight, *entered);
+            }
+            Action::Notify(notice) => hooks.tell(name, notice),
+            Action::Forget => match server.store().remove(name, version).await {
+                // Somebody wrote it anew meanwhile.
+                Ok(()) | Err(StoreError::Moved) => {}
+                Err(error) => return Err(error),
+            },
+            // Publishing has its own task, history is recorded, and there are no workloads here.
+            Action::Publish(_)
+            | Action::Record(_)
+            | Action::CopyToStable { .. }
+            | Action::ScaleDownCanary => {}
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(why: &str) -> Condition {
+    Condition {
+        kind: Kind::Policy,
+        holds: true,
+        message: format!("the document cannot be read any more: {why}"),
+    }
+}
