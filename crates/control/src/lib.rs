@@ -17,11 +17,15 @@
 //! | [`store`] | where that is kept, by compare-and-set |
 //! | [`publish`] | from a policy to the proxies |
 //! | [`evidence`] | what the proxies counted |
+//! | [`access`] | who may do what |
+//! | [`config`] | the configuration of the server |
 //! | [`operations`] | what people and pipelines may do, whoever asks |
 //! | [`reconcile`] | the loop |
 //! | [`server`] | what the rooms of a running server share |
 #![forbid(unsafe_code)]
 
+pub mod access;
+pub mod config;
 pub mod evidence;
 pub mod operations;
 pub mod publish;

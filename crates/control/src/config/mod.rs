@@ -1,0 +1,275 @@
+//! The configuration of the server, read with the place of every problem.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `policy` | what the operator says once for all rollouts |
+//! | `tokens` | who may do what |
+//! | `secret` | secrets, from the environment or from files |
+
+mod policy;
+mod secret;
+mod tokens;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use coalmine_document::{Cursor, Known, Node, Problems, Reader, TextRule, Value, is_label};
+
+use crate::access::Token;
+use crate::rollout::Operator;
+use crate::store::Address;
+
+pub use secret::Surroundings;
+
+const CONFIG: Known = Known::new(&[
+    "listen",
+    "admin",
+    "publicUrl",
+    "store",
+    "tls",
+    "insecure",
+    "tokens",
+    "xds",
+    "file",
+    "evidence",
+    "tick",
+    "policy",
+    "grants",
+    "gates",
+    "notifiers",
+]);
+const TLS: Known = Known::new(&["certificate", "key", "clientCa"]);
+const XDS: Known = Known::new(&["module", "inline", "environment"]);
+const EVIDENCE: Known = Known::new(&["proxies"]);
+
+/// Where the API and the management server listen unless the configuration says otherwise.
+pub const LISTEN: &str = "127.0.0.1:8470";
+/// Where health and metrics are unless the configuration says otherwise.
+pub const ADMIN: &str = "127.0.0.1:8471";
+/// The file of the store unless the configuration says otherwise.
+const STORE: &str = "coalmine.db";
+/// Where proxies have the filter unless the configuration says otherwise.
+const MODULE: &str = "/etc/coalmine/coalmine.wasm";
+/// Seconds between two ticks unless the configuration says otherwise.
+const TICK: u64 = 15;
+/// The most entries of a list.
+const MAX_ENTRIES: usize = 1_000;
+
+const NAME: TextRule = TextRule { noun: "name", form: "1 to 63 of a-z, 0-9 and -", holds: is_label };
+
+/// What the server is to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where the API and the management server listen, on one port.
+    pub listen: SocketAddr,
+    /// Where health and metrics are.
+    pub admin: SocketAddr,
+    /// What the server's address begins with for others, without a slash at the end.
+    pub public_url: Option<String>,
+    /// Where everything is kept.
+    pub store: Address,
+    /// The certificate, where there is one.
+    pub tls: Option<Tls>,
+    /// Whether to listen beyond this host without TLS.
+    pub insecure: bool,
+    /// Who may do what.
+    pub tokens: Vec<Token>,
+    /// Where proxies have the filter's module from.
+    pub module: ModuleFile,
+    /// Variables of the proxies' environment that the filter gets beside those that the policy names.
+    pub environment: Vec<String>,
+    /// A file that the policy document is written to as well.
+    pub file: Option<PathBuf>,
+    /// Admin interfaces of the proxies, `host:port`, from which evidence is read.
+    pub proxies: Vec<String>,
+    /// Seconds between two ticks.
+    pub tick: u64,
+    /// What the operator says once for all rollouts.
+    pub operator: Operator,
+    /// Addresses of gates, by name.
+    pub gates: BTreeMap<String, String>,
+    /// Addresses of notifiers, by name.
+    pub notifiers: BTreeMap<String, String>,
+}
+
+/// Files of a certificate, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, and those that it is signed by.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Who signs the certificates of clients; without it clients have none.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Where proxies have the filter's module from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModuleFile {
+    /// A file on the proxy's host.
+    OnProxy(String),
+    /// A file here, which is sent along.
+    Here(PathBuf),
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The configuration of a document; an empty one is a good one for a first look on this host.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each problem with its place.
+    pub fn from_document(document: &Node, surroundings: &Surroundings<'_>) -> Result<Self, Problems> {
+        let reader = Reader::default();
+        let config = Self::read(&reader.cursor(document), surroundings, &reader);
+        let (problems, _) = reader.finish();
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
+    }
+
+    fn read(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>, reader: &Reader) -> Self {
+        let fields = cursor.fields_as(&CONFIG, "the configuration of a server, as {listen: .., tokens: ..}");
+        let address = |name, otherwise: &str| {
+            let given = fields.get(name).and_then(|field| read_address(&field));
+            given.or_else(|| otherwise.parse().ok()).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+        };
+        let hooks = |name| fields.get(name).map(|field| read_hooks(&field, surroundings)).unwrap_or_default();
+        let xds = fields.get("xds");
+        let xds = xds.as_ref().map(|xds| read_xds(xds));
+        let (module, environment) =
+            xds.unwrap_or_else(|| (ModuleFile::OnProxy(MODULE.to_owned()), Vec::new()));
+        let (gates, notifiers): (BTreeMap<_, _>, BTreeMap<_, _>) = (hooks("gates"), hooks("notifiers"));
+        let mut operator = fields.get("policy").map(|field| policy::read(&field, reader)).unwrap_or_default();
+        operator.gates = gates.keys().cloned().collect();
+        operator.notifiers = notifiers.keys().cloned().collect();
+        operator.grants = fields.get("grants").map(|field| policy::read_grants(&field)).unwrap_or_default();
+        Self {
+            listen: address("listen", LISTEN),
+            admin: address("admin", ADMIN),
+            public_url: fields.get("publicUrl").and_then(|field| read_public_url(&field)),
+            store: fields.get("store").map_or_else(
+                || Address::File(PathBuf::from(STORE)),
+                |field| read_store(&field, surroundings),
+            ),
+            tls: fields.get("tls").map(|field| read_tls(&field)),
+            insecure: fields.get("insecure").is_some_and(|field| field.boolean()),
+            tokens: fields.get("tokens").map(|field| tokens::read(&field, surroundings)).unwrap_or_default(),
+            module,
+            environment,
+            file: fields.get("file").and_then(|field| field.string()).map(PathBuf::from),
+            proxies: fields.get("evidence").map(|field| read_evidence(&field)).unwrap_or_default(),
+            tick: fields.get("tick").and_then(|field| read_tick(&field)).unwrap_or(TICK),
+            operator,
+            gates,
+            notifiers,
+        }
+    }
+}
+
+fn read_address(cursor: &Cursor<'_, '_>) -> Option<SocketAddr> {
+    let text = cursor.string()?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        let given = cursor.quote(text);
+        cursor.problem(format!("{given} is no address and port, as 127.0.0.1:8470 or [::]:8470"));
+    }
+    address
+}
+
+fn read_public_url(cursor: &Cursor<'_, '_>) -> Option<String> {
+    let text = cursor.string()?;
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    if rest.is_none_or(str::is_empty) || text.contains(['?', '#']) {
+        let given = cursor.quote(text);
+        cursor.problem(format!("{given} is no URL that paths can follow, as https://coalmine.example"));
+    }
+    Some(text.trim_end_matches('/').to_owned())
+}
+
+fn read_store(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Address {
+    let is_in_clear = matches!(cursor.value(), Value::String(_));
+    let Some(text) = secret::read(cursor, surroundings, "a file, or {env: NAME} with a URL of PostgreSQL")
+    else {
+        return Address::File(PathBuf::from(STORE));
+    };
+    let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+    if is_url && is_in_clear {
+        cursor.problem("is a URL, which holds a password; write {env: NAME} or {file: PATH}");
+    }
+    if is_url { Address::Postgres(text) } else { Address::File(PathBuf::from(text)) }
+}
+
+fn read_tls(cursor: &Cursor<'_, '_>) -> Tls {
+    let fields = cursor.fields_as(&TLS, "files in PEM, as {certificate: tls.crt, key: tls.key}");
+    let path = |name: &'static str| {
+        let text = fields.required(name, "a file in PEM").and_then(|field| field.string());
+        PathBuf::from(text.unwrap_or_default())
+    };
+    let client_ca = fields.get("clientCa").and_then(|field| field.string()).map(PathBuf::from);
+    Tls { certificate: path("certificate"), key: path("key"), client_ca }
+}
+
+fn read_xds(cursor: &Cursor<'_, '_>) -> (ModuleFile, Vec<String>) {
+    let fields = cursor.fields_as(&XDS, "what proxies get, as {module: /etc/coalmine/coalmine.wasm}");
+    let module = fields.get("module");
+    let inline = fields.get("inline");
+    if let (Some(_), Some(inline)) = (&module, &inline) {
+        inline.conflict("\"module\" and \"inline\" both say where the filter is; keep one");
+    }
+    let text = |field: &Cursor<'_, '_>| field.string().unwrap_or_default().to_owned();
+    let file = match (&module, &inline) {
+        (_, Some(inline)) => ModuleFile::Here(PathBuf::from(text(inline))),
+        (Some(module), None) => ModuleFile::OnProxy(text(module)),
+        (None, None) => ModuleFile::OnProxy(MODULE.to_owned()),
+    };
+    (file, fields.get("environment").map(|field| read_texts(&field)).unwrap_or_default())
+}
+
+fn read_evidence(cursor: &Cursor<'_, '_>) -> Vec<String> {
+    let fields = cursor.fields_as(&EVIDENCE, "where evidence is read, as {proxies: [\"127.0.0.1:9901\"]}");
+    let Some(proxies) = fields.get("proxies") else { return Vec::new() };
+    for item in proxies.items() {
+        let text = item.string().unwrap_or_default();
+        let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        if port.is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+            let given = item.quote(text);
+            item.problem(format!("{given} is no host and port of an admin interface, as 127.0.0.1:9901"));
+        }
+    }
+    read_texts(&proxies)
+}
+
+fn read_tick(cursor: &Cursor<'_, '_>) -> Option<u64> {
+    let seconds = cursor.duration()?;
+    if !(1..=60).contains(&seconds) {
+        cursor.problem("must be from 1s to 60s");
+    }
+    Some(seconds)
+}
+
+fn read_hooks(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> BTreeMap<String, String> {
+    let mut hooks = BTreeMap::new();
+    for field in cursor.entries() {
+        if !is_label(field.name) {
+            let name = field.value.quote(field.name);
+            field.value.problem(format!("{name} is no valid name: {}", NAME.form));
+        }
+        let what = "its URL, or {env: NAME} where that holds a token";
+        if let Some(url) = secret::read(&field.value, surroundings, what) {
+            hooks.insert(field.name.to_owned(), url);
+        }
+    }
+    hooks
+}
+
+fn read_texts(cursor: &Cursor<'_, '_>) -> Vec<String> {
+    let items = cursor.items();
+    if items.len() > MAX_ENTRIES {
+        cursor.too_large(format!("has {} entries, and at most {MAX_ENTRIES} are allowed", items.len()));
+    }
+    items.take(MAX_ENTRIES).filter_map(|item| item.string().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,117 @@
+use super::*;
+use crate::access::May;
+use crate::rollout::read_text;
+
+fn read(text: &str) -> Result<Config, Vec<String>> {
+    let variable = |name: &str| match name {
+        "TOKEN" => Some("0123456789abcdef-operate\n".to_owned()),
+        "DATABASE" => Some("postgres://coalmine:geheim@db/coalmine".to_owned()),
+        "SHORT" => Some("short".to_owned()),
+        _ => None,
+    };
+    let file = |path: &str| match path {
+        "token.txt" => Ok("0123456789abcdef-write\r\n".to_owned()),
+        _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+    };
+    let surroundings = Surroundings { variable: &variable, file: &file };
+    Config::from_document(&read_text(text).unwrap(), &surroundings)
+        .map_err(|problems| problems.shown().iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn an_empty_configuration_is_for_a_first_look_on_this_host() {
+    let config = read("{}").unwrap();
+    assert_eq!((config.listen.to_string().as_str(), config.tick), (LISTEN, 15));
+    assert_eq!(config.store, Address::File(PathBuf::from("coalmine.db")));
+    assert!(config.tokens.is_empty() && config.listen.ip().is_loopback() && config.admin.ip().is_loopback());
+}
+
+#[test]
+fn everything_can_be_said() {
+    let config = read(
+        "
+listen: 0.0.0.0:443
+admin: 127.0.0.1:9000
+publicUrl: https://coalmine.example/
+store: {env: DATABASE}
+tls: {certificate: tls.crt, key: tls.key, clientCa: ca.crt}
+tokens:
+- {name: pipeline, value: {env: TOKEN}, may: operate, rollouts: [shop/*, bank/payments]}
+- {name: admins, value: {file: token.txt}, may: write}
+xds: {inline: target/filter/coalmine.wasm, environment: [COALMINE_KEY]}
+file: /var/lib/coalmine/policy.json
+evidence: {proxies: ['127.0.0.1:9901', 'edge.internal:9901']}
+tick: 5s
+policy:
+  route: {header: x-canary}
+  override: {header: x-force, secret: {env: COALMINE_FORCE}}
+  slow: [250ms, 1s]
+  accessLog: true
+grants: {shop: ['*.shop.example']}
+gates: {smoke: 'http://127.0.0.1:9000/smoke'}
+notifiers: {oncall: {env: TOKEN}}
+",
+    )
+    .unwrap();
+    assert_eq!(config.public_url.as_deref(), Some("https://coalmine.example"));
+    assert!(matches!(config.store, Address::Postgres(_)));
+    assert_eq!(config.operator.slow, [250, 1_000]);
+    assert!(config.operator.gates.contains("smoke") && config.operator.notifiers.contains("oncall"));
+    assert_eq!(config.module, ModuleFile::Here(PathBuf::from("target/filter/coalmine.wasm")));
+    let name = "shop/checkout".parse().unwrap();
+    let pipeline = config.tokens.iter().find(|token| token.name() == "pipeline").unwrap();
+    assert!(pipeline.is("0123456789abcdef-operate"), "one line break at the end is no part of it");
+    assert!(pipeline.allows(May::Operate, &name) && !pipeline.allows(May::Write, &name));
+    let shown = format!("{config:?}");
+    for secret in ["geheim", "0123456789abcdef-write"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn every_problem_has_its_place_and_no_secret_is_shown() {
+    let problems = read(
+        "
+listen: localhost
+publicUrl: coalmine.example
+store: postgres://coalmine:geheim@db/coalmine
+tls: {certificate: a.crt}
+tokens:
+- {name: a, value: geheim-geheim-geheim, may: read}
+- {name: b, value: {env: NONE}, may: write}
+- {name: c, value: {env: SHORT}, may: rule}
+- {name: d, value: {file: none.txt}, may: read, rollouts: ['shop*']}
+xds: {module: a, inline: b}
+evidence: {proxies: [edge]}
+tick: 5m
+policy: {route: {header: 'x y'}, slow: [1s, 250ms]}
+gates: {'Smoke Test': x}
+colour: red
+",
+    )
+    .unwrap_err();
+    let expected = [
+        "listen: \"localhost\" is no address and port",
+        "publicUrl: \"coalmine.example\" is no URL",
+        "store: is a URL, which holds a password",
+        "tls: \"key\" is missing",
+        "tokens[0].value: is a secret in clear",
+        "tokens[1].value.env: the environment has no NONE",
+        "tokens[2].may:",
+        "tokens[2].value: has fewer than 16 characters",
+        "tokens[3].value.file: none.txt cannot be read",
+        "tokens[3].rollouts[0]: \"shop*\" is no pattern",
+        "xds.inline: \"module\" and \"inline\"",
+        "evidence.proxies[0]: \"edge\" is no host and port",
+        "tick: must be from 1s to 60s",
+        "policy.route.header: ",
+        "policy.slow: must ascend",
+        "gates[\"Smoke Test\"]: \"Smoke Test\" is no valid name",
+        "colour: unknown field",
+    ];
+    for expected in expected {
+        assert!(problems.iter().any(|found| found.starts_with(expected)), "{expected}\n{problems:#?}");
+    }
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    assert!(!problems.join("\n").contains("geheim"));
+}
