@@ -18,18 +18,26 @@
 //! | [`publish`] | from a policy to the proxies |
 //! | [`evidence`] | what the proxies counted |
 //! | [`access`] | who may do what |
+//! | [`api`] | the HTTP API |
 //! | [`config`] | the configuration of the server |
 //! | [`operations`] | what people and pipelines may do, whoever asks |
 //! | [`reconcile`] | the loop |
+//! | [`run`] | a server from its configuration to its end |
+//! | [`listen`], [`tls`], [`ending`] | connections, certificates, and the end of all |
 //! | [`server`] | what the rooms of a running server share |
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod api;
 pub mod config;
+pub mod ending;
 pub mod evidence;
+pub mod listen;
 pub mod operations;
 pub mod publish;
 pub mod reconcile;
 pub mod rollout;
+pub mod run;
 pub mod server;
 pub mod store;
+pub mod tls;

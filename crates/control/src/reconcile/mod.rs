@@ -16,9 +16,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::ending::Ending;
 use crate::evidence::Source;
 use crate::publish::file;
 use crate::publish::xds::Refusal;
@@ -38,7 +39,7 @@ pub async fn publish_always(
     server: Arc<Server>,
     mut refusals: mpsc::Receiver<Refusal>,
     document: Option<PathBuf>,
-    mut ending: watch::Receiver<bool>,
+    mut ending: Ending,
 ) {
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -54,7 +55,7 @@ pub async fn publish_always(
                 is_due = true;
             }
             _ = poll.tick() => {}
-            _ = ending.wait_for(|ends| *ends) => return,
+            () = ending.comes() => return,
         }
         let counted = server.store().counter().await;
         // What this server itself wrote was published when it woke; a publication counts too.
@@ -75,7 +76,7 @@ pub async fn tick_always(
     mut source: Box<dyn Source>,
     hooks: Hooks,
     holder: String,
-    mut ending: watch::Receiver<bool>,
+    mut ending: Ending,
 ) {
     let mut ticks = interval(Duration::from_secs(server.tick()));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -83,7 +84,7 @@ pub async fn tick_always(
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            _ = ending.wait_for(|ends| *ends) => return,
+            () = ending.comes() => return,
         }
         let ticked = tick::tick_all(&server, source.as_mut(), &hooks, &holder).await;
         told(&server, ticked);

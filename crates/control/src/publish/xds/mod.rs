@@ -22,18 +22,19 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
 use envoy_types::pb::envoy::service::extension::v3::extension_config_discovery_service_server::{
     ExtensionConfigDiscoveryService, ExtensionConfigDiscoveryServiceServer,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_stream::Stream;
-use tonic::metadata::MetadataMap;
-use tonic::transport::server::TcpConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::ending::Ending;
+use crate::listen::Peer;
 use crate::server::Server;
 
 pub use proxies::{Connected, ProxyTable};
@@ -51,7 +52,7 @@ pub struct Refusal {
 }
 
 /// Says whether a stream with these headers may read the policy.
-pub type Door = dyn Fn(&MetadataMap) -> bool + Send + Sync;
+pub type Door = dyn Fn(&HeaderMap) -> bool + Send + Sync;
 
 /// The service.
 pub struct Xds {
@@ -62,8 +63,7 @@ pub struct Xds {
     door: Box<Door>,
     table: Arc<ProxyTable>,
     refusals: mpsc::Sender<Refusal>,
-    /// Becomes true when the server ends.
-    ending: watch::Receiver<bool>,
+    ending: Ending,
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -71,15 +71,14 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 // === impl Xds ===
 
 impl Xds {
-    /// A service that hands out what this server publishes. Refusals are told to `refusals`; `ending` becomes true when all
-    /// streams shall end.
+    /// A service that hands out what this server publishes. Refusals are told to `refusals`.
     pub fn new(
         server: Arc<Server>,
         module: Module,
         environment: Vec<String>,
         door: Box<Door>,
         refusals: mpsc::Sender<Refusal>,
-        ending: watch::Receiver<bool>,
+        ending: Ending,
     ) -> Self {
         let table = Arc::new(ProxyTable::default());
         Self { server, module, environment, door, table, refusals, ending }
@@ -99,12 +98,12 @@ impl Xds {
         &self,
         request: Request<Streaming<V::Request>>,
     ) -> Result<Response<Answers<V::Response>>, Status> {
-        if !(self.door)(request.metadata()) {
+        if !(self.door)(request.metadata().as_ref()) {
             return Err(Status::unauthenticated(
                 "a token that may read every rollout is needed, as a bearer token",
             ));
         }
-        let address = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let address = request.extensions().get::<Peer>().map(|peer| peer.0);
         let row = self.table.open(address, self.server.now())?;
         let stream = stream::Open {
             server: self.server.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -15,6 +15,7 @@ use super::proxies::Row;
 use super::resource::{Module, resource};
 use super::session::Session;
 use super::variant::Variant;
+use crate::ending::Ending;
 use crate::publish::Publication;
 use crate::server::Server;
 
@@ -27,7 +28,7 @@ pub(super) struct Open {
     pub(super) module: Module,
     pub(super) environment: Vec<String>,
     pub(super) refusals: mpsc::Sender<Refusal>,
-    pub(super) ending: watch::Receiver<bool>,
+    pub(super) ending: Ending,
     pub(super) row: Row,
 }
 
@@ -86,7 +87,7 @@ impl Open {
                         return Ok(());
                     }
                 }
-                () = ended(&mut self.ending) => {
+                () = self.ending.comes() => {
                     return Err(Status::unavailable("the server ends; connect again"));
                 }
             }
@@ -103,12 +104,6 @@ impl Open {
             self.row.show(&session);
         }
     }
-}
-
-/// Waits until the server ends.
-async fn ended(ending: &mut watch::Receiver<bool>) {
-    // Who would say so is gone: that is the end as well.
-    let _ = ending.wait_for(|ends| *ends).await;
 }
 
 // === impl Pace ===

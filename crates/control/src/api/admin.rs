@@ -1,0 +1,96 @@
+//! Health and metrics, on a port of their own and without tokens: they name rollouts and proxies, and no user.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::App;
+use crate::server::{FLEET, Server};
+use crate::store::StoreError;
+
+const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRollout {
+    rollout: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPhase {
+    rollout: String,
+    phase: String,
+}
+
+/// The process lives.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// It can serve proxies and people: the store answers, and there is a policy.
+pub(super) async fn readyz(State(app): State<App>) -> Response {
+    let publications = app.server.store().publications(FLEET).await;
+    match publications {
+        Ok(found) if found.latest.is_some() => "ok\n".into_response(),
+        Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "nothing has been published yet\n").into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n").into_response(),
+    }
+}
+
+/// Metrics, in the format of OpenMetrics. They are made when they are asked for: nothing is counted twice.
+pub(super) async fn metrics(State(app): State<App>) -> Response {
+    let mut registry = Registry::with_prefix("coalmine_server");
+    let is_up = fill(&app, &mut registry).await.is_ok();
+    let up = Gauge::<i64>::default();
+    up.set(is_up.into());
+    registry.register("store_up", "1 where the store answers", up);
+    let mut text = String::new();
+    if encode(&mut text, &registry).is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    ([(header::CONTENT_TYPE, TEXT)], text).into_response()
+}
+
+async fn fill(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
+    proxies(app, registry);
+    let weights = Family::<OfRollout, Gauge<i64>>::default();
+    let phases = Family::<OfPhase, Gauge<i64>>::default();
+    let held = Family::<OfRollout, Gauge<i64>>::default();
+    let view = app.server.view();
+    for stored in app.server.store().records().await? {
+        let rollout = stored.record.name.to_string();
+        let state = &stored.record.state;
+        weights.get_or_create(&OfRollout { rollout: rollout.clone() }).set(state.weight.into());
+        let left_out = view.rollouts.get(&stored.record.name).is_some_and(|seen| seen.left_out.is_some());
+        held.get_or_create(&OfRollout { rollout: rollout.clone() }).set(left_out.into());
+        phases.get_or_create(&OfPhase { rollout, phase: state.said.phase.to_string() }).set(1);
+    }
+    registry.register("weight_ppm", "Weight of the canary, in parts per million", weights);
+    registry.register("phase", "1 for the phase that the rollout is in", phases);
+    registry.register("left_out", "1 where the rollout is not in the policy as it should be", held);
+    Ok(())
+}
+
+fn proxies(app: &App, registry: &mut Registry) {
+    let server: &Server = &app.server;
+    let view = server.view();
+    let gauge = |value: u64| {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(value.try_into().unwrap_or(i64::MAX));
+        gauge
+    };
+    let revision = server.publication().borrow().as_ref().map_or(0, |publication| publication.revision);
+    let late = view.proxies.iter().filter(|proxy| proxy.revision != Some(revision)).count();
+    let connected = app.table.connected();
+    registry.register("policy_revision", "Revision of the latest policy", gauge(revision));
+    registry.register("proxies_seen", "Proxies whose metrics are read", gauge(view.proxies.len() as u64));
+    registry.register("proxies_late", "Those of them that run another revision", gauge(late as u64));
+    registry.register("proxies_connected", "Proxies that are connected", gauge(connected.len() as u64));
+    registry.register("evidence_away", "1 where no evidence can be read", gauge(view.away.is_some().into()));
+    registry.register("leads", "1 for the server that ticks", gauge(view.leads.into()));
+    registry.register("ticked_timestamp_seconds", "When the latest tick was", gauge(view.at));
+}

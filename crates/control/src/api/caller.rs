@@ -1,0 +1,136 @@
+//! Who sends a request, and what it is about.
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use base64ct::{Base64, Encoding as _};
+
+use super::App;
+use super::shapes::Trouble;
+use crate::access::{Caller, May};
+use crate::rollout::Name;
+
+/// The header in which a tool says for which person it acts.
+const ACTOR: &str = "coalmine-actor";
+/// The most characters of a person's name.
+const MAX_ACTOR: usize = 128;
+
+/// Who sends a request, as its token says.
+pub(super) struct Sender {
+    caller: Caller,
+    actor: Option<String>,
+}
+
+/// The rollout that a path names.
+pub(super) struct Named(pub(super) Name);
+
+// === impl Sender ===
+
+impl Sender {
+    /// Who history says it was.
+    pub(super) fn by(&self) -> String {
+        match &self.actor {
+            Some(actor) => format!("{} ({actor})", self.caller.name()),
+            None => self.caller.name().to_owned(),
+        }
+    }
+
+    /// The name of the token alone.
+    pub(super) fn token(&self) -> &str {
+        self.caller.name()
+    }
+
+    pub(super) fn may_see(&self, name: &Name) -> bool {
+        self.caller.may(May::Read, name)
+    }
+
+    pub(super) fn must(&self, may: May, name: &Name) -> Result<(), Trouble> {
+        if self.caller.may(may, name) {
+            return Ok(());
+        }
+        let detail = format!("the token {} may not {may} {name}", self.caller.name());
+        Err(Trouble::new(StatusCode::FORBIDDEN, detail))
+    }
+
+    pub(super) fn must_everywhere(&self, may: May) -> Result<(), Trouble> {
+        if self.caller.may_everywhere(may) {
+            return Ok(());
+        }
+        let detail =
+            format!("the token {} may not {may} every rollout, which this needs", self.caller.name());
+        Err(Trouble::new(StatusCode::FORBIDDEN, detail))
+    }
+}
+
+impl FromRequestParts<App> for Sender {
+    type Rejection = Trouble;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Trouble> {
+        let token = token(&parts.headers);
+        let Some(caller) = app.tokens.caller(token.as_deref()) else {
+            let detail = match token {
+                Some(_) => "this token is not known here",
+                None => "a token is needed: \"Authorization: Bearer TOKEN\"",
+            };
+            return Err(Trouble::new(StatusCode::UNAUTHORIZED, detail));
+        };
+        let actor = parts.headers.get(ACTOR).and_then(|value| value.to_str().ok());
+        let actor = actor.map(|text| text.chars().filter(|it| !it.is_control()).take(MAX_ACTOR).collect());
+        Ok(Self { caller, actor })
+    }
+}
+
+/// The token of a bearer header, or the password of a basic one.
+pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
+    let (scheme, value) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    let value = value.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(value.to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(Base64::decode_vec(value).ok()?).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned())
+}
+
+// === impl Named ===
+
+impl FromRequestParts<App> for Named {
+    type Rejection = Trouble;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Trouble> {
+        #[derive(serde::Deserialize)]
+        struct Place {
+            namespace: String,
+            name: String,
+        }
+        let place = Path::<Place>::from_request_parts(parts, app).await;
+        let Path(place) = place.map_err(|_| Trouble::not_found("this path names no rollout"))?;
+        match Name::new(&place.namespace, &place.name) {
+            Ok(name) => Ok(Self(name)),
+            Err(error) => Err(Trouble::not_found(format!("the name {error}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(value: &str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        token(&headers)
+    }
+
+    #[test]
+    fn a_token_comes_as_bearer_or_as_the_password_of_basic() {
+        assert_eq!(of("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(of("bearer  abc ").as_deref(), Some("abc"));
+        assert_eq!(of(&format!("Basic {}", Base64::encode_string(b"any:a:b"))).as_deref(), Some("a:b"));
+        for odd in ["abc", "Digest abc", "Basic !!!", &format!("Basic {}", Base64::encode_string(b"none"))] {
+            assert_eq!(of(odd), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The policy and the proxies that run it.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::App;
+use super::caller::Sender;
+use super::shapes::{Proxies, Proxy, Time, Trouble};
+use crate::access::May;
+use crate::publish::Publication;
+use crate::server::FLEET;
+
+const REVISION: HeaderName = HeaderName::from_static("coalmine-revision");
+
+#[derive(Deserialize)]
+pub(super) struct RevisionPath {
+    revision: u64,
+}
+
+/// The policy document that proxies should have.
+pub(super) async fn policy(State(app): State<App>, sender: Sender) -> Result<Response, Trouble> {
+    sender.must_everywhere(May::Read)?;
+    let latest = app.server.store().publications(FLEET).await?.latest;
+    latest.map(document).ok_or_else(|| Trouble::not_found("nothing has been published yet"))
+}
+
+pub(super) async fn policy_of(
+    State(app): State<App>,
+    sender: Sender,
+    Path(RevisionPath { revision }): Path<RevisionPath>,
+) -> Result<Response, Trouble> {
+    sender.must_everywhere(May::Read)?;
+    let found = app.server.store().publication(FLEET, revision).await?;
+    found.map(document).ok_or_else(|| Trouble::not_found(format!("there is no revision {revision} any more")))
+}
+
+fn document(publication: Publication) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    let revision = HeaderValue::from(publication.revision);
+    ([(header::CONTENT_TYPE, json), (REVISION, revision)], publication.document).into_response()
+}
+
+/// All proxies: those whose metrics are read, and those that are connected.
+pub(super) async fn proxies(State(app): State<App>, sender: Sender) -> Result<Json<Proxies>, Trouble> {
+    sender.must_everywhere(May::Read)?;
+    let view = app.server.view();
+    let mut all: BTreeMap<String, Proxy> = BTreeMap::new();
+    for proxy in &view.proxies {
+        let shown = all.entry(proxy.name.clone()).or_default();
+        shown.revision = proxy.revision;
+        shown.seen = Some(Time(proxy.seen));
+        shown.filter.clone_from(&proxy.filter);
+        shown.disabled.clone_from(&proxy.disabled);
+    }
+    for connected in app.table.connected() {
+        let address = connected.address.map(|address| address.to_string()).unwrap_or_default();
+        let name = if connected.node.is_empty() { address } else { connected.node };
+        let shown = all.entry(name).or_default();
+        shown.connected = Some(Time(connected.since));
+        shown.sent = connected.sent;
+        shown.accepted = connected.accepted;
+        shown.refused = connected.refused.map(|(revision, why)| format!("revision {revision}: {why}"));
+    }
+    let proxies = all.into_iter().map(|(name, proxy)| Proxy { name, ..proxy }).collect();
+    let revision = app.server.publication().borrow().as_ref().map(|publication| publication.revision);
+    Ok(Json(Proxies { revision, away: view.away.clone(), proxies }))
+}

@@ -1,0 +1,119 @@
+//! The HTTP API: what people, pipelines and tools see of a server.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`shapes`] | what is said, as JSON |
+//! | `rollouts` | rollouts: read, written, deleted; their history |
+//! | `verbs`, `verdict` | what people say, and what tools ask |
+//! | `fleet`, `events` | the policy, the proxies, and what happens |
+//! | `admin` | health and metrics |
+//! | `caller`, `trouble`, `show` | who asks, what is wrong, and from a record to an answer |
+
+mod admin;
+mod caller;
+mod events;
+mod fleet;
+mod rollouts;
+pub mod shapes;
+mod show;
+mod trouble;
+mod verbs;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::access::Tokens;
+use crate::ending::Ending;
+use crate::publish::xds::ProxyTable;
+use crate::server::Server;
+use shapes::Trouble;
+
+pub(crate) use caller::token;
+
+/// The most bytes of a body.
+const MAX_BODY: usize = 1 << 20;
+/// How long an answer may take.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The server.
+    pub server: Arc<Server>,
+    /// Who may do what.
+    pub tokens: Tokens,
+    /// The proxies that are connected.
+    pub table: Arc<ProxyTable>,
+    /// What the server's address begins with for others, where that is known.
+    pub public_url: Option<String>,
+    /// The end of the server.
+    pub ending: Ending,
+}
+
+// === impl App ===
+
+impl App {
+    /// What an absolute address of this server begins with.
+    fn base(&self, headers: &HeaderMap) -> String {
+        if let Some(url) = &self.public_url {
+            return url.clone();
+        }
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        format!("http://{}", host.unwrap_or("localhost"))
+    }
+}
+
+/// The API for people and tools.
+pub fn router(app: App) -> Router {
+    let rollout = get(rollouts::get).put(rollouts::put).delete(rollouts::delete);
+    Router::new()
+        .route("/v1/rollouts", get(rollouts::list))
+        .route("/v1/rollouts/{namespace}/{name}", rollout)
+        .route("/v1/rollouts/{namespace}/{name}/history", get(rollouts::history))
+        .route("/v1/rollouts/{namespace}/{name}/releases/{number}", get(verbs::release))
+        .route("/v1/rollouts/{namespace}/{name}/verdict", get(verdict::get))
+        .route("/v1/rollouts/{namespace}/{name}/verdict/{word}", post(verdict::is))
+        .route("/v1/rollouts/{namespace}/{name}/{verb}", post(verbs::act))
+        .route("/v1/freeze", get(verbs::frozen).put(verbs::freeze).delete(verbs::thaw))
+        .route("/v1/policy", get(fleet::policy))
+        .route("/v1/policy/{revision}", get(fleet::policy_of))
+        .route("/v1/proxies", get(fleet::proxies))
+        .route("/v1/events", get(events::events))
+        .fallback(nothing)
+        .layer(middleware::from_fn(in_time))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(app)
+}
+
+/// Health and metrics.
+pub fn admin_router(app: App) -> Router {
+    Router::new()
+        .route("/healthz", get(admin::healthz))
+        .route("/readyz", get(admin::readyz))
+        .route("/metrics", get(admin::metrics))
+        .with_state(app)
+}
+
+async fn nothing() -> Trouble {
+    Trouble::not_found("there is nothing here; the API begins at /v1/rollouts")
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(WITHIN, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            Trouble::new(StatusCode::SERVICE_UNAVAILABLE, "this took too long; try again").into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Rollouts: read, written, deleted; their history.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use coalmine_document::SourceText;
+use serde::Deserialize;
+
+use super::caller::{Named, Sender};
+use super::shapes::{Done, Line, Rollout, Trouble};
+use super::{App, show, trouble};
+use crate::access::May;
+use crate::operations::{self, Asked, Written};
+
+/// The most lines of one answer.
+const MAX_LINES: u32 = 1_000;
+const LINES: u32 = 50;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct DryRun {
+    #[serde(default)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    before: Option<u64>,
+    limit: Option<u32>,
+}
+
+pub(super) async fn list(State(app): State<App>, sender: Sender) -> Result<Json<Vec<Rollout>>, Trouble> {
+    let view = app.server.view();
+    let records = app.server.store().records().await?;
+    let seen = records.iter().filter(|stored| sender.may_see(&stored.record.name));
+    Ok(Json(seen.map(|stored| show::rollout(stored, &view)).collect()))
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    sender: Sender,
+    Named(name): Named,
+) -> Result<Response, Trouble> {
+    sender.must(May::Read, &name)?;
+    let stored = app.server.store().record(&name).await?;
+    let stored = stored.ok_or_else(|| Trouble::not_found(format!("there is no rollout {name}")))?;
+    let shown = show::rollout(&stored, &app.server.view());
+    Ok((etag(stored.version), Json(shown)).into_response())
+}
+
+pub(super) async fn put(
+    State(app): State<App>,
+    sender: Sender,
+    Named(name): Named,
+    Query(DryRun { dry_run }): Query<DryRun>,
+    headers: HeaderMap,
+    text: String,
+) -> Result<Response, Trouble> {
+    sender.must(May::Write, &name)?;
+    let by = sender.by();
+    let asked = Asked { by: &by, expected: expected(&headers)?, dry_run, answer: None };
+    let written = operations::write(&app.server, &name, &text, &asked).await;
+    let written = written.map_err(|refused| Trouble::of(refused, &text))?;
+    let status = if written.is_new && !dry_run { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, etag(written.stored.version), Json(done(&app, &written, &text, dry_run))).into_response())
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    sender: Sender,
+    Named(name): Named,
+    Query(DryRun { dry_run }): Query<DryRun>,
+    headers: HeaderMap,
+) -> Result<Response, Trouble> {
+    sender.must(May::Write, &name)?;
+    let by = sender.by();
+    let asked = Asked { by: &by, expected: expected(&headers)?, dry_run, answer: None };
+    let written = operations::remove(&app.server, &name, &asked).await;
+    let written = written.map_err(|refused| Trouble::of(refused, ""))?;
+    Ok((StatusCode::ACCEPTED, Json(done(&app, &written, "", dry_run))).into_response())
+}
+
+pub(super) async fn history(
+    State(app): State<App>,
+    sender: Sender,
+    Named(name): Named,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<Line>>, Trouble> {
+    sender.must(May::Read, &name)?;
+    let limit = page.limit.unwrap_or(LINES).min(MAX_LINES);
+    let lines = app.server.store().history(&name, page.before, limit).await?;
+    Ok(Json(lines.iter().map(|entry| show::line(&name, entry.number, &entry.logged)).collect()))
+}
+
+/// What was done, in the words of the API.
+pub(super) fn done(app: &App, written: &Written, text: &str, dry_run: bool) -> Done {
+    let source = SourceText::new("", text.to_owned());
+    let mut rollout = show::rollout(&written.stored, &app.server.view());
+    if !written.conditions.is_empty() {
+        rollout.conditions = written.conditions.iter().map(Into::into).collect();
+    }
+    Done {
+        changed: written.is_changed,
+        created: written.is_new,
+        dry_run,
+        rollout,
+        remarks: written.remarks.iter().map(|problem| trouble::place(problem, &source)).collect(),
+    }
+}
+
+fn etag(version: u64) -> [(header::HeaderName, HeaderValue); 1] {
+    let value = HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"\""));
+    [(header::ETAG, value)]
+}
+
+/// The version that a request wants the record to have: `If-Match: "7"`, or `If-None-Match: *` for none.
+pub(super) fn expected(headers: &HeaderMap) -> Result<Option<u64>, Trouble> {
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|value| value == "*") {
+        return Ok(Some(0));
+    }
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let version = value.to_str().ok().and_then(|text| text.trim().trim_matches('"').parse().ok());
+    version.map(Some).ok_or_else(|| Trouble::bad_request("If-Match is no version, as \"7\""))
+}

@@ -1,0 +1,219 @@
+//! Verbs, releases, and the freeze of everything.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use coalmine_document::parts_per_million;
+use coalmine_steer::{Request, Verb};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::caller::{Named, Sender};
+use super::rollouts::{DryRun, done, expected};
+use super::shapes::{Freeze, Release, Said, Trouble};
+use super::{App, show};
+use crate::access::May;
+use crate::operations::{self, Asked, Refused, Written};
+use crate::rollout::Name;
+use crate::store::Answer;
+
+const KEY: &str = "idempotency-key";
+/// The most characters of an idempotency key, and of a message.
+const MAX_KEY: usize = 256;
+const MAX_MESSAGE: usize = 1_000;
+
+#[derive(Deserialize)]
+pub(super) struct VerbPath {
+    verb: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ReleasePath {
+    number: u64,
+}
+
+/// Says a verb: 202 with the place of the release. With an idempotency key the same request has the same answer.
+pub(super) async fn act(
+    State(app): State<App>,
+    sender: Sender,
+    Named(name): Named,
+    Path(VerbPath { verb }): Path<VerbPath>,
+    Query(DryRun { dry_run }): Query<DryRun>,
+    Parts { uri, headers, .. }: Parts,
+    text: String,
+) -> Result<Response, Trouble> {
+    sender.must(May::Operate, &name)?;
+    let said = read(&text)?;
+    let request = Request { verb: verb_of(&verb, &said)?, by: sender.by(), message: said.message };
+    let key = key(&headers, &sender)?;
+    let digest = digest(&[uri.path(), uri.query().unwrap_or_default(), &text]);
+    if let Some(answer) = answered(&app, key.as_deref()).await? {
+        return repeat(answer, &digest);
+    }
+    let base = app.base(&headers);
+    let answer = |written: &Written| Answer {
+        key: key.clone().unwrap_or_default(),
+        at: app.server.now(),
+        request: digest.clone(),
+        status: StatusCode::ACCEPTED.as_u16(),
+        body: serde_json::to_string(&done(&app, written, "", false)).unwrap_or_default(),
+        location: location(&base, &name, written),
+    };
+    let asked = Asked {
+        by: &request.by,
+        expected: expected(&headers)?,
+        dry_run,
+        answer: key.is_some().then_some(&answer),
+    };
+    match operations::act(&app.server, &name, &request, &asked).await {
+        Ok(written) => {
+            let status = if dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
+            let body = Json(done(&app, &written, "", dry_run)).into_response();
+            Ok(with_location(status, location(&base, &name, &written), body))
+        }
+        // Two at a time with one key: the other one was faster, and has the answer.
+        Err(Refused::Store(crate::store::StoreError::Moved)) if key.is_some() => {
+            match answered(&app, key.as_deref()).await? {
+                Some(answer) => repeat(answer, &digest),
+                None => Err(crate::store::StoreError::Moved.into()),
+            }
+        }
+        Err(refused) => Err(Trouble::of(refused, "")),
+    }
+}
+
+pub(super) async fn release(
+    State(app): State<App>,
+    sender: Sender,
+    Named(name): Named,
+    Path(ReleasePath { number }): Path<ReleasePath>,
+) -> Result<Json<Release>, Trouble> {
+    sender.must(May::Read, &name)?;
+    let found = app.server.store().release(&name, number).await?;
+    let found = found.ok_or_else(|| Trouble::not_found(format!("{name} has no release {number}")))?;
+    Ok(Json(show::release(&name, &found)))
+}
+
+pub(super) async fn frozen(State(app): State<App>, _: Sender) -> Result<Json<Freeze>, Trouble> {
+    Ok(Json(Freeze { message: app.server.store().frozen().await? }))
+}
+
+pub(super) async fn freeze(
+    State(app): State<App>,
+    sender: Sender,
+    text: String,
+) -> Result<Json<Freeze>, Trouble> {
+    sender.must_everywhere(May::Operate)?;
+    let said = read(&text)?;
+    let by = sender.by();
+    let message =
+        if said.message.is_empty() { format!("by {by}") } else { format!("by {by} ({})", said.message) };
+    operations::freeze(&app.server, Some(&message)).await.map_err(|refused| Trouble::of(refused, ""))?;
+    tracing::warn!("everything is frozen {message}");
+    Ok(Json(Freeze { message: Some(message) }))
+}
+
+pub(super) async fn thaw(State(app): State<App>, sender: Sender) -> Result<Json<Freeze>, Trouble> {
+    sender.must_everywhere(May::Operate)?;
+    operations::freeze(&app.server, None).await.map_err(|refused| Trouble::of(refused, ""))?;
+    tracing::warn!("nothing is frozen any more, says {}", sender.by());
+    Ok(Json(Freeze::default()))
+}
+
+fn read(text: &str) -> Result<Said, Trouble> {
+    if text.trim().is_empty() {
+        return Ok(Said::default());
+    }
+    let said: Said = serde_json::from_str(text).map_err(|error| {
+        Trouble::bad_request(format!(
+            "the body is not what a verb takes, as {{\"message\": \"..\"}}: {error}"
+        ))
+    })?;
+    if said.message.chars().count() > MAX_MESSAGE {
+        return Err(Trouble::bad_request(format!("the message has more than {MAX_MESSAGE} characters")));
+    }
+    Ok(said)
+}
+
+fn verb_of(word: &str, said: &Said) -> Result<Verb, Trouble> {
+    let verb = match word {
+        "start" => Verb::Start { new_users: said.new_users },
+        "pause" => Verb::Pause,
+        "hold" => Verb::HoldNoRollback,
+        "resume" => Verb::Resume,
+        "advance" => Verb::Advance,
+        "approve" => Verb::Approve,
+        "rollback" => Verb::Rollback,
+        "promote" => Verb::Promote,
+        "weights" => {
+            let percent = said
+                .canary
+                .ok_or_else(|| Trouble::bad_request("the body says no weight, as {\"canary\": 5}"))?;
+            Verb::Weight(
+                parts_per_million(percent).map_err(|why| Trouble::bad_request(format!("canary {why}")))?,
+            )
+        }
+        other => {
+            let known = "start, pause, hold, resume, advance, approve, rollback, promote, weights";
+            let shown: String = other.chars().filter(|it| it.is_ascii_graphic()).take(40).collect();
+            return Err(Trouble::not_found(format!("there is no verb {shown}; there are {known}")));
+        }
+    };
+    let is_start = matches!(verb, Verb::Start { .. });
+    let is_weight = matches!(verb, Verb::Weight(_));
+    if said.new_users && !is_start || said.canary.is_some() && !is_weight {
+        return Err(Trouble::bad_request("newUsers belongs to start, and canary to weights"));
+    }
+    Ok(verb)
+}
+
+fn key(headers: &HeaderMap, sender: &Sender) -> Result<Option<String>, Trouble> {
+    let Some(value) = headers.get(KEY) else { return Ok(None) };
+    let text = value.to_str().ok().filter(|text| (1..=MAX_KEY).contains(&text.len()));
+    let text = text.ok_or_else(|| {
+        Trouble::bad_request(format!("an idempotency key has 1 to {MAX_KEY} characters of ASCII"))
+    })?;
+    // The keys of two tokens have nothing to do with one another.
+    Ok(Some(format!("{} {text}", sender.token())))
+}
+
+async fn answered(app: &App, key: Option<&str>) -> Result<Option<Answer>, Trouble> {
+    match key {
+        Some(key) => Ok(app.server.store().answer(key).await?),
+        None => Ok(None),
+    }
+}
+
+fn repeat(answer: Answer, digest: &str) -> Result<Response, Trouble> {
+    if answer.request != digest {
+        let detail = "this idempotency key belongs to another request; take a new one";
+        return Err(Trouble::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+    }
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::ACCEPTED);
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Ok(with_location(status, answer.location, (json, answer.body).into_response()))
+}
+
+fn location(base: &str, name: &Name, written: &Written) -> Option<String> {
+    let release = written.release.as_ref()?;
+    Some(format!("{base}/v1/rollouts/{name}/releases/{}", release.release))
+}
+
+fn with_location(status: StatusCode, location: Option<String>, mut response: Response) -> Response {
+    *response.status_mut() = status;
+    if let Some(value) = location.and_then(|location| HeaderValue::from_str(&location).ok()) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    response
+}
+
+fn digest(parts: &[&str]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part.as_bytes());
+        hasher.update([0]);
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,165 @@
+//! Connections: HTTP/1.1 and HTTP/2 on one port, with TLS or without, within limits, and drained at the end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+use crate::access::Token;
+use crate::ending::Ending;
+use crate::tls::Certificates;
+
+/// The most connections of a port at a time.
+const MAX_CONNECTIONS: usize = 20_000;
+/// How long a client may take for its handshake, and for the headers of a request.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// A connection that is silent is asked whether it lives, and has so long to answer.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// The most bytes of the headers of a request.
+const MAX_HEADERS: u32 = 64 << 10;
+/// How long open requests may go on once the server ends.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long to wait after an error of accept: of too many files, the next one comes at once.
+const AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Why an address is refused: a sentence.
+///
+/// Beyond this host the policy, which may name people, and every verb would be open to whoever comes by, or to whoever reads
+/// along.
+pub fn refuses(address: SocketAddr, tokens: &[Token], has_tls: bool, insecure: bool) -> Option<String> {
+    if address.ip().is_loopback() {
+        return None;
+    }
+    if tokens.is_empty() {
+        return Some(format!(
+            "{address} is open to other hosts, and there are no tokens; add \"tokens\", or listen on 127.0.0.1"
+        ));
+    }
+    if !has_tls && !insecure {
+        return Some(format!(
+            "{address} is open to other hosts, and tokens would go over the network as they are; add \"tls\", or say \
+             \"insecure: true\" where something else encrypts"
+        ));
+    }
+    None
+}
+
+/// Serves until the server ends, and then for as long as open requests take, at most ten seconds.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    certificates: Option<Arc<Certificates>>,
+    mut ending: Ending,
+) {
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let graceful = Arc::new(GracefulShutdown::new());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = ending.comes() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!("a connection cannot be taken: {error}");
+                tokio::time::sleep(AFTER_ERROR).await;
+                continue;
+            }
+        };
+        let Ok(permit) = connections.clone().try_acquire_owned() else {
+            tracing::warn!("{MAX_CONNECTIONS} connections are open, and no more are taken");
+            continue;
+        };
+        let (router, watcher) = (router.clone(), graceful.watcher());
+        let acceptor = certificates.as_ref().map(|certificates| TlsAcceptor::from(certificates.config()));
+        tokio::spawn(async move {
+            let _permit = permit;
+            // An error of a connection is the client's.
+            match acceptor {
+                None => connection(stream, peer, router, watcher).await,
+                Some(acceptor) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                        connection(stream, peer, router, watcher).await;
+                    }
+                }
+            }
+        });
+    }
+    drop(listener);
+    if let Some(graceful) = Arc::into_inner(graceful) {
+        let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    }
+}
+
+/// An address to listen on, opened.
+///
+/// # Errors
+/// It cannot be opened; the error says which it is.
+pub(crate) async fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let named = |error: std::io::Error| std::io::Error::new(error.kind(), format!("{address}: {error}"));
+    TcpListener::bind(address).await.map_err(named)
+}
+
+async fn connection<S>(stream: S, peer: SocketAddr, router: Router, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        let router = router.clone();
+        async move {
+            Ok::<_, Infallible>(
+                router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}),
+            )
+        }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(MAX_HEADERS)
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let _ = watcher.watch(connection).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{May, Pattern};
+
+    #[test]
+    fn an_address_for_other_hosts_needs_tokens_and_tls() {
+        let tokens = [Token::new("a", "b", May::Read, vec![Pattern::Every])];
+        let address = |text: &str| text.parse().unwrap();
+        for local in ["127.0.0.1:1", "[::1]:1"] {
+            assert_eq!(refuses(address(local), &[], false, false), None);
+        }
+        for public in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
+            let refused = |tokens: &[Token], tls, insecure| refuses(address(public), tokens, tls, insecure);
+            assert!(refused(&[], true, true).unwrap().contains("no tokens"));
+            assert!(refused(&tokens, false, false).unwrap().contains("tls"));
+            assert_eq!(refused(&tokens, true, false), None);
+            assert_eq!(refused(&tokens, false, true), None);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A server from its configuration to its end.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tonic::service::Routes;
+
+use crate::access::{May, Tokens};
+use crate::api::{self, App};
+use crate::config::{Config, ModuleFile};
+use crate::ending::{Ending, ending};
+use crate::evidence::Proxies;
+use crate::listen;
+use crate::publish::xds::{Module, Xds};
+use crate::reconcile::{self, Hooks};
+use crate::server::Server;
+use crate::store::{Sql, StoreError};
+use crate::tls::{self, Certificates, TlsError};
+
+/// How many refusals wait to be written down.
+const REFUSALS: usize = 1_000;
+/// How often it is seen whether a certificate is another one.
+const RELOAD: Duration = Duration::from_secs(10);
+/// The part of a tick that a proxy may take for its metrics.
+const READ_WITHIN: u32 = 2;
+
+/// A server that listens, and does nothing yet.
+pub struct Ready {
+    config: Config,
+    server: Arc<Server>,
+    module: Module,
+    hooks: Hooks,
+    source: Proxies,
+    certificates: Option<Arc<Certificates>>,
+    listener: TcpListener,
+    admin: TcpListener,
+    tokens: Tokens,
+}
+
+/// Why a server cannot start: a sentence.
+#[derive(Debug)]
+pub struct NotReady(String);
+
+// === impl Ready ===
+
+impl Ready {
+    /// Opens the store, reads files, and listens.
+    ///
+    /// # Errors
+    /// One of that is not possible, or would be unsafe.
+    pub async fn new(config: Config) -> Result<Self, NotReady> {
+        tls::choose_provider();
+        for address in [config.listen, config.admin] {
+            if let Some(why) = listen::refuses(address, &config.tokens, config.tls.is_some(), config.insecure)
+            {
+                return Err(NotReady(why));
+            }
+        }
+        let certificates = config.tls.clone().map(Certificates::load).transpose()?.map(Arc::new);
+        let module = match &config.module {
+            ModuleFile::OnProxy(path) => Module::Path(path.clone()),
+            ModuleFile::Here(path) => {
+                let bytes =
+                    std::fs::read(path).map_err(|error| NotReady(format!("{}: {error}", path.display())))?;
+                Module::Inline(bytes.into())
+            }
+        };
+        let hooks =
+            Hooks::new(&config.gates, &config.notifiers).map_err(|error| NotReady(error.to_string()))?;
+        let source = Proxies::new(config.proxies.clone(), Duration::from_secs(config.tick) / READ_WITHIN);
+        let source = source.map_err(|_| NotReady("no HTTP client can be made".to_owned()))?;
+        let store = Arc::new(Sql::open(config.store.clone()).await?);
+        let server = Arc::new(Server::new(store, config.operator.clone(), config.tick, now));
+        let listener = listen::open(config.listen).await?;
+        let admin = listen::open(config.admin).await?;
+        let tokens = Tokens::new(config.tokens.clone());
+        Ok(Self { config, server, module, hooks, source, certificates, listener, admin, tokens })
+    }
+
+    /// Where the API and the management server listen.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where health and metrics are.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn admin_address(&self) -> io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
+    /// Serves until `stop`, and then for as long as open requests take, at most ten seconds.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let (end, ending) = ending();
+        let (refusals, refused) = mpsc::channel(REFUSALS);
+        let tokens = self.tokens.clone();
+        let door = move |headers: &axum::http::HeaderMap| {
+            let caller = tokens.caller(api::token(headers).as_deref());
+            caller.is_some_and(|caller| caller.may_everywhere(May::Read))
+        };
+        let environment = self.config.environment.clone();
+        let xds =
+            Xds::new(self.server.clone(), self.module, environment, Box::new(door), refusals, ending.clone());
+        let app = App {
+            server: self.server.clone(),
+            tokens: self.tokens,
+            table: xds.table(),
+            public_url: self.config.public_url.clone(),
+            ending: ending.clone(),
+        };
+        let grpc: Router = Routes::new(xds.into_service()).into_axum_router();
+        let public = api::router(app.clone()).merge(grpc);
+        let mut tasks = JoinSet::new();
+        if let Some(certificates) = self.certificates.clone() {
+            tasks.spawn(reload(certificates, ending.clone()));
+        }
+        tasks.spawn(reconcile::publish_always(
+            self.server.clone(),
+            refused,
+            self.config.file.clone(),
+            ending.clone(),
+        ));
+        let holder = format!("{}-{}", std::process::id(), now());
+        tasks.spawn(reconcile::tick_always(
+            self.server,
+            Box::new(self.source),
+            self.hooks,
+            holder,
+            ending.clone(),
+        ));
+        tasks.spawn(listen::serve(self.admin, api::admin_router(app), None, ending.clone()));
+        tasks.spawn(listen::serve(self.listener, public, self.certificates, ending));
+        stop.await;
+        tracing::info!("ends; proxies go on with the policy that they have");
+        end.now();
+        tasks.join_all().await;
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+async fn reload(certificates: Arc<Certificates>, mut ending: Ending) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RELOAD) => {}
+            () = ending.comes() => return,
+        }
+        match certificates.reload() {
+            Ok(true) => tracing::info!("new connections get the new certificate"),
+            Ok(false) => {}
+            Err(error) => tracing::error!("the certificate before stays in force: {error}"),
+        }
+    }
+}
+
+/// Seconds since 1970: the only clock of the server.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+// === impl NotReady ===
+
+impl From<StoreError> for NotReady {
+    fn from(error: StoreError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<TlsError> for NotReady {
+    fn from(error: TlsError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<io::Error> for NotReady {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotReady {}

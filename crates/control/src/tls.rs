@@ -1,0 +1,127 @@
+//! Certificates, from files that may change while the server runs.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::config::Tls;
+
+/// The protocols that are spoken behind TLS: gRPC needs HTTP/2.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The certificate in force.
+#[derive(Debug)]
+pub struct Certificates {
+    files: Tls,
+    loaded: RwLock<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    /// When the files were written that it is of.
+    written: Vec<Option<SystemTime>>,
+}
+
+/// Why a certificate cannot be used.
+#[derive(Debug)]
+pub struct TlsError {
+    path: PathBuf,
+    why: String,
+}
+
+/// Takes ring for all TLS of this process. It may be called again.
+pub fn choose_provider() {
+    // Somebody else may have chosen before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+// === impl Certificates ===
+
+impl Certificates {
+    /// The certificate of these files.
+    ///
+    /// # Errors
+    /// One of them cannot be read or used.
+    pub fn load(files: Tls) -> Result<Self, TlsError> {
+        let loaded = Loaded { config: Arc::new(load(&files)?), written: written(&files) };
+        Ok(Self { files, loaded: RwLock::new(loaded) })
+    }
+
+    /// What new connections get.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).config.clone()
+    }
+
+    /// Reads the files again where they have changed. Where they cannot be used, the certificate before stays in force.
+    ///
+    /// # Errors
+    /// They cannot be used.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let now = written(&self.files);
+        if self.loaded.read().unwrap_or_else(PoisonError::into_inner).written == now {
+            return Ok(false);
+        }
+        let config = Arc::new(load(&self.files)?);
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Loaded { config, written: now };
+        Ok(true)
+    }
+}
+
+fn written(files: &Tls) -> Vec<Option<SystemTime>> {
+    let all = [Some(&files.certificate), Some(&files.key), files.client_ca.as_ref()];
+    all.into_iter().flatten().map(|path| std::fs::metadata(path).and_then(|it| it.modified()).ok()).collect()
+}
+
+fn load(files: &Tls) -> Result<ServerConfig, TlsError> {
+    let chain = certificates(&files.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| TlsError::of(&files.key, error))?;
+    let builder = match &files.client_ca {
+        None => ServerConfig::builder().with_no_client_auth(),
+        Some(path) => {
+            let mut roots = rustls::RootCertStore::empty();
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| TlsError::of(path, error))?;
+            }
+            let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+            ServerConfig::builder()
+                .with_client_cert_verifier(verifier.map_err(|error| TlsError::of(path, error))?)
+        }
+    };
+    let mut config =
+        builder.with_single_cert(chain, key).map_err(|error| TlsError::of(&files.certificate, error))?;
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    Ok(config)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let all = all.map_err(|error| TlsError::of(path, error))?;
+    if all.is_empty() {
+        return Err(TlsError::of(path, io::Error::other("there is no certificate in it")));
+    }
+    Ok(all)
+}
+
+// === impl TlsError ===
+
+impl TlsError {
+    fn of(path: &Path, why: impl fmt::Display) -> Self {
+        Self { path: path.to_owned(), why: why.to_string() }
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.why)
+    }
+}
+
+impl std::error::Error for TlsError {}
