@@ -122,7 +122,7 @@ impl Host {
 
     /// The name of the proxy, as labels of metrics can have it.
     pub(crate) fn node(&self) -> Option<String> {
-        let id = self.property(&["node", "id"])?;
+        let id = self.property(&["xds", "node", "id"])?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:/@".contains(&byte);
         Some(id.into_iter().map(|byte| char::from(if plain(byte) { byte } else { b'_' })).collect())
     }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    assign, completions, diff, explain, import, judge, output, power, rehearse, render, schema, simulate,
-    token, validate, weights,
+    assign, completions, diff, explain, import, judge, output, power, rehearse, render, schema, serve,
+    simulate, token, validate, weights,
 };
 
 const AFTER: &str = "\
@@ -36,6 +36,7 @@ enum Command {
     Judge(judge::Judge),
     Power(power::Power),
     Rehearse(rehearse::Rehearse),
+    Serve(serve::Serve),
     Schema(schema::Schema),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -56,6 +57,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Judge(judge) => judge.run(),
         Command::Power(power) => power.run(),
         Command::Rehearse(rehearse) => rehearse.run(),
+        Command::Serve(serve) => serve.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(Arguments::command()),
         Command::Man(man) => man.run(Arguments::command()),

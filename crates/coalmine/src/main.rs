@@ -5,7 +5,7 @@
 //! | modules | what is in them |
 //! |---|---|
 //! | `cli`, `args`, `completions` | the command line, and the arguments that subcommands share |
-//! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `power`, `rehearse`, `schema` | one subcommand each |
+//! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `power`, `rehearse`, `serve`, `schema` | one subcommand each |
 //! | `routes` | routes as Envoy reads them: which one takes a request, and where it leads |
 //! | `input`, `scan`, `policy_file`, `users` | files, the policies and rollouts in them, and lists of users |
 //! | `chart` | charts as SVG |
@@ -35,6 +35,7 @@ mod render;
 mod routes;
 mod scan;
 mod schema;
+mod serve;
 mod simulate;
 mod token;
 mod users;

@@ -24,6 +24,7 @@
 //! | [`reconcile`] | the loop |
 //! | [`run`] | a server from its configuration to its end |
 //! | [`listen`], [`tls`], [`ending`] | connections, certificates, and the end of all |
+//! | [`log`] | what it logs |
 //! | [`server`] | what the rooms of a running server share |
 #![forbid(unsafe_code)]
 
@@ -33,6 +34,7 @@ pub mod config;
 pub mod ending;
 pub mod evidence;
 pub mod listen;
+pub mod log;
 pub mod operations;
 pub mod publish;
 pub mod reconcile;

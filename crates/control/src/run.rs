@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
@@ -22,7 +23,7 @@ use crate::listen;
 use crate::publish::xds::{Module, Xds};
 use crate::reconcile::{self, Hooks};
 use crate::server::Server;
-use crate::store::{Sql, StoreError};
+use crate::store::{Address, Sql, StoreError};
 use crate::tls::{self, Certificates, TlsError};
 
 /// How many refusals wait to be written down.
@@ -45,9 +46,63 @@ pub struct Ready {
     tokens: Tokens,
 }
 
+/// What can be exchanged while a server runs: its tokens, and what the operator says for all rollouts.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    server: Arc<Server>,
+    tokens: Tokens,
+}
+
 /// Why a server cannot start: a sentence.
 #[derive(Debug)]
 pub struct NotReady(String);
+
+/// Serves until the process is told to end, by SIGTERM or SIGINT. SIGHUP reads the configuration again: tokens and what the
+/// operator says are exchanged, and a bad one changes nothing. `told` is called with both addresses once it listens.
+///
+/// # Errors
+/// The configuration is wrong, or it cannot be done: a sentence.
+pub fn serve(
+    load: impl Fn() -> Result<Config, String>,
+    told: impl FnOnce(SocketAddr, SocketAddr),
+) -> Result<(), NotReady> {
+    let config = load().map_err(NotReady)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut reloads = signal(SignalKind::hangup())?;
+        let mut terminates = signal(SignalKind::terminate())?;
+        let mut interrupts = signal(SignalKind::interrupt())?;
+        let ready = Ready::new(config).await?;
+        told(ready.address()?, ready.admin_address()?);
+        let handle = ready.handle();
+        let stop = async {
+            loop {
+                tokio::select! {
+                    _ = reloads.recv() => handle.reload(load()),
+                    _ = terminates.recv() => return,
+                    _ = interrupts.recv() => return,
+                }
+            }
+        };
+        ready.run(stop).await;
+        Ok(())
+    })
+}
+
+// === impl Handle ===
+
+impl Handle {
+    fn reload(&self, loaded: Result<Config, String>) {
+        match loaded {
+            Ok(config) => {
+                self.tokens.set(config.tokens);
+                self.server.set_operator(config.operator);
+                tracing::info!("the configuration was read again: its tokens and its policy are in force");
+            }
+            Err(why) => tracing::error!("the configuration before stays in force: {why}"),
+        }
+    }
+}
 
 // === impl Ready ===
 
@@ -101,6 +156,11 @@ impl Ready {
         self.admin.local_addr()
     }
 
+    /// What can be exchanged while it runs.
+    pub fn handle(&self) -> Handle {
+        Handle { server: self.server.clone(), tokens: self.tokens.clone() }
+    }
+
     /// Serves until `stop`, and then for as long as open requests take, at most ten seconds.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (end, ending) = ending();
@@ -120,7 +180,8 @@ impl Ready {
             public_url: self.config.public_url.clone(),
             ending: ending.clone(),
         };
-        let grpc: Router = Routes::new(xds.into_service()).into_axum_router();
+        // What is no method of the service is for the API to answer.
+        let grpc: Router = Routes::new(xds.into_service()).into_axum_router().reset_fallback();
         let public = api::router(app.clone()).merge(grpc);
         let mut tasks = JoinSet::new();
         if let Some(certificates) = self.certificates.clone() {
@@ -132,7 +193,11 @@ impl Ready {
             self.config.file.clone(),
             ending.clone(),
         ));
-        let holder = format!("{}-{}", std::process::id(), now());
+        // A file is of one host, where a server that begins again goes on at once.
+        let holder = match self.config.store {
+            Address::File(_) => "this host".to_owned(),
+            Address::Postgres(_) => format!("{}-{}", std::process::id(), now()),
+        };
         tasks.spawn(reconcile::tick_always(
             self.server,
             Box::new(self.source),

@@ -84,7 +84,7 @@ pub async fn tick_always(
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = ending.comes() => return,
+            () = ending.comes() => break,
         }
         let ticked = tick::tick_all(&server, source.as_mut(), &hooks, &holder).await;
         told(&server, ticked);
@@ -96,6 +96,10 @@ pub async fn tick_always(
             }
         }
     }
+    // Another server on the same store goes on at once.
+    let now = server.now();
+    let released = server.store().lease(&holder, now, now).await;
+    told(&server, released);
 }
 
 async fn write_document(server: &Server, path: Option<&PathBuf>) {

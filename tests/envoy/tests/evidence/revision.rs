@@ -30,6 +30,7 @@ async fn neither_a_refused_policy_nor_an_old_one_shows_its_revision() {
     is(3.0)(&metrics);
     assert_eq!(metrics.sum("coalmine_all_total", &[]), Some(0.0), "there before the first request");
     assert_eq!(metrics.labels("coalmine_build_info"), ["node", "version"]);
+    assert_eq!(metrics.sum("coalmine_build_info", &[("node", "coalmine-example")]), Some(1.0));
 
     let meeting = meetings.arrange(1);
     let mut connection = Connection::open(lab.address(), Protocol::Http1).await.unwrap();

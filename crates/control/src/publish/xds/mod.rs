@@ -109,6 +109,7 @@ impl Xds {
             server: self.server.clone(),
             module: self.module.clone(),
             environment: self.environment.clone(),
+            suffix: resource::suffix(&self.module, &self.environment),
             refusals: self.refusals.clone(),
             ending: self.ending.clone(),
             row,

@@ -12,6 +12,7 @@ use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{EnvironmentVariables, PluginConfig, VmConfig};
 use envoy_types::pb::google::protobuf::{Any, StringValue};
+use sha2::{Digest as _, Sha256};
 
 use crate::publish::Publication;
 
@@ -39,6 +40,33 @@ impl fmt::Debug for Module {
             Self::Inline(bytes) => write!(f, "{} bytes, sent along", bytes.len()),
         }
     }
+}
+
+/// Bytes of a digest in a version.
+const DIGEST: usize = 4;
+
+/// What the versions of resources end with: another module, or other variables, come to proxies as well.
+pub(super) fn suffix(module: &Module, environment: &[String]) -> String {
+    let mut hasher = Sha256::new();
+    match module {
+        Module::Path(path) => hasher.update(path.as_bytes()),
+        Module::Inline(bytes) => hasher.update(bytes),
+    }
+    for name in environment {
+        hasher.update([0]);
+        hasher.update(name.as_bytes());
+    }
+    hasher.finalize().iter().take(DIGEST).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The version of a revision.
+pub(super) fn version(revision: u64, suffix: &str) -> String {
+    format!("{revision}-{suffix}")
+}
+
+/// The revision of a version that a proxy says it has.
+pub(super) fn revision(version: &str) -> Option<u64> {
+    version.split_once('-').map_or(version, |(revision, _)| revision).parse().ok()
 }
 
 /// The resource of this publication.

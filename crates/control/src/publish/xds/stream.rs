@@ -12,7 +12,7 @@ use tonic::{Status, Streaming};
 
 use super::Refusal;
 use super::proxies::Row;
-use super::resource::{Module, resource};
+use super::resource::{Module, resource, version};
 use super::session::Session;
 use super::variant::Variant;
 use crate::ending::Ending;
@@ -27,6 +27,7 @@ pub(super) struct Open {
     pub(super) server: Arc<Server>,
     pub(super) module: Module,
     pub(super) environment: Vec<String>,
+    pub(super) suffix: String,
     pub(super) refusals: mpsc::Sender<Refusal>,
     pub(super) ending: Ending,
     pub(super) row: Row,
@@ -92,13 +93,13 @@ impl Open {
                 }
             }
             let latest: Option<Arc<Publication>> = publications.borrow_and_update().clone();
-            if let Some(latest) = latest
-                && let Some(nonce) = session.next(latest.revision)
-            {
-                let resource = resource(&latest, &self.module, &self.environment);
-                let answer = V::write(resource, latest.revision.to_string(), nonce);
-                if answers.send(Ok(answer)).await.is_err() {
-                    return Ok(());
+            if let Some(latest) = latest {
+                let version = version(latest.revision, &self.suffix);
+                if let Some(nonce) = session.next(latest.revision, &version) {
+                    let resource = resource(&latest, &self.module, &self.environment);
+                    if answers.send(Ok(V::write(resource, version, nonce))).await.is_err() {
+                        return Ok(());
+                    }
                 }
             }
             self.row.show(&session);
