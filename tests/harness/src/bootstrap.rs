@@ -1,5 +1,6 @@
 //! A configuration in `envoy/`, with the few places replaced that a test must choose for itself.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,6 +12,8 @@ pub struct Bootstrap {
     text: String,
     /// Its folder, from the root of the repository.
     folder: String,
+    /// Whether the filter's configuration comes from a server rather than from a file.
+    is_subscribed: bool,
 }
 
 // === impl Bootstrap ===
@@ -21,7 +24,7 @@ impl Bootstrap {
         let path = crate::tools::root().join(folder).join("bootstrap.yaml");
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self { text, folder: folder.to_owned() })
+        Ok(Self { text, folder: folder.to_owned(), is_subscribed: false })
     }
 
     /// Its folder, from the root of the repository.
@@ -44,15 +47,65 @@ impl Bootstrap {
 
     /// Lets Envoy take free ports, and tells it where the upstream servers are and which files are its own.
     pub fn place(&mut self, place: &Place<'_>) -> Result<&mut Self> {
-        let policy = format!("path: {0}/coalmine.yaml, watched_directory: {{path: {0}}}", self.folder);
-        let (path, watched) =
-            (place.policy.display(), place.policy.parent().unwrap_or(place.policy).display());
+        if !self.is_subscribed {
+            let (path, watched) =
+                (place.policy.display(), place.policy.parent().unwrap_or(place.policy).display());
+            let old = self.source();
+            self.replace(&old, &format!("path: {path}, watched_directory: {{path: {watched}}}"))?;
+        }
         self.replace("port_value: 9901", "port_value: 0")?
             .replace("port_value: 10000", "port_value: 0")?
             .replace("port_value: 8081", &format!("port_value: {}", place.stable))?
             .replace("port_value: 8082", &format!("port_value: {}", place.canary))?
-            .replace(&policy, &format!("path: {path}, watched_directory: {{path: {watched}}}"))?
             .replace("path: /dev/stdout", &format!("path: {}", place.access_log.display()))
+    }
+
+    /// The filter's configuration comes from this server by gRPC, in this dialect (`DELTA_GRPC` or `GRPC`), rather than
+    /// from a file; to the server the proxy has this `node.id`.
+    pub fn subscribe(&mut self, server: SocketAddr, dialect: &str, node: &str) -> Result<&mut Self> {
+        let source = format!("path_config_source: {{{}}}", self.source());
+        self.is_subscribed = true;
+        let (ip, port) = (server.ip(), server.port());
+        self.replace("id: coalmine-example", &format!("id: {node}"))?
+            .replace(
+                &source,
+                &format!(
+                    "initial_fetch_timeout: 2s
+                api_config_source:
+                  api_type: {dialect}
+                  transport_api_version: V3
+                  grpc_services:
+                  - envoy_grpc:
+                      cluster_name: coalmine
+                      retry_policy: {{retry_back_off: {{base_interval: 0.2s, max_interval: 2s}}}}"
+                ),
+            )?
+            .replace(
+                "  clusters:\n",
+                &format!(
+                    "  clusters:
+  - name: coalmine
+    type: STATIC
+    connect_timeout: 1s
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config:
+          http2_protocol_options:
+            connection_keepalive: {{interval: 10s, timeout: 5s}}
+    load_assignment:
+      cluster_name: coalmine
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {{address: {ip}, port_value: {port}}}}}}}
+"
+                ),
+            )
+    }
+
+    /// Where the file is that the configuration names.
+    fn source(&self) -> String {
+        format!("path: {0}/coalmine.yaml, watched_directory: {{path: {0}}}", self.folder)
     }
 
     /// Takes away what removes a forged route header before any filter: then the filter itself must.

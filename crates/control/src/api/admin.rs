@@ -85,11 +85,11 @@ fn proxies(app: &App, registry: &mut Registry) {
     };
     let revision = server.publication().borrow().as_ref().map_or(0, |publication| publication.revision);
     let late = view.proxies.iter().filter(|proxy| proxy.revision != Some(revision)).count();
-    let connected = app.table.connected();
+    let connected = app.table.open_streams();
     registry.register("policy_revision", "Revision of the latest policy", gauge(revision));
     registry.register("proxies_seen", "Proxies whose metrics are read", gauge(view.proxies.len() as u64));
     registry.register("proxies_late", "Those of them that run another revision", gauge(late as u64));
-    registry.register("proxies_connected", "Proxies that are connected", gauge(connected.len() as u64));
+    registry.register("proxies_connected", "Proxies that are connected", gauge(connected as u64));
     registry.register("evidence_away", "1 where no evidence can be read", gauge(view.away.is_some().into()));
     registry.register("leads", "1 for the server that ticks", gauge(view.leads.into()));
     registry.register("ticked_timestamp_seconds", "When the latest tick was", gauge(view.at));

@@ -57,14 +57,14 @@ pub(super) async fn proxies(State(app): State<App>, sender: Sender) -> Result<Js
         shown.filter.clone_from(&proxy.filter);
         shown.disabled.clone_from(&proxy.disabled);
     }
-    for connected in app.table.connected() {
-        let address = connected.address.map(|address| address.to_string()).unwrap_or_default();
-        let name = if connected.node.is_empty() { address } else { connected.node };
+    for stream in app.table.list(app.server.now()) {
+        let address = stream.address.map(|address| address.to_string()).unwrap_or_default();
+        let name = if stream.node.is_empty() { address } else { stream.node };
         let shown = all.entry(name).or_default();
-        shown.connected = Some(Time(connected.since));
-        shown.sent = connected.sent;
-        shown.accepted = connected.accepted;
-        shown.refused = connected.refused.map(|(revision, why)| format!("revision {revision}: {why}"));
+        shown.connected = stream.ended.is_none().then_some(Time(stream.since));
+        shown.sent = stream.sent;
+        shown.accepted = stream.acked;
+        shown.refused = stream.refused.map(|it| format!("revision {}: {}", it.revision, it.why));
     }
     let proxies = all.into_iter().map(|(name, proxy)| Proxy { name, ..proxy }).collect();
     let revision = app.server.publication().borrow().as_ref().map(|publication| publication.revision);

@@ -1,66 +1,137 @@
-//! The policy document in a file, for proxies and tools that read one.
+//! A policy document in a file, for whatever reads one: a proxy on this host, a ConfigMap, somebody's own pipeline.
 
+use std::fmt;
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::Publication;
+/// Why a document could not be put in place. The file that was there is untouched.
+#[derive(Debug)]
+pub struct NotWritten {
+    path: PathBuf,
+    step: &'static str,
+    cause: io::Error,
+}
 
-/// Who may read the file: everybody on the host, as proxies run under users of their own. Secrets are names in it.
-const MODE: u32 = 0o644;
-
-/// Writes the document of a publication to this file by one rename, where it has other bytes. Nobody ever reads half of it.
+/// Puts the document in place by one rename, so that a reader sees the old bytes or the new ones, never a part. A file
+/// that is there keeps its mode; a new one gets 0644. Tells whether anything was written: equal bytes are left alone,
+/// since every rename has the proxies read the file again.
 ///
-/// # Errors
-/// The file cannot be written; it is as it was.
-pub fn write(publication: &Publication, path: &Path) -> io::Result<()> {
-    let document = publication.document.as_bytes();
-    if std::fs::read(path).is_ok_and(|before| before == document) {
-        return Ok(());
+/// It blocks: the bytes are on the disk before it returns.
+pub fn write(path: &Path, document: &str) -> Result<bool, NotWritten> {
+    let failed = |step| move |cause| NotWritten { path: path.to_owned(), step, cause };
+    let mode = match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            let cause = io::Error::new(io::ErrorKind::InvalidInput, "a file is expected, or nothing");
+            return Err(failed("replace")(cause));
+        }
+        // A file of another size need not be read.
+        Ok(found) if found.len() == document.len() as u64 => {
+            if fs::read(path).map_err(failed("read"))? == document.as_bytes() {
+                return Ok(false);
+            }
+            Some(found.permissions())
+        }
+        Ok(found) => Some(found.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(cause) => return Err(failed("read")(cause)),
+    };
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // In the same folder: a rename is atomic within one file system only. Dropped, it removes itself.
+    let mut part = tempfile::Builder::new()
+        .prefix(".coalmine-")
+        .tempfile_in(folder)
+        .map_err(failed("create a temporary file beside"))?;
+    part.write_all(document.as_bytes()).map_err(failed("write a temporary file beside"))?;
+    if let Some(mode) = mode.or_else(new_mode) {
+        part.as_file().set_permissions(mode).map_err(failed("set the mode of"))?;
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(document)?;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(MODE))?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    part.as_file().sync_all().map_err(failed("write a temporary file beside"))?;
+    part.persist(path).map_err(|error| failed("rename a temporary file to")(error.error))?;
+    // So that the rename outlives a crash of the host, too. A file system that cannot do this still has the file.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(true)
+}
+
+#[cfg(unix)]
+fn new_mode() -> Option<Permissions> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Some(Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn new_mode() -> Option<Permissions> {
+    None
+}
+
+// === impl NotWritten ===
+
+impl fmt::Display for NotWritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}: {}", self.step, self.path.display(), self.cause)
+    }
+}
+
+impl std::error::Error for NotWritten {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
     use super::*;
 
-    fn publication(document: &str) -> Publication {
-        Publication {
-            fleet: "default".to_owned(),
-            revision: 7,
-            at: 1,
-            document: document.to_owned(),
-            parts: [].into(),
-            held: [].into(),
-            refused: None,
-        }
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
     }
 
     #[test]
-    fn a_file_is_replaced_whole_and_only_when_it_differs() {
+    fn a_new_file_is_readable_and_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy.json");
-        write(&publication("one"), &path).unwrap();
-        let first = std::fs::metadata(&path).unwrap();
-        assert_eq!(first.permissions().mode() & 0o777, MODE);
-        write(&publication("one"), &path).unwrap();
-        use std::os::unix::fs::MetadataExt as _;
-        assert_eq!(std::fs::metadata(&path).unwrap().ino(), first.ino());
-        write(&publication("two"), &path).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something is left over");
+        assert!(write(&path, "{}").unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(names(folder.path()), ["policy.json"]);
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_stays() {
+    fn equal_bytes_are_left_alone_and_others_renamed_into_place() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(write(&publication("one"), &folder.path().join("none/policy.json")).is_err());
+        let path = folder.path().join("policy.json");
+        write(&path, "{\"a\":1}").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        let before = fs::metadata(&path).unwrap().ino();
+        assert!(!write(&path, "{\"a\":1}").unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().ino(), before, "nothing was renamed");
+        assert!(write(&path, "{\"a\":2}").unwrap());
+        let after = fs::metadata(&path).unwrap();
+        assert_ne!(after.ino(), before, "another file, by a rename");
+        assert_eq!(after.permissions().mode() & 0o777, 0o600, "the mode is kept");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\":2}");
+    }
+
+    #[test]
+    fn what_cannot_be_written_says_where_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing/policy.json");
+        let said = write(&missing, "{}").unwrap_err().to_string();
+        assert!(said.contains("missing/policy.json") && said.contains("temporary file"), "{said}");
+        let a_folder = folder.path().join("folder");
+        fs::create_dir(&a_folder).unwrap();
+        let said = write(&a_folder, "{}").unwrap_err().to_string();
+        assert!(said.contains("a file is expected"), "{said}");
+        assert_eq!(names(folder.path()), ["folder"]);
     }
 }

@@ -1,10 +1,10 @@
 //! From a composed policy to the proxies.
 //!
-//! | room | what is in it |
+//! | file | what is in it |
 //! |---|---|
 //! | `publication` | [`Publication`]: one revision of the policy of a fleet |
-//! | [`xds`] | a management server for Envoy |
-//! | [`file`] | the document in a file |
+//! | [`xds`] | proxies subscribe to it by gRPC |
+//! | [`file`](mod@file) | it is written to a file |
 
 pub mod file;
 mod publication;

@@ -19,6 +19,9 @@ pub struct Publication {
     pub at: u64,
     /// The policy document, in JSON.
     pub document: String,
+    /// Digest of the filter that goes with it.
+    #[serde(default)]
+    pub filter: String,
     /// What it says of each rollout.
     pub parts: BTreeMap<Name, Part>,
     /// What is not in it as it should be, since a proxy refused it before.

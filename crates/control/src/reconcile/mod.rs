@@ -49,8 +49,7 @@ pub async fn publish_always(
         tokio::select! {
             () = server.woken() => is_due = true,
             Some(refusal) = refusals.recv() => {
-                tracing::warn!(proxy = refusal.proxy, revision = refusal.revision, "a proxy refuses the policy: {}", refusal.why);
-                let refused = server.store().refuse(FLEET, refusal.revision, &refusal.why).await;
+                                let refused = server.store().refuse(FLEET, refusal.revision, &refusal.why).await;
                 told(&server, refused);
                 is_due = true;
             }
@@ -106,10 +105,9 @@ async fn write_document(server: &Server, path: Option<&PathBuf>) {
     let (Some(path), Some(publication)) = (path.cloned(), server.publication().borrow().clone()) else {
         return;
     };
-    let shown = path.display().to_string();
-    let written = tokio::task::spawn_blocking(move || file::write(&publication, &path)).await;
+    let written = tokio::task::spawn_blocking(move || file::write(&path, &publication.document)).await;
     if let Ok(Err(error)) = written {
-        tracing::error!("the policy cannot be written to {shown}: {error}");
+        tracing::error!("{error}");
     }
 }
 

@@ -195,13 +195,23 @@ fn publication(
     let is_same = latest.is_some_and(|latest| {
         latest.refused.is_none()
             && latest.revision == highest
+            && latest.filter == operator.filter
             && latest.parts == parts
             && is_same_but_revision(&latest.document, &document)
     });
     if is_same {
         return None;
     }
-    Some(Publication { fleet: fleet.to_owned(), revision, at: now, document, parts, held, refused: None })
+    Some(Publication {
+        fleet: fleet.to_owned(),
+        revision,
+        at: now,
+        document,
+        filter: operator.filter.clone(),
+        parts,
+        held,
+        refused: None,
+    })
 }
 
 /// What is said beside the rollouts may change too: the operator's part.

@@ -34,6 +34,7 @@ fn publication(revision: u64) -> Publication {
         revision,
         at: 1,
         document: format!("{{\"revision\":{revision}}}"),
+        filter: String::new(),
         parts: [(name("shop/checkout"), part)].into(),
         held: [].into(),
         refused: None,
