@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    assign, completions, diff, explain, import, judge, output, power, rehearse, render, schema, serve,
-    simulate, token, validate, weights,
+    assign, completions, diff, explain, import, judge, output, power, rehearse, remote, render, schema,
+    serve, simulate, token, validate, weights,
 };
 
 const AFTER: &str = "\
-Exit codes: 0 done; 1 what was asked about has problems; 2 the command was used wrongly, or a file could not be read \
-or written.
+Exit codes: 0 done; 1 what was asked about has problems; 2 the command was used wrongly, a file could not be read or \
+written, or a server does not answer; 3 a release was rolled back; 4 it was not over in time.
 Colours are for terminals only, and never where NO_COLOR is set.";
 
 /// Blind, sticky canaries: see who gets the canary before it is live.
@@ -37,6 +37,27 @@ enum Command {
     Power(power::Power),
     Rehearse(rehearse::Rehearse),
     Serve(serve::Serve),
+    Get(remote::Get),
+    Apply(remote::Apply),
+    Delete(remote::Delete),
+    Status(remote::Status),
+    Proxies(remote::Proxies),
+    History(remote::History),
+    Start(remote::Start),
+    /// Stop upward moves: judging and rollbacks go on
+    Pause(remote::Verb),
+    /// Forbid rollbacks that nobody asks for
+    Hold(remote::Verb),
+    /// Undo pause and hold, and give the deadline again
+    Resume(remote::Verb),
+    /// Go to the next step now
+    Advance(remote::Verb),
+    /// Approve the step
+    Approve(remote::Verb),
+    Rollback(remote::Rollback),
+    /// Give the canary all users now; or say that stable is renewed
+    Promote(remote::Verb),
+    Freeze(remote::Freeze),
     Schema(schema::Schema),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -58,6 +79,21 @@ pub(crate) fn main() -> ExitCode {
         Command::Power(power) => power.run(),
         Command::Rehearse(rehearse) => rehearse.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Get(get) => get.run(),
+        Command::Apply(apply) => apply.run(),
+        Command::Delete(delete) => delete.run(),
+        Command::Status(status) => status.run(),
+        Command::Proxies(proxies) => proxies.run(),
+        Command::History(history) => history.run(),
+        Command::Start(start) => start.run(),
+        Command::Pause(verb) => verb.run("pause"),
+        Command::Hold(verb) => verb.run("hold"),
+        Command::Resume(verb) => verb.run("resume"),
+        Command::Advance(verb) => verb.run("advance"),
+        Command::Approve(verb) => verb.run("approve"),
+        Command::Rollback(rollback) => rollback.run(),
+        Command::Promote(verb) => verb.run("promote"),
+        Command::Freeze(freeze) => freeze.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(Arguments::command()),
         Command::Man(man) => man.run(Arguments::command()),

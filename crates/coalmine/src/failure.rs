@@ -33,6 +33,10 @@ pub(crate) enum Failure {
     Save(PathBuf, io::Error),
     /// The output could not be written.
     Write(io::Error),
+    /// A release that was waited for has not ended as it was meant to.
+    Ended(String),
+    /// A release that was waited for has not ended in time.
+    Late(String),
 }
 
 impl Failure {
@@ -57,11 +61,13 @@ impl Failure {
         matches!(self, Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// 1 where what was asked about has problems, 2 where the asking has.
+    /// 1 where what was asked about has problems, 2 where the asking has; 3 and 4 for who waits for a release.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Reported | Self::Problems(_) | Self::Unfit(..) => 1,
             Self::Unread | Self::Usage(..) | Self::Read(..) | Self::Save(..) | Self::Write(_) => 2,
+            Self::Ended(_) => 3,
+            Self::Late(_) => 4,
         })
     }
 }
@@ -86,6 +92,7 @@ impl fmt::Display for Failure {
             Self::Read(path, error) => write!(f, "cannot read {}: {}", name_of(path), plain(error)),
             Self::Save(path, error) => write!(f, "cannot write {}: {}", path.display(), plain(error)),
             Self::Write(error) => write!(f, "cannot write the output: {}", plain(error)),
+            Self::Ended(why) | Self::Late(why) => f.write_str(why),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `cli`, `args`, `completions` | the command line, and the arguments that subcommands share |
 //! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `power`, `rehearse`, `serve`, `schema` | one subcommand each |
+//! | `remote` | the subcommands that talk to a server |
 //! | `routes` | routes as Envoy reads them: which one takes a request, and where it leads |
 //! | `input`, `scan`, `policy_file`, `users` | files, the policies and rollouts in them, and lists of users |
 //! | `chart` | charts as SVG |
@@ -31,6 +32,7 @@ mod output;
 mod policy_file;
 mod power;
 mod rehearse;
+mod remote;
 mod render;
 mod routes;
 mod scan;

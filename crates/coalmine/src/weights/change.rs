@@ -9,8 +9,8 @@ use crate::failure::Failure;
 /// A variant and the weight that it is to have.
 #[derive(Clone, Debug)]
 pub(super) struct WeightArgument {
-    variant: String,
-    weight: Weight,
+    pub(super) variant: String,
+    pub(super) weight: Weight,
 }
 
 /// The change of a rollout's weights.

@@ -15,6 +15,7 @@ use crate::args::{Format, RolloutArgument};
 use crate::failure::Failure;
 use crate::output;
 use crate::policy_file::PolicyFile;
+use crate::remote::{ServerArguments, say_weight};
 use change::{WeightArgument, WeightsChange};
 use coalmine_document::SourceText;
 
@@ -24,6 +25,7 @@ Examples:
   coalmine weights wasmplugin.yaml canary=10 baseline=10 --rollout checkout --dry-run
   coalmine weights policy.yaml blue=5 green=5 canary=5
   coalmine weights - canary=10 < policy.yaml > policy.new.yaml
+  coalmine weights shop/checkout canary=10 --server http://127.0.0.1:8470
 
 Comments, order and quoting stay as they are. Variants that are not named keep their weight, new ones are appended.
 More than two variants get a table of ranges, in which the fewest users move. A file is replaced by one rename.
@@ -37,12 +39,18 @@ const TIME: Duration = Duration::ZERO;
 #[command(after_long_help = AFTER)]
 pub(crate) struct Weights {
     /// The document to change; - reads standard input and writes standard output
+    ///
+    /// With --server, the name of a rollout whose release is in progress.
+    #[arg(value_name = "FILE")]
     file: PathBuf,
     /// A variant and its new weight in percent, as canary=10
     #[arg(required = true, value_name = "VARIANT=WEIGHT", value_parser = WeightArgument::parse)]
     weights: Vec<WeightArgument>,
     #[command(flatten)]
     rollout: RolloutArgument,
+    /// Set the weight by hand in a rollout of this server, rather than in a document
+    #[arg(long, value_name = "URL", conflicts_with = "name")]
+    server: Option<String>,
     /// Print what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -85,6 +93,9 @@ struct RevisionOutput {
 
 impl Weights {
     pub(crate) fn run(&self) -> Result<(), Failure> {
+        if let Some(url) = &self.server {
+            return self.say(url);
+        }
         let file = PolicyFile::load(&self.file)?;
         let rollout = file.rollout(self.rollout.name.as_deref())?;
         let change = WeightsChange::new(rollout, &self.weights)?;
@@ -122,6 +133,21 @@ impl Weights {
             }
             Format::Text => output::print(&summary.text()),
         }
+    }
+}
+
+impl Weights {
+    /// Says the weight of the canary to a server: a plan moves no other variant.
+    fn say(&self, url: &str) -> Result<(), Failure> {
+        let [WeightArgument { variant, weight }] = self.weights.as_slice() else {
+            return Err(Failure::usage("a plan moves the canary alone", "write one weight, as canary=10"));
+        };
+        if variant != "canary" {
+            return Err(Failure::usage(format!("a plan moves the canary, not {variant}"), "write canary=10"));
+        }
+        let percent = f64::from(weight.ppm()) / 10_000.0;
+        let server = ServerArguments::of(url);
+        say_weight(&server, &self.file.to_string_lossy(), percent, self.dry_run, self.format)
     }
 }
 

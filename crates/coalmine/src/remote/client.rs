@@ -1,0 +1,270 @@
+//! Requests to a server, and their answers.
+
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use coalmine_control::api::shapes::Trouble;
+use serde::de::DeserializeOwned;
+use ureq::http::{Method, Request, Response, StatusCode};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+
+use crate::failure::Failure;
+use crate::output::visible;
+
+/// How long one request may take.
+const WITHIN: Duration = Duration::from_secs(15);
+/// How long a server that is away is asked again.
+const PATIENCE: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Most bytes of one answer.
+const MAX_ANSWER: u64 = 64 << 20;
+/// Where a server listens unless told otherwise.
+const SERVER: &str = "http://127.0.0.1:8470";
+
+/// The server of a command that talks to one.
+#[derive(Args)]
+pub(crate) struct ServerArguments {
+    /// The server
+    #[arg(long, env = "COALMINE_SERVER", value_name = "URL", default_value = SERVER, help_heading = "Server")]
+    server: String,
+    /// A file with the token; without it, the variable COALMINE_TOKEN
+    #[arg(long, env = "COALMINE_TOKEN_FILE", value_name = "FILE", help_heading = "Server")]
+    token_file: Option<PathBuf>,
+    /// Certificates in PEM to trust, rather than those of this system
+    #[arg(long, env = "COALMINE_CA", value_name = "FILE", help_heading = "Server")]
+    ca: Option<PathBuf>,
+    /// Send the token without TLS to another host
+    #[arg(long, help_heading = "Server")]
+    insecure: bool,
+}
+
+/// A server.
+pub(crate) struct Client {
+    agent: Agent,
+    url: String,
+    token: Option<String>,
+}
+
+/// An answer: its body, and where the release is that it speaks of.
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) location: Option<String>,
+}
+
+// === impl ServerArguments ===
+
+impl ServerArguments {
+    /// This server, with everything else as usual.
+    pub(crate) fn of(url: &str) -> Self {
+        let file = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+        Self {
+            server: url.to_owned(),
+            token_file: file("COALMINE_TOKEN_FILE"),
+            ca: file("COALMINE_CA"),
+            insecure: false,
+        }
+    }
+
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let url = self.server.trim_end_matches('/').to_owned();
+        let is_plain = url.starts_with("http://");
+        if !is_plain && !url.starts_with("https://") {
+            return Err(Failure::usage(
+                format!("{url:?} is no URL of a server"),
+                format!("write it as {SERVER}"),
+            ));
+        }
+        let token = self.token()?;
+        if token.is_some() && is_plain && !self.insecure && !is_loopback(&url) {
+            return Err(Failure::usage(
+                format!("{url} would get the token without TLS"),
+                "use https://, or --insecure where something else encrypts",
+            ));
+        }
+        let roots = match &self.ca {
+            Some(path) => RootCerts::new_with_certs(&certificates(path)?),
+            None => RootCerts::PlatformVerifier,
+        };
+        let config = Agent::config_builder()
+            .timeout_global(Some(WITHIN))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .tls_config(TlsConfig::builder().root_certs(roots).build());
+        Ok(Client { agent: config.build().into(), url, token })
+    }
+
+    fn token(&self) -> Result<Option<String>, Failure> {
+        let text = match &self.token_file {
+            Some(path) => Some(std::fs::read_to_string(path).map_err(Failure::read(path))?),
+            None => std::env::var("COALMINE_TOKEN").ok(),
+        };
+        let token = text.map(|text| text.trim().to_owned()).filter(|token| !token.is_empty());
+        let is_odd = token.as_ref().is_some_and(|token| token.chars().any(|it| !it.is_ascii_graphic()));
+        if is_odd {
+            return Err(Failure::usage(
+                "the token has characters that no token has",
+                "is it the right file?",
+            ));
+        }
+        Ok(token)
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(inner) => inner.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
+    let text = std::fs::read(path).map_err(Failure::read(path))?;
+    let found = parse_pem(&text).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    let found: Vec<_> = found.collect();
+    if found.is_empty() {
+        return Err(Failure::Unfit(path.to_owned(), "holds no certificate in PEM".to_owned()));
+    }
+    Ok(found)
+}
+
+// === impl Client ===
+
+impl Client {
+    /// What stands at this path.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.read(&self.ask(Method::GET, path, &[], "")?.text)
+    }
+
+    /// Sends a body to a path.
+    pub(crate) fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Answer, Failure> {
+        self.ask(method, path, headers, body)
+    }
+
+    /// The value of an answer.
+    pub(crate) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Failure> {
+        serde_json::from_str(text).map_err(|error| self.odd(&format!("its answer makes no sense: {error}")))
+    }
+
+    /// Asks, and asks again for a while where the server is away.
+    fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Answer, Failure> {
+        let began = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let away = match self.ask_once(&method, path, headers, body) {
+                Ok(response) if response.status() != StatusCode::SERVICE_UNAVAILABLE => {
+                    return self.answer(response);
+                }
+                Ok(response) if began.elapsed() + pause > PATIENCE => return self.answer(response),
+                Ok(_) => None,
+                Err(error) => Some(error),
+            };
+            if began.elapsed() + pause > PATIENCE {
+                let why = away.map_or_else(String::new, |error| error.to_string());
+                return Err(Failure::usage(
+                    format!("{} does not answer: {}", self.url, visible(&why)),
+                    "is this the URL of a server, and does it run?",
+                ));
+            }
+            sleep(pause);
+            pause *= 2;
+        }
+    }
+
+    fn ask_once(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
+        let mut request = Request::builder().method(method.clone()).uri(url);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if body.is_empty() && *method == Method::GET {
+            return self.agent.run(request.body(())?);
+        }
+        self.agent.run(request.body(body.to_owned())?)
+    }
+
+    fn answer(&self, mut response: Response<Body>) -> Result<Answer, Failure> {
+        let status = response.status();
+        let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+        let location = location.map(str::to_owned);
+        let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+        let text = text.map_err(|error| self.odd(&error.to_string()))?;
+        if status.is_success() {
+            return Ok(Answer { text, location });
+        }
+        match serde_json::from_str::<Trouble>(&text) {
+            Ok(trouble) => Err(refused(&trouble)),
+            Err(_) => Err(self.odd(&format!("HTTP {}", status.as_u16()))),
+        }
+    }
+
+    fn odd(&self, what: &str) -> Failure {
+        Failure::usage(format!("{}: {}", self.url, visible(what)), "is this the URL of a server of Coalmine?")
+    }
+}
+
+/// What the server says against it.
+fn refused(trouble: &Trouble) -> Failure {
+    let mut text = visible(&trouble.detail).into_owned();
+    for place in &trouble.problems {
+        let path = if place.path.is_empty() { String::new() } else { format!("{}: ", place.path) };
+        text.push_str(&format!(
+            "\n  {}:{}: {}{}",
+            place.line,
+            place.column,
+            visible(&path),
+            visible(&place.message)
+        ));
+    }
+    Failure::Problems(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_host_is_loopback() {
+        for url in ["http://127.0.0.1:8470", "http://localhost", "http://[::1]:8470/x", "http://127.8.8.8"] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in [
+            "http://10.0.0.1",
+            "http://localhost.example",
+            "http://127.0.0.1.example",
+            "http://[::2]:1",
+            "http://",
+        ] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The command as a client of a server: rollouts that `coalmine serve` holds.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `client` | requests and their answers |
+//! | `documents` | `get`, `apply`, `delete`: what is written of rollouts |
+//! | `verbs`, `wait` | `start`, `pause`, ...: what people say, and how a pipeline waits for the end |
+//! | `status`, `history` | `status`, `proxies`, `history`: what a server knows |
+//! | `freeze` | `freeze`: nothing goes up |
+
+mod client;
+mod documents;
+mod freeze;
+mod history;
+mod status;
+mod verbs;
+mod wait;
+
+use coalmine_control::rollout::Name;
+
+pub(crate) use client::ServerArguments;
+pub(crate) use documents::{Apply, Delete, Get};
+pub(crate) use freeze::Freeze;
+pub(crate) use history::History;
+pub(crate) use status::{Proxies, Status};
+pub(crate) use verbs::{Rollback, Start, Verb, say_weight};
+
+/// The name of a rollout in an argument: `checkout` means `default/checkout`.
+fn parse_name(text: &str) -> Result<Name, String> {
+    text.parse().map_err(|error| format!("a name {error}"))
+}
+
+/// A percentage as people write it.
+fn percent(weight: f64) -> String {
+    format!("{} %", coalmine_document::number(weight))
+}

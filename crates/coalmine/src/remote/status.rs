@@ -1,0 +1,191 @@
+//! `coalmine status` and `proxies`: what a server knows.
+
+use std::io::IsTerminal as _;
+use std::thread::sleep;
+use std::time::Duration;
+
+use clap::Args;
+use coalmine_control::api::shapes::{Proxies as AllProxies, Proxy, Rollout};
+use coalmine_control::rollout::Name;
+
+use super::client::Client;
+use super::{ServerArguments, parse_name, percent};
+use crate::args::Format;
+use crate::failure::Failure;
+use crate::output::{self, visible};
+
+/// How often a dashboard looks again.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Clears a terminal, and begins at its top.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+/// Say where rollouts are, and why they do not move
+#[derive(Args)]
+#[command(after_long_help = "\
+Examples:
+  coalmine status
+  coalmine status shop/checkout --watch")]
+pub(crate) struct Status {
+    /// The rollout; without it, all
+    #[arg(value_parser = parse_name)]
+    name: Option<Name>,
+    /// Look again every two seconds, until interrupted
+    #[arg(long)]
+    watch: bool,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+/// List the proxies, and which policy each of them runs
+#[derive(Args)]
+#[command(after_long_help = "\
+Examples:
+  coalmine proxies
+
+\"runs\" is what the filter itself says; \"accepted\" is only what the proxy has acknowledged.")]
+pub(crate) struct Proxies {
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+// === impl Status ===
+
+impl Status {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let client = self.server.client()?;
+        if !self.watch {
+            return self.show(&client);
+        }
+        let is_terminal = std::io::stdout().is_terminal();
+        loop {
+            if is_terminal && self.format == Format::Text {
+                output::print_plain(CLEAR)?;
+            }
+            self.show(&client)?;
+            sleep(PAUSE);
+        }
+    }
+
+    fn show(&self, client: &Client) -> Result<(), Failure> {
+        let Some(name) = &self.name else {
+            let rollouts: Vec<Rollout> = client.get("/v1/rollouts")?;
+            return match self.format {
+                Format::Json => output::json(&rollouts),
+                Format::Text => output::print(&table(&rollouts)),
+            };
+        };
+        let rollout: Rollout = client.get(&format!("/v1/rollouts/{name}"))?;
+        match self.format {
+            Format::Json => output::json(&rollout),
+            Format::Text => output::print(&one(&rollout)),
+        }
+    }
+}
+
+fn table(rollouts: &[Rollout]) -> String {
+    if rollouts.is_empty() {
+        return "no rollouts; `coalmine apply` gives the server one\n".to_owned();
+    }
+    let rows = rollouts.iter().map(|rollout| {
+        [
+            rollout.name.to_string(),
+            rollout.phase.clone(),
+            percent(rollout.weight),
+            rollout.verdict.to_string(),
+            visible(&rollout.message).into_owned(),
+        ]
+    });
+    columns(["rollout", "phase", "weight", "verdict", "why"], rows.collect())
+}
+
+fn one(rollout: &Rollout) -> String {
+    let mut text = format!("{}: {} at {}\n", rollout.name, rollout.phase, percent(rollout.weight));
+    let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<9} {value}\n"));
+    if let Some(steps) = &rollout.steps {
+        let steps: Vec<String> = steps.iter().map(|step| coalmine_document::number(*step)).collect();
+        line("plan", &format!("{} %, then all users", steps.join(", ")));
+    }
+    for (variant, weight) in &rollout.weights {
+        line("weight", &format!("{variant} {}", percent(*weight)));
+    }
+    line("verdict", &format!("{}, since {}", rollout.verdict, rollout.since));
+    line("why", &visible(&rollout.message));
+    if let Some(release) = &rollout.release {
+        line("release", &format!("{}, {}, since {}", release.release, release.phase, release.started));
+        line("judged", &format!("{} requests of the canary at this weight", rollout.requests));
+    }
+    for condition in rollout.conditions.iter().filter(|condition| !condition.holds) {
+        line("note", &visible(&condition.message));
+    }
+    if let Some(why) = &rollout.left_out {
+        line("left out", &visible(why));
+    }
+    text
+}
+
+// === impl Proxies ===
+
+impl Proxies {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let all: AllProxies = self.server.client()?.get("/v1/proxies")?;
+        match self.format {
+            Format::Json => output::json(&all),
+            Format::Text => output::print(&proxies(&all)),
+        }
+    }
+}
+
+fn proxies(all: &AllProxies) -> String {
+    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let time = |time: Option<_>| {
+        time.map_or_else(|| "-".to_owned(), |time: coalmine_control::api::shapes::Time| time.to_string())
+    };
+    let note = |proxy: &Proxy| {
+        let disabled = proxy.disabled.iter().map(|name| format!("{name} is off in it"));
+        let mut notes: Vec<String> =
+            proxy.refused.iter().map(|why| format!("refuses {}", visible(why))).chain(disabled).collect();
+        if proxy.revision.is_some() && proxy.revision != all.revision {
+            notes.insert(0, "late".to_owned());
+        }
+        notes.join("; ")
+    };
+    let rows = all.proxies.iter().map(|proxy| {
+        [
+            visible(&proxy.name).into_owned(),
+            number(proxy.revision),
+            number(proxy.accepted),
+            time(proxy.seen),
+            time(proxy.connected),
+            note(proxy),
+        ]
+    });
+    let mut text = match all.revision {
+        Some(revision) => format!("revision {revision}\n"),
+        None => "nothing is published yet\n".to_owned(),
+    };
+    if let Some(away) = &all.away {
+        text.push_str(&format!("no evidence can be read: {}\n", visible(away)));
+    }
+    text.push_str(&columns(["proxy", "runs", "accepted", "read", "connected since", ""], rows.collect()));
+    text
+}
+
+/// Rows below their heads, each column as wide as it has to be; the last one as it is.
+fn columns<const N: usize>(heads: [&str; N], rows: Vec<[String; N]>) -> String {
+    let mut all = vec![heads.map(str::to_owned)];
+    all.extend(rows);
+    let width =
+        |place: usize| all.iter().filter_map(|row| row.get(place)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..N).map(|place| width(place).unwrap_or_default()).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    all.iter().map(line).collect()
+}
