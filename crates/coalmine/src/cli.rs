@@ -46,8 +46,7 @@ enum Command {
     Start(remote::Start),
     /// Stop upward moves: judging and rollbacks go on
     Pause(remote::Verb),
-    /// Forbid rollbacks that nobody asks for
-    Hold(remote::Verb),
+    Hold(remote::Hold),
     /// Undo pause and hold, and give the deadline again
     Resume(remote::Verb),
     /// Go to the next step now
@@ -87,7 +86,7 @@ pub(crate) fn main() -> ExitCode {
         Command::History(history) => history.run(),
         Command::Start(start) => start.run(),
         Command::Pause(verb) => verb.run("pause"),
-        Command::Hold(verb) => verb.run("hold"),
+        Command::Hold(hold) => hold.run(),
         Command::Resume(verb) => verb.run("resume"),
         Command::Advance(verb) => verb.run("advance"),
         Command::Approve(verb) => verb.run("approve"),

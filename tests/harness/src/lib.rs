@@ -13,6 +13,7 @@ mod bootstrap;
 pub mod certificates;
 mod client;
 mod envoy;
+pub mod fleet;
 pub mod grpc;
 pub mod issuer;
 mod lab;

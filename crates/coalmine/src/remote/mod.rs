@@ -23,7 +23,7 @@ pub(crate) use documents::{Apply, Delete, Get};
 pub(crate) use freeze::Freeze;
 pub(crate) use history::History;
 pub(crate) use status::{Proxies, Status};
-pub(crate) use verbs::{Rollback, Start, Verb, say_weight};
+pub(crate) use verbs::{Hold, Rollback, Start, Verb, say_weight};
 
 /// The name of a rollout in an argument: `checkout` means `default/checkout`.
 fn parse_name(text: &str) -> Result<Name, String> {

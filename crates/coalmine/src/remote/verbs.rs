@@ -41,6 +41,19 @@ pub(crate) struct Verb {
     wait: WaitArguments,
 }
 
+/// Forbid rollbacks that nobody asks for, until resume
+#[derive(Args)]
+#[command(after_long_help = "\
+Examples:
+  coalmine hold shop/checkout --no-rollback --message \"a known error, the fix is on its way\"")]
+pub(crate) struct Hold {
+    #[command(flatten)]
+    common: Common,
+    /// Where harm is proved, raise the alarm and stay
+    #[arg(long, required = true)]
+    no_rollback: bool,
+}
+
 /// Begin a release, or retry one that was rolled back
 #[derive(Args)]
 #[command(after_long_help = "\
@@ -81,6 +94,15 @@ impl Verb {
     pub(crate) fn run(&self, verb: &str) -> Result<(), Failure> {
         let said = Said { message: self.common.message.clone(), ..Said::default() };
         self.common.say(verb, &said, &self.wait, "Promoted")
+    }
+}
+
+// === impl Hold ===
+
+impl Hold {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let said = Said { message: self.common.message.clone(), ..Said::default() };
+        self.common.say("hold", &said, &WaitArguments::never(), "Promoted")
     }
 }
 

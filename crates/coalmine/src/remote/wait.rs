@@ -36,6 +36,11 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 // === impl WaitArguments ===
 
 impl WaitArguments {
+    /// For a verb that begins and ends nothing.
+    pub(crate) fn never() -> Self {
+        Self { wait: false, wait_for: None, timeout: Duration::ZERO }
+    }
+
     pub(crate) fn is_asked(&self) -> bool {
         self.wait || self.wait_for.is_some()
     }

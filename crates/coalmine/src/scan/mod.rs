@@ -8,6 +8,7 @@ mod rollout;
 pub(crate) use kubernetes::Object;
 pub(crate) use rollout::EmbeddedRollout;
 
+use coalmine_control::config::is_config;
 use coalmine_control::rollout::is_rollout;
 use coalmine_core::policy::{Environment, Policy};
 use coalmine_document::{Node, Notation, OwnedPath, Problem, SourceText, Unreadable, embedded, too_large};
@@ -25,6 +26,8 @@ pub(crate) struct Scan {
     pub(crate) policies: Vec<EmbeddedPolicy>,
     /// Rollouts for a server.
     pub(crate) rollouts: Vec<EmbeddedRollout>,
+    /// Configurations of a server.
+    pub(crate) servers: Vec<Node>,
     /// What could not be read at all.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -66,6 +69,7 @@ impl Scan {
             documents: Vec::new(),
             policies: Vec::new(),
             rollouts: Vec::new(),
+            servers: Vec::new(),
             diagnostics: Vec::new(),
         };
         let is_empty = scan.source.text().trim().is_empty();
@@ -102,6 +106,10 @@ impl Scan {
     fn document(&mut self, index: usize, document: &Node) {
         if let Some(object) = Object::of(document) {
             self.object(index, &object, &OwnedPath::default());
+            return;
+        }
+        if is_config(document) {
+            self.servers.push(document.clone());
             return;
         }
         if is_rollout(document) {

@@ -12,8 +12,9 @@ mod traffic;
 use std::path::PathBuf;
 
 use clap::Args;
+use coalmine_control::config::Config;
 use coalmine_core::policy::{Environment, Policy};
-use coalmine_document::{SourceText, Span};
+use coalmine_document::{OwnedPath, SourceText, Span};
 use serde::Serialize;
 
 use crate::args::{Format, now, parse_traffic};
@@ -127,6 +128,7 @@ fn missing(checked: &mut [Checked]) {
     let any = checked.iter().any(|file| {
         !file.scan.policies.is_empty()
             || !file.scan.rollouts.is_empty()
+            || !file.scan.servers.is_empty()
             || file.diagnostics.iter().any(Diagnostic::is_error)
     });
     if let (false, Some(first)) = (any, checked.first_mut()) {
@@ -152,6 +154,8 @@ fn print(checked: &[Checked]) -> Result<(), Failure> {
         }
         if !count.is_empty() {
             text.push_str(&format!("{name}: {count}\n"));
+        } else if !file.scan.servers.is_empty() {
+            text.push_str(&format!("{name}: valid; the configuration of a server\n"));
         } else if file.summaries.is_empty() && file.rollouts.is_empty() {
             text.push_str(&format!("{name}: no policy in it, nothing against it\n"));
         }
@@ -212,6 +216,13 @@ impl Checked {
                 Err(problems) => diagnostics.extend(problems),
             }
         }
+        for server in &scan.servers {
+            if let Err(problems) = Config::check(server) {
+                let top = OwnedPath::default();
+                diagnostics
+                    .extend(problems.shown().iter().map(|problem| Diagnostic::of_problem(problem, &top)));
+            }
+        }
         Self { scan, policies, summaries, rollouts, diagnostics }
     }
 
@@ -222,6 +233,7 @@ impl Checked {
             documents: Vec::new(),
             policies: Vec::new(),
             rollouts: Vec::new(),
+            servers: Vec::new(),
             diagnostics: Vec::new(),
         };
         let diagnostics = vec![Diagnostic::of_file(Code::File, why)];

@@ -113,9 +113,28 @@ pub enum ModuleFile {
     Here(PathBuf),
 }
 
+/// Whether this is meant as the configuration of a server.
+pub fn is_config(document: &Node) -> bool {
+    // "admin" is Envoy's as well.
+    const ITS_OWN: [&str; 8] =
+        ["listen", "store", "tokens", "xds", "evidence", "grants", "gates", "notifiers"];
+    document.get("rollouts").is_none() && ITS_OWN.iter().any(|field| document.get(field).is_some())
+}
+
 // === impl Config ===
 
 impl Config {
+    /// Checks the form of a configuration, as far as that can be done without what it refers to.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each problem with its place.
+    pub fn check(document: &Node) -> Result<(), Problems> {
+        let anything = "x".repeat(64);
+        let variable = |_: &str| Some(anything.clone());
+        let file = |_: &str| Ok(anything.clone());
+        Self::from_document(document, &Surroundings { variable: &variable, file: &file }).map(drop)
+    }
+
     /// The configuration of a document; an empty one is a good one for a first look on this host.
     ///
     /// # Errors

@@ -1,0 +1,353 @@
+//! Several Envoys that follow a real `coalmine serve`, two versions of an application behind them, and users.
+//!
+//! It runs the files of `envoy/fleet/`, with ports and paths replaced.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::{Response, StatusCode};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::client::{Connection, Protocol, get};
+use crate::envoy::{Envoy, LOG_LEVEL, Launch, end_with_us};
+use crate::upstream::{ROUTE_HEADER, Upstream};
+use crate::{Bootstrap, wait};
+
+/// The host that users visit.
+const HOST: &str = "checkout.example";
+/// The header that names them.
+const USER: &str = "x-user-id";
+/// How long a user's lane rests between two requests.
+const REST: Duration = Duration::from_millis(2);
+
+/// What a fleet is made of.
+#[derive(Clone, Debug)]
+pub struct FleetParts {
+    /// The command.
+    pub command: PathBuf,
+    /// The Envoy.
+    pub envoy: PathBuf,
+    /// The filter's module.
+    pub module: PathBuf,
+    /// How many proxies.
+    pub proxies: usize,
+}
+
+/// A fleet. Dropping it ends and removes everything.
+#[derive(Debug)]
+pub struct Fleet {
+    // Dropped in this order: the server first, the folder of all files at last.
+    server: Option<Running>,
+    proxies: Vec<Envoy>,
+    _upstreams: [Upstream; 2],
+    fails: Arc<AtomicU32>,
+    listen: SocketAddr,
+    admin: SocketAddr,
+    parts: FleetParts,
+    folder: TempDir,
+}
+
+/// A process that is killed when this is dropped.
+#[derive(Debug)]
+struct Running(Child);
+
+/// What a run of the command said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Its exit code; -1 where a signal ended it.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it remarked.
+    pub stderr: String,
+}
+
+/// Users that come again and again, through every proxy.
+#[derive(Debug)]
+pub struct Traffic {
+    lanes: JoinSet<()>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    is_over: Arc<AtomicBool>,
+}
+
+/// One visit of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The user.
+    pub user: usize,
+    /// When the answer was there.
+    pub at: Instant,
+    /// Which version answered; none where neither did.
+    pub variant: Option<&'static str>,
+    /// The status; 0 without an answer.
+    pub status: u16,
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Starts the proxies, which have no server yet, and then the server.
+    pub async fn start(parts: FleetParts) -> Result<Self> {
+        let folder =
+            tempfile::Builder::new().prefix("coalmine-fleet-").tempdir().context("no temporary folder")?;
+        let [listen, admin] = [free()?, free()?];
+        let fails = Arc::new(AtomicU32::new(0));
+        let upstreams =
+            [application("stable", Arc::default()).await?, application("canary", fails.clone()).await?];
+        let mut proxies = Vec::new();
+        for number in 1..=parts.proxies {
+            let place = folder.path().join(format!("edge-{number}"));
+            std::fs::create_dir(&place).with_context(|| format!("cannot make {}", place.display()))?;
+            let bootstrap = bootstrap(number, &place, listen, &upstreams)?;
+            let launch = Launch {
+                binary: parts.envoy.clone(),
+                workers: 2,
+                log_level: LOG_LEVEL,
+                variables: Vec::new(),
+            };
+            proxies.push(Envoy::start(&launch, &bootstrap, &place).await?);
+        }
+        let mut fleet =
+            Self { server: None, proxies, _upstreams: upstreams, fails, listen, admin, parts, folder };
+        fleet.start_server().await?;
+        Ok(fleet)
+    }
+
+    /// Starts the server, on the store that there is, and waits until it is ready.
+    pub async fn start_server(&mut self) -> Result<()> {
+        let config = self.folder.path().join("server.yaml");
+        std::fs::write(&config, self.config()?).context("cannot write server.yaml")?;
+        let log = File::options().create(true).append(true).open(self.server_log())?;
+        let mut command = Command::new(&self.parts.command);
+        command.arg("serve").arg("--config").arg(&config).current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        end_with_us(&mut command);
+        let mut server = Running(command.spawn().context("cannot run coalmine serve")?);
+        let admin = self.admin;
+        let is_ready = wait::until("the server", || {
+            let ended = matches!(server.0.try_wait(), Ok(Some(_)));
+            async move { if ended { Some(false) } else { ready(admin).await.then_some(true) } }
+        });
+        ensure!(is_ready.await?, "the server has ended:\n{}", std::fs::read_to_string(self.server_log())?);
+        self.server = Some(server);
+        Ok(())
+    }
+
+    /// The shipped configuration, with ports and paths of this run, and ticks of a second.
+    fn config(&self) -> Result<String> {
+        let shipped = crate::tools::root().join("envoy/fleet/server.yaml");
+        let text = std::fs::read_to_string(&shipped)
+            .with_context(|| format!("cannot read {}", shipped.display()))?;
+        let admins: Vec<String> =
+            self.proxies.iter().map(|proxy| format!("\"{}\"", proxy.admin_address())).collect();
+        let replaced = [
+            ("127.0.0.1:8470", self.listen.to_string()),
+            ("127.0.0.1:8471", self.admin.to_string()),
+            ("target/filter/coalmine.wasm", self.parts.module.display().to_string()),
+            ("[\"127.0.0.1:9901\", \"127.0.0.1:9902\"]", format!("[{}]", admins.join(", "))),
+        ];
+        let mut text = text;
+        for (old, new) in replaced {
+            ensure!(text.matches(old).count() == 1, "`{old}` does not occur once in server.yaml");
+            text = text.replacen(old, &new, 1);
+        }
+        Ok(format!("{text}\ntick: 1s\n"))
+    }
+
+    fn server_log(&self) -> PathBuf {
+        self.folder.path().join("server.log")
+    }
+
+    /// Kills the server; it says nobody good-bye.
+    pub fn kill_server(&mut self) {
+        self.server = None;
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.server_log())?)
+    }
+
+    /// From now on, so many of a hundred requests fail at the canary.
+    pub fn canary_fails(&self, percent: u32) {
+        self.fails.store(percent, Ordering::Relaxed);
+    }
+
+    /// The proxies.
+    pub fn proxies(&self) -> &[Envoy] {
+        &self.proxies
+    }
+
+    /// A file in the folder of this run.
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Runs the command against the server of this fleet.
+    pub async fn run(&self, words: &str) -> Result<Ran> {
+        let mut command = Command::new(&self.parts.command);
+        command.args(words.split_ascii_whitespace()).current_dir(self.folder.path());
+        command.env("COALMINE_SERVER", format!("http://{}", self.listen)).stdin(Stdio::null());
+        let ran = tokio::task::spawn_blocking(move || command.output()).await?;
+        let Output { status, stdout, stderr } = ran.context("cannot run the command")?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) })
+    }
+
+    /// Lets so many users come again and again, from so many lanes.
+    pub fn traffic(&self, users: usize, lanes: usize) -> Traffic {
+        let proxies: Vec<SocketAddr> = self.proxies.iter().map(Envoy::address).collect();
+        let (seen, is_over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut set = JoinSet::new();
+        for _ in 0..lanes.max(1) {
+            set.spawn(lane(proxies.clone(), users, next.clone(), seen.clone(), is_over.clone()));
+        }
+        Traffic { lanes: set, seen, is_over }
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log().unwrap_or_default();
+            let lines: Vec<&str> = log.lines().rev().take(60).collect();
+            eprintln!("the server's log ends with");
+            lines.iter().rev().for_each(|line| eprintln!("{line}"));
+        }
+    }
+}
+
+/// A port that nobody has now; whoever takes it next takes it soon.
+fn free() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+async fn ready(admin: SocketAddr) -> bool {
+    let Ok(mut connection) = Connection::open(admin, Protocol::Http1).await else { return false };
+    let Ok(request) = hyper::Request::get("/readyz").header("host", "admin").body(Empty::new()) else {
+        return false;
+    };
+    connection.send(request).await.is_ok_and(|answer| answer.status == StatusCode::OK)
+}
+
+fn bootstrap(number: usize, place: &Path, server: SocketAddr, upstreams: &[Upstream; 2]) -> Result<String> {
+    let mut bootstrap = Bootstrap::read("envoy/fleet")?;
+    let port = |port: u16| format!("port_value: {port}");
+    let [stable, canary] = upstreams.each_ref().map(|upstream| port(upstream.address().port()));
+    bootstrap
+        .replace("id: edge-1", &format!("id: edge-{number}"))?
+        .replace("port_value: 9901", "port_value: 0")?
+        .replace("port_value: 10000", "port_value: 0")?
+        .replace("port_value: 8081", &stable)?
+        .replace("port_value: 8082", &canary)?
+        .replace("port_value: 8470", &port(server.port()))?
+        .replace("path: /dev/stdout", &format!("path: {}", place.join("access.log").display()))?;
+    Ok(bootstrap.text().to_owned())
+}
+
+/// A version of the application: it says its name, and so many of a hundred requests fail, evenly.
+async fn application(name: &'static str, fails: Arc<AtomicU32>) -> Result<Upstream> {
+    let count = AtomicU32::new(0);
+    Upstream::answering(0, move |request| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        // An application that is told its variant would give it away.
+        let is_told = request.headers().contains_key(ROUTE_HEADER);
+        let is_bad = number.wrapping_mul(37) % 100 < fails.load(Ordering::Relaxed);
+        let mut response = Response::new(Full::from(format!("{name}\n")).boxed_unsync());
+        if is_bad || is_told {
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        Ok(response)
+    })
+    .await
+}
+
+async fn lane(
+    proxies: Vec<SocketAddr>,
+    users: usize,
+    next: Arc<AtomicUsize>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    is_over: Arc<AtomicBool>,
+) {
+    let mut connections: Vec<Option<Connection>> = proxies.iter().map(|_| None).collect();
+    while !is_over.load(Ordering::Relaxed) {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let user = number % users;
+        // Each user comes by another proxy the next time.
+        let proxy = (number / users + number) % proxies.len().max(1);
+        let visit = visit(proxies.get(proxy), connections.get_mut(proxy), user).await;
+        seen.lock().unwrap_or_else(PoisonError::into_inner).push(visit);
+        tokio::time::sleep(REST).await;
+    }
+}
+
+async fn visit(proxy: Option<&SocketAddr>, connection: Option<&mut Option<Connection>>, user: usize) -> Seen {
+    let nothing = |at| Seen { user, at, variant: None, status: 0 };
+    let (Some(proxy), Some(place)) = (proxy, connection) else { return nothing(Instant::now()) };
+    if place.is_none() {
+        *place = Connection::open(*proxy, Protocol::Http1).await.ok();
+    }
+    let request = get(HOST).header(USER, format!("user-{user}")).body(Empty::new());
+    let (Some(connection), Ok(request)) = (place.as_mut(), request) else { return nothing(Instant::now()) };
+    match connection.send(request).await {
+        Ok(answer) => {
+            let variant = match &*answer.body {
+                b"stable\n" => Some("stable"),
+                b"canary\n" => Some("canary"),
+                _ => None,
+            };
+            Seen { user, at: Instant::now(), variant, status: answer.status.as_u16() }
+        }
+        Err(_) => {
+            *place = None;
+            nothing(Instant::now())
+        }
+    }
+}
+
+// === impl Running ===
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+// === impl Traffic ===
+
+impl Traffic {
+    /// All visits so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until something holds of the visits since a moment.
+    pub async fn until(&self, what: &str, since: Instant, holds: impl Fn(&[Seen]) -> bool) -> Result<()> {
+        wait::until(what, || {
+            let seen: Vec<Seen> = self.seen().into_iter().filter(|seen| seen.at >= since).collect();
+            std::future::ready(holds(&seen).then_some(()))
+        })
+        .await
+    }
+
+    /// Ends it, and gives all visits in the order of their answers.
+    pub async fn stop(mut self) -> Vec<Seen> {
+        self.is_over.store(true, Ordering::Relaxed);
+        while self.lanes.join_next().await.is_some() {}
+        let mut seen = self.seen();
+        seen.sort_by_key(|seen| seen.at);
+        seen
+    }
+}

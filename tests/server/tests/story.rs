@@ -1,0 +1,158 @@
+//! Whole releases, by the command and on traffic: two Envoys that follow `coalmine serve`, and two versions behind them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use coalmine_harness::fleet::{Fleet, FleetParts, Ran, Seen};
+use coalmine_harness::{tools, wait};
+use serde_json::Value;
+
+/// How long two proxies may differ after a change: one has it, the other will have it.
+const APART: Duration = Duration::from_secs(2);
+
+const ROLLOUT: &str = "
+name: shop/checkout
+policy:
+  identity: [{header: x-user-id}]
+  variants: [{name: canary}]
+plan:
+  steps: [5, 25, 50]
+  dwell: 2s
+  warmUp: 0s
+  minRequests: 40
+  onInconclusive: promote
+";
+
+async fn fleet() -> Fleet {
+    let parts = FleetParts {
+        command: tools::command().unwrap(),
+        envoy: tools::envoy().unwrap(),
+        module: tools::filter().unwrap(),
+        proxies: 2,
+    };
+    let fleet = Fleet::start(parts).await.unwrap();
+    fleet.write("checkout.yaml", ROLLOUT).unwrap();
+    fleet
+}
+
+async fn done(fleet: &Fleet, words: &str) -> Ran {
+    let ran = fleet.run(words).await.unwrap();
+    assert_eq!(ran.code, 0, "{words}\n{}{}", ran.stdout, ran.stderr);
+    ran
+}
+
+async fn json(fleet: &Fleet, words: &str) -> Value {
+    serde_json::from_str(&done(fleet, &format!("{words} --format json")).await.stdout).unwrap()
+}
+
+/// Waits until each proxy is connected and runs what is published, as its own metrics say: one row each.
+async fn all_follow(fleet: &Fleet) {
+    let is_followed = wait::until("all proxies follow", || async {
+        let known = json(fleet, "proxies").await;
+        let rows = known["proxies"].as_array()?;
+        let names: Vec<&str> = rows.iter().filter_map(|it| it["name"].as_str()).collect();
+        let follows = |row: &Value| row["connected"].is_string() && row["revision"] == known["revision"];
+        (names == ["edge-1", "edge-2"] && rows.iter().all(follows)).then_some(())
+    });
+    is_followed.await.unwrap();
+}
+
+/// What happened, the oldest first: what, and at which weight.
+async fn happened(fleet: &Fleet) -> Vec<(String, f64)> {
+    let history = json(fleet, "history shop/checkout --limit 1000").await;
+    let lines = history.as_array().unwrap().iter().rev();
+    lines.map(|line| (line["what"].as_str().unwrap().to_owned(), line["weight"].as_f64().unwrap())).collect()
+}
+
+/// Nobody goes back to stable while weights only rise.
+fn is_sticky(seen: &[Seen]) {
+    let mut first = BTreeMap::new();
+    for visit in seen {
+        if visit.variant == Some("canary") {
+            first.entry(visit.user).or_insert(visit.at);
+        }
+        let since = first.get(&visit.user).map(|first| visit.at.duration_since(*first));
+        let is_back = visit.variant == Some("stable") && since.is_some_and(|since| since > APART);
+        assert!(!is_back, "user {} is back on stable after {since:?}", visit.user);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_version_is_promoted_and_a_broken_one_is_taken_back() {
+    let fleet = fleet().await;
+    assert_eq!(done(&fleet, "apply checkout.yaml").await.stdout, "shop/checkout created\n");
+    assert_eq!(done(&fleet, "apply checkout.yaml").await.stdout, "shop/checkout unchanged\n");
+    all_follow(&fleet).await;
+    let traffic = fleet.traffic(400, 6);
+
+    done(&fleet, "start shop/checkout --wait-for Promoting --timeout 50s --message one").await;
+    let seen = traffic.seen();
+    assert!(seen.iter().all(|visit| visit.status == 200 && visit.variant.is_some()), "a request has failed");
+    is_sticky(&seen);
+    let everybody =
+        |seen: &[Seen]| seen.len() > 400 && seen.iter().all(|visit| visit.variant == Some("canary"));
+    traffic
+        .until("everybody on the canary", Instant::now() + Duration::from_millis(500), everybody)
+        .await
+        .unwrap();
+    done(&fleet, "promote shop/checkout --wait --timeout 50s").await;
+    let words: Vec<(String, f64)> = happened(&fleet).await;
+    let ups: Vec<f64> =
+        words.iter().filter(|(what, _)| what == "advanced").map(|(_, weight)| *weight).collect();
+    assert_eq!(ups, [5.0, 25.0, 50.0, 100.0], "{words:?}");
+    assert_eq!(words.last().unwrap(), &("promoted".to_owned(), 0.0));
+
+    fleet.canary_fails(30);
+    let ran = fleet.run("start shop/checkout --wait --timeout 50s --message two").await.unwrap();
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let ended = Instant::now();
+    let stable = |seen: &[Seen]| seen.len() > 800 && seen.iter().all(|visit| visit.variant == Some("stable"));
+    traffic.until("everybody on stable", ended, stable).await.unwrap();
+    let status = json(&fleet, "status shop/checkout").await;
+    assert_eq!(
+        (&status["phase"], &status["release"]["outcome"]),
+        (&"RolledBack".into(), &"RolledBack".into())
+    );
+    let history = done(&fleet, "history shop/checkout").await.stdout;
+    let why = history.lines().find(|line| line.contains("rolls back")).unwrap();
+    assert!(why.contains("errors: the canary has") && why.contains("evidence"), "{why}");
+
+    let seen = traffic.stop().await;
+    let failed = seen.iter().filter(|visit| visit.status != 200).count();
+    let hurt = seen.iter().filter(|visit| visit.variant == Some("canary") && visit.status != 200).count();
+    assert_eq!(failed, hurt, "only the broken version has failed");
+    println!("{} requests, {hurt} of them failed at the broken version before it was taken back", seen.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_costs_no_request_and_goes_on_where_it_was() {
+    let mut fleet = fleet().await;
+    let slow = ROLLOUT.replace("dwell: 2s", "dwell: 1h");
+    fleet.write("checkout.yaml", &slow).unwrap();
+    done(&fleet, "apply checkout.yaml").await;
+    done(&fleet, "start shop/checkout").await;
+    done(&fleet, "advance shop/checkout").await;
+    let traffic = fleet.traffic(400, 4);
+    let some = |seen: &[Seen]| seen.iter().filter(|visit| visit.variant == Some("canary")).count() > 20;
+    traffic.until("the canary has users", Instant::now(), some).await.unwrap();
+    let before = json(&fleet, "status shop/checkout").await;
+
+    fleet.kill_server();
+    let away = Instant::now();
+    traffic.until("users without a server", away, |seen| seen.len() > 1_000 && some(seen)).await.unwrap();
+    let ran = fleet.run("status").await.unwrap();
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    fleet.start_server().await.unwrap();
+
+    let after = json(&fleet, "status shop/checkout").await;
+    for same in ["weight", "salt", "phase"] {
+        assert_eq!(before[same], after[same], "{same}");
+    }
+    assert_eq!(before["release"]["release"], after["release"]["release"]);
+    all_follow(&fleet).await;
+    done(&fleet, "rollback shop/checkout --wait --timeout 50s").await;
+    let stable = |seen: &[Seen]| seen.len() > 400 && seen.iter().all(|visit| visit.variant == Some("stable"));
+    traffic.until("everybody on stable", Instant::now(), stable).await.unwrap();
+    let seen = traffic.stop().await;
+    assert!(seen.iter().all(|visit| visit.status == 200), "a request has failed");
+}
