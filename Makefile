@@ -154,10 +154,16 @@ $(COMMAND):
 
 # --- Seeing it work -----------------------------------------------------------------------------------------------
 
+DEMO = cargo run --quiet --locked --release --package coalmine-demo -- \
+	--envoy $(ENVOY_BINARY) --filter $(FILTER) --coalmine $(COMMAND) $(if $(KEEP),--keep)
+
 .PHONY: demo
-demo: $(FILTER) $(COMMAND) $(ENVOY) ## A rollout on a real Envoy, measured; KEEP=1 leaves it running
-	cargo run --quiet --locked --release --package coalmine-demo -- \
-		--envoy $(ENVOY_BINARY) --filter $(FILTER) --coalmine $(COMMAND) $(if $(KEEP),--keep)
+demo: $(FILTER) $(COMMAND) $(ENVOY) ## Releases on real Envoys, steered by the server, measured; KEEP=1 leaves the last part running
+	$(DEMO)
+
+.PHONY: demo-filter
+demo-filter: $(FILTER) $(COMMAND) $(ENVOY) ## The filter alone on a real Envoy, measured; KEEP=1 leaves it running
+	$(DEMO) --filter-only
 
 # --- Tests --------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
-//! `make demo`: a real rollout on a real Envoy, with five thousand users, measured.
+//! `make demo`: real releases on real Envoys, steered by the server, and then the filter alone, with five thousand users,
+//! measured. `make demo-filter` is the second part.
 //!
 //! Two upstream servers, the shipped configuration, the shipped module, and the real command for the preview. The
 //! answer to *which variant?* is never computed here: Envoy gives it, and `coalmine assign` has said it before.
@@ -6,14 +7,15 @@
 //! Exit codes: 0 when every promise was kept, 1 when one was broken or the demo could not run.
 
 mod crowd;
-
 mod report;
+mod story;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
+use coalmine_harness::fleet::FleetParts;
 use coalmine_harness::{Lab, PolicyFile};
 use console::style;
 use serde_json::Value;
@@ -34,6 +36,9 @@ struct Arguments {
     /// The command that previews
     #[arg(long, value_name = "FILE")]
     coalmine: PathBuf,
+    /// Only the filter, without a server
+    #[arg(long)]
+    filter_only: bool,
     /// Leave everything running at the end, to be tried with curl
     #[arg(long)]
     keep: bool,
@@ -57,6 +62,16 @@ async fn main() -> ExitCode {
 
 /// Whether every promise was kept.
 async fn run(arguments: &Arguments) -> Result<bool> {
+    let mut report = Report::default();
+    if !arguments.filter_only {
+        let parts = FleetParts {
+            command: absolute(&arguments.coalmine)?,
+            envoy: absolute(&arguments.envoy)?,
+            module: absolute(&arguments.filter)?,
+            proxies: 2,
+        };
+        story::tell(parts, &mut report).await?;
+    }
     let crowd = Crowd::default();
     let [first, second] = [policy(1, WEIGHTS[0])?, policy(2, WEIGHTS[1])?];
     let before = Preview::of(&arguments.coalmine, &first, crowd.users())?;
@@ -64,7 +79,6 @@ async fn run(arguments: &Arguments) -> Result<bool> {
 
     let builder = Lab::builder()?.envoy(&absolute(&arguments.envoy)?).module(&absolute(&arguments.filter)?);
     let lab = builder.workers(WORKERS).start(&first).await?;
-    let mut report = Report::default();
     report.title(&version(&lab).await?, WORKERS, crowd.users().len());
 
     let visits = crowd.visit(&lab, &before).await?;

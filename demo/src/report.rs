@@ -160,7 +160,7 @@ impl Report {
         self.promise(all, "foretold", &text);
     }
 
-    fn promise(&mut self, kept: bool, name: &str, text: &str) {
+    pub(crate) fn promise(&mut self, kept: bool, name: &str, text: &str) {
         let mark = if kept { style("kept").green() } else { style("BROKEN").red().bold() };
         println!("  {mark:<6} {name:<9} {text}");
         self.broken += usize::from(!kept);
@@ -178,7 +178,7 @@ fn percent(part: usize, whole: usize) -> String {
 }
 
 /// A number with commas: 5,000.
-fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
