@@ -23,4 +23,5 @@ mod resources;
 mod rollouts;
 mod routes;
 mod secrets;
+mod server;
 mod weights;

@@ -1,0 +1,239 @@
+//! The command against a real server: `coalmine serve` on free ports, with a store of its own and no proxy.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::{Lab, Run};
+
+const ROLLOUT: &str = "# Whom it concerns.
+name: shop/checkout
+policy:
+  identity: [{header: x-user-id}]
+  variants: [{name: canary}]
+plan: {steps: [5, 25]}
+";
+
+/// A server that is killed at the end of its test.
+struct Serving {
+    child: Child,
+    url: String,
+    lab: Lab,
+}
+
+// === impl Serving ===
+
+impl Serving {
+    fn start(config: &str) -> Self {
+        Self::start_in(Lab::new().with("checkout.yaml", ROLLOUT), config, &[])
+    }
+
+    fn start_in(lab: Lab, config: &str, variables: &[(&str, &str)]) -> Self {
+        let config = format!("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\ntick: 1s\n{config}");
+        let lab = lab.with("server.yaml", config);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_coalmine"))
+            .args(["serve", "--config", "server.yaml"])
+            .current_dir(lab.path())
+            .env_clear()
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let url = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let (_, rest) = line.split_once("serves on ")?;
+            Some(rest.split_once(", health")?.0.to_owned())
+        });
+        // What it logs is read, or it would wait.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url: url.expect("the server does not start"), lab }
+    }
+
+    fn run(&self, words: &str) -> Run {
+        self.run_as("", words)
+    }
+
+    fn run_as(&self, token: &str, words: &str) -> Run {
+        let variables = [("COALMINE_SERVER", self.url.as_str()), ("COALMINE_TOKEN", token)];
+        self.lab.run_in(&variables, &words.split_ascii_whitespace().collect::<Vec<_>>(), b"")
+    }
+
+    /// What it prints, where it does what it should.
+    fn done(&self, words: &str) -> String {
+        let run = self.run(words);
+        assert_eq!(run.code, 0, "{words}: {}", run.stderr);
+        run.stdout
+    }
+
+    /// What it says against it, where it should not do it.
+    fn refused(&self, code: i32, words: &str) -> String {
+        let run = self.run(words);
+        assert_eq!(run.code, code, "{words}: {}{}", run.stdout, run.stderr);
+        run.stderr
+    }
+
+    fn json(&self, words: &str) -> Value {
+        serde_json::from_str(&self.done(&format!("{words} --format json"))).unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn documents_are_applied_printed_and_deleted() {
+    let serving = Serving::start("");
+    assert_eq!(serving.done("get"), "");
+    assert_eq!(serving.done("apply checkout.yaml --dry-run"), "shop/checkout would be created\n");
+    assert_eq!(serving.done("apply checkout.yaml"), "shop/checkout created\n");
+    assert_eq!(serving.done("apply checkout.yaml"), "shop/checkout unchanged\n");
+    assert_eq!(serving.done("get"), "shop/checkout\n");
+    assert_eq!(serving.done("get shop/checkout"), ROLLOUT, "with its comments");
+    std::fs::write(serving.lab.path().join("other.yaml"), ROLLOUT.replace("25", "50")).unwrap();
+    assert_eq!(serving.done("apply other.yaml"), "shop/checkout changed\n");
+    assert_eq!(serving.json("status shop/checkout")["steps"], serde_json::json!([5.0, 50.0]));
+    std::fs::write(serving.lab.path().join("wrong.yaml"), ROLLOUT.replace("plan", "plam")).unwrap();
+    let why = serving.refused(1, "apply wrong.yaml");
+    assert!(why.contains("wrong.yaml: 2 problems") && why.contains("plam"), "{why}");
+    let gate = ROLLOUT.replace("[5, 25]", "[5, {weight: 25, gate: smoke}]");
+    std::fs::write(serving.lab.path().join("gate.yaml"), gate).unwrap();
+    let why = serving.refused(1, "apply gate.yaml");
+    assert!(why.contains("6:35: plan.steps[1].gate: this server has no gate smoke; it has none"), "{why}");
+    serving.done("delete shop/checkout");
+    let why = serving.refused(1, "get nothing");
+    assert_eq!(why, "coalmine: there is no rollout default/nothing\n");
+}
+
+#[test]
+fn verbs_move_a_rollout_and_say_why_they_do_not() {
+    let serving = Serving::start("");
+    serving.done("apply checkout.yaml");
+    let why = serving.refused(1, "advance shop/checkout");
+    assert_eq!(why, "coalmine: no release is in progress\n");
+    serving.done("start shop/checkout --dry-run");
+    assert_eq!(serving.json("status shop/checkout")["phase"], "Idle");
+    serving.done("start shop/checkout --message build-1");
+    serving.done("advance shop/checkout");
+    serving.done(&format!("weights shop/checkout canary=7 --server {}", serving.url));
+    let status = serving.json("status shop/checkout");
+    assert_eq!((&status["phase"], &status["weight"]), (&"Progressing".into(), &7.0.into()));
+    serving.done("pause shop/checkout");
+    assert_eq!(serving.json("status shop/checkout")["phase"], "Paused");
+    serving.done("resume shop/checkout");
+    assert!(serving.refused(2, "hold shop/checkout").contains("--no-rollback"));
+    serving.done("hold shop/checkout --no-rollback");
+    serving.done("freeze --message incident");
+    let why = serving.refused(1, "advance shop/checkout");
+    assert_eq!(why, "coalmine: the server is frozen: by anonymous (incident)\n");
+    serving.done("freeze --end");
+    let history = serving.done("history shop/checkout");
+    assert!(history.contains("start by anonymous (build-1)") && history.contains("[anonymous]"), "{history}");
+    let why = serving.refused(2, &format!("weights shop/checkout blue=7 --server {}", serving.url));
+    assert!(why.contains("not blue"), "{why}");
+}
+
+#[test]
+fn who_waits_is_told_how_it_ended() {
+    let serving = Serving::start("");
+    serving.done("apply checkout.yaml");
+    let late = serving.refused(4, "start shop/checkout --wait --timeout 1s");
+    assert!(late.contains("coalmine: not over after 1s, and it goes on: "), "{late}");
+    serving.done("advance shop/checkout");
+    let rolled_back = serving.done("rollback shop/checkout --wait --format json");
+    let release: Value = serde_json::from_str(&rolled_back).unwrap();
+    assert_eq!((&release["phase"], &release["outcome"]), (&"RolledBack".into(), &"RolledBack".into()));
+    serving.done("rollback shop/checkout");
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| serving.refused(3, "start shop/checkout --wait --timeout 50s"));
+        while serving.json("status shop/checkout")["phase"] != "Progressing" {}
+        serving.done("rollback shop/checkout");
+        waiting.join().unwrap()
+    });
+    assert!(waiting.contains("shop/checkout release 2: "), "{waiting}");
+}
+
+#[test]
+fn tokens_say_who_may_do_what() {
+    let tokens = "tokens:
+- {name: reader, value: {file: reader.txt}, may: read, rollouts: [shop/*]}
+- {name: pipeline, value: {env: PIPELINE}, may: operate, rollouts: [shop/*]}
+- {name: admins, value: {env: ADMINS}, may: write}
+";
+    let [reader, pipeline, admins] = ["reader-0123456789", "pipeline-0123456789", "admins-0123456789"];
+    let lab = Lab::new().with("checkout.yaml", ROLLOUT).with("reader.txt", format!("{reader}\n"));
+    let serving = Serving::start_in(lab, tokens, &[("PIPELINE", pipeline), ("ADMINS", admins)]);
+    let why = serving.run("get");
+    assert_eq!((why.code, why.stderr.contains("a token is needed")), (1, true));
+    let why = serving.run_as("somebody-0123456789", "get");
+    assert_eq!(
+        (why.code, why.stderr.contains("not known here"), why.stderr.contains("somebody")),
+        (1, true, false)
+    );
+    assert_eq!(serving.run_as(pipeline, "apply checkout.yaml").code, 1);
+    assert_eq!(serving.run_as(admins, "apply checkout.yaml").code, 0);
+    assert_eq!(serving.run_as(reader, "start shop/checkout").code, 1);
+    assert_eq!(serving.run_as(pipeline, "start shop/checkout").code, 0);
+    assert!(serving.run_as(reader, "history shop/checkout").stdout.contains("started by pipeline"));
+    assert_eq!(serving.run_as(reader, "proxies").code, 1, "it may not read every rollout");
+    assert_eq!(serving.run_as(admins, "proxies").code, 0);
+
+    // Another token in the file, and a hint to read it.
+    let newer = "reader-9876543210";
+    std::fs::write(serving.lab.path().join("reader.txt"), newer).unwrap();
+    serving.signal("HUP");
+    while serving.run_as(newer, "get").code != 0 {}
+    assert_eq!(serving.run_as(reader, "get").code, 1);
+}
+
+#[test]
+fn a_token_goes_to_no_other_host_without_tls() {
+    let lab = Lab::new();
+    let run = lab.run_in(
+        &[("COALMINE_TOKEN", "geheim-geheim")],
+        &["status", "--server", "http://coalmine.example"],
+        b"",
+    );
+    assert_eq!(run.code, 2);
+    assert!(
+        run.stderr.contains("would get the token without TLS") && !run.stderr.contains("geheim"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_server_that_would_be_unsafe_or_is_wrong_does_not_start() {
+    let lab = Lab::new()
+        .with("open.yaml", "listen: 0.0.0.0:0\n")
+        .with("wrong.yaml", "lisen: 127.0.0.1:0\nstore: x.db\n");
+    let run = lab.run("serve --config open.yaml");
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("open to other hosts, and there are no tokens"), "{}", run.stderr);
+    let run = lab.run("serve --config wrong.yaml");
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.contains("did you mean \"listen\"?") && run.stderr.contains("wrong.yaml:1:1"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_server_ends_when_it_is_told() {
+    let mut serving = Serving::start("");
+    serving.done("apply checkout.yaml");
+    serving.signal("TERM");
+    assert!(serving.child.wait().unwrap().success());
+}
