@@ -110,7 +110,7 @@ fn documents_are_applied_printed_and_deleted() {
     let gate = ROLLOUT.replace("[5, 25]", "[5, {weight: 25, gate: smoke}]");
     std::fs::write(serving.lab.path().join("gate.yaml"), gate).unwrap();
     let why = serving.refused(1, "apply gate.yaml");
-    assert!(why.contains("6:35: plan.steps[1].gate: this server has no gate smoke; it has none"), "{why}");
+    assert!(why.contains("6:38: plan.steps[1].gate: this server has no gate smoke; it has none"), "{why}");
     serving.done("delete shop/checkout");
     let why = serving.refused(1, "get nothing");
     assert_eq!(why, "coalmine: there is no rollout default/nothing\n");

@@ -132,3 +132,6 @@ fn told<T>(server: &Server, result: Result<T, StoreError>) -> Option<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
