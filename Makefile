@@ -186,7 +186,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 .PHONY: test
 test: test-unit test-wasm test-envoy test-server test-bench ## Every test that needs no privileges: about 6 minutes on 2 idle cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
-	@echo "a real Prometheus (make test-prometheus);"
+	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer judge-table)"
 
 .PHONY: test-unit
@@ -204,8 +204,12 @@ test-envoy: $(ENVOY_NEEDS) $(ENVOY) ## The filter on a real Envoy; ENVOY_VERSION
 	$(call RENDERED,$(ENVOY_VERSION))
 
 .PHONY: test-server
-test-server: $(FILTER) $(ENVOY) ## The server and a real Envoy that subscribes to it
+test-server: $(FILTER) $(COMMAND_TESTED) $(ENVOY) ## The server with real Envoys that follow it, and whole releases
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) cargo test --locked --workspace --test server
+
+.PHONY: test-postgres
+test-postgres: toolchain ## What every store must do, on a real PostgreSQL (Debian's package), which runs for this test only
+	tests/postgres.sh cargo test --locked --package coalmine-control --lib postgres_does -- --ignored
 
 # So that the measurement does not rot. Its figures mean nothing.
 .PHONY: test-bench
