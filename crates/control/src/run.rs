@@ -300,3 +300,61 @@ impl fmt::Display for NotReady {
 }
 
 impl std::error::Error for NotReady {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Surroundings;
+    use crate::rollout::read_text;
+
+    fn config(text: &str) -> Config {
+        let variable = |_: &str| Some("admin-0123456789".to_owned());
+        let file = |path: &str| std::fs::read_to_string(path);
+        let surroundings = Surroundings { variable: &variable, file: &file };
+        Config::from_document(&read_text(text).unwrap(), &surroundings).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn it_serves_by_tls_on_a_free_port_and_ends_when_told() {
+        tls::choose_provider();
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(path("tls.crt"), made.cert.pem()).unwrap();
+        std::fs::write(path("tls.key"), made.signing_key.serialize_pem()).unwrap();
+        let ready = Ready::new(config(&format!(
+            "{{listen: '127.0.0.1:0', admin: '127.0.0.1:0', store: '{}', tls: {{certificate: '{}', key: '{}'}}, tokens: \
+             [{{name: admins, value: {{env: X}}, may: write}}]}}",
+            path("coalmine.db"),
+            path("tls.crt"),
+            path("tls.key")
+        )))
+        .await
+        .unwrap();
+        let (port, admin) = (ready.address().unwrap().port(), ready.admin_address().unwrap());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(ready.run(async {
+            let _ = stopped.await;
+        }));
+        let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+        let client = reqwest::Client::builder().tls_certs_only([root]).no_proxy().build().unwrap();
+        let url = format!("https://localhost:{port}/v1/rollouts");
+        assert_eq!(client.get(&url).send().await.unwrap().status(), 401);
+        let known = client.get(&url).bearer_auth("admin-0123456789").send().await.unwrap();
+        assert_eq!((known.status().as_u16(), known.version()), (200, reqwest::Version::HTTP_2));
+        let health = client.get(format!("http://{admin}/healthz")).send().await.unwrap();
+        assert_eq!(health.status(), 200);
+        let metrics =
+            client.get(format!("http://{admin}/metrics")).send().await.unwrap().text().await.unwrap();
+        assert!(metrics.contains("coalmine_server_store_up 1"), "{metrics}");
+        drop(stop);
+        running.await.unwrap();
+        assert!(client.get(&url).send().await.is_err(), "nobody listens any more");
+    }
+
+    #[tokio::test]
+    async fn what_would_be_unsafe_does_not_start() {
+        let refused = Ready::new(config("{listen: '0.0.0.0:0'}")).await.unwrap_err().to_string();
+        assert!(refused.contains("there are no tokens"), "{refused}");
+    }
+}

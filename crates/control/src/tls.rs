@@ -125,3 +125,60 @@ impl fmt::Display for TlsError {
 }
 
 impl std::error::Error for TlsError {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn write(folder: &Path, name: &str) -> Tls {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        let files = Tls { certificate: folder.join("tls.crt"), key: folder.join("tls.key"), client_ca: None };
+        std::fs::write(&files.certificate, made.cert.pem()).unwrap();
+        std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        files
+    }
+
+    fn touch(path: &Path, ahead: u64) {
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() + Duration::from_secs(ahead)).unwrap();
+    }
+
+    #[test]
+    fn a_certificate_is_exchanged_and_a_bad_one_is_not_taken() {
+        choose_provider();
+        let folder = tempfile::tempdir().unwrap();
+        let files = write(folder.path(), "one.example");
+        let certificates = Certificates::load(files.clone()).unwrap();
+        let first = certificates.config();
+        assert!(!certificates.reload().unwrap(), "nothing has changed");
+        write(folder.path(), "two.example");
+        touch(&files.certificate, 10);
+        assert!(certificates.reload().unwrap());
+        let second = certificates.config();
+        assert!(!Arc::ptr_eq(&first, &second));
+        std::fs::write(&files.key, "no key").unwrap();
+        touch(&files.key, 20);
+        let error = certificates.reload().unwrap_err().to_string();
+        assert!(error.contains("tls.key"), "{error}");
+        assert!(Arc::ptr_eq(&second, &certificates.config()));
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_named() {
+        choose_provider();
+        let folder = tempfile::tempdir().unwrap();
+        let files = write(folder.path(), "one.example");
+        let empty = folder.path().join("empty.pem");
+        std::fs::write(&empty, "").unwrap();
+        for (name, wrong) in [
+            ("empty.pem", Tls { certificate: empty.clone(), ..files.clone() }),
+            ("none.pem", Tls { key: folder.path().join("none.pem"), ..files.clone() }),
+            ("empty.pem", Tls { client_ca: Some(empty.clone()), ..files }),
+        ] {
+            let error = Certificates::load(wrong).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

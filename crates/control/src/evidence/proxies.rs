@@ -112,3 +112,70 @@ fn sentence(error: &reqwest::Error) -> String {
     }
     cause.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const PAGE: &str = "coalmine_policy_revision 7\ncoalmine_build_info{version=\"1\",node=\"edge-1\"} 1\n";
+
+    /// Answers every request with these bytes, again and again where it is endless.
+    async fn answering(head: &'static str, body: &'static str, is_endless: bool) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(head.as_bytes()).await;
+                while stream.write_all(body.as_bytes()).await.is_ok() && is_endless {}
+            }
+        });
+        address
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn one_proxy_that_makes_no_sense_keeps_no_other_from_being_read() {
+        crate::tls::choose_provider();
+        let filler = "# nothing nothing nothing nothing nothing nothing nothing nothing nothing nothing\n";
+        let hostile = [
+            answering(
+                "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n",
+                "",
+                false,
+            )
+            .await,
+            answering("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n", "", false).await,
+            answering("no HTTP", "", false).await,
+            answering(OK, "coalmine_all_total{ 5\n", false).await,
+            answering(OK, filler, true).await,
+            "127.0.0.1:1".to_owned(),
+        ];
+        for address in &hostile {
+            let mut proxies = Proxies::new(vec![address.clone()], Duration::from_secs(20)).unwrap();
+            let reading = proxies.read(100).await;
+            assert!(reading.away.is_some() && reading.proxies.is_empty(), "{reading:?}");
+        }
+        let mut addresses = vec![answering(OK, PAGE, false).await];
+        addresses.extend(hostile);
+        let reading = Proxies::new(addresses, Duration::from_secs(20)).unwrap().read(100).await;
+        assert_eq!(reading.away, None);
+        let names: Vec<(&str, Option<u64>)> =
+            reading.proxies.iter().map(|proxy| (proxy.name.as_str(), proxy.revision)).collect();
+        assert_eq!(names, [("edge-1", Some(7))]);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_does_not_answer_costs_its_time_and_no_more() {
+        crate::tls::choose_provider();
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        let reading = Proxies::new(vec![address], Duration::from_millis(50)).unwrap().read(100).await;
+        assert!(reading.away.unwrap().contains("does not answer in time"));
+    }
+}

@@ -7,9 +7,10 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `sql`, `schema` | [`Sql`]: SQLite in one file, or PostgreSQL |
+//! | `sql`, `schema`, `address` | [`Sql`]: SQLite in one file, or PostgreSQL |
 //! | `contract` | what every store must do, as a test |
 
+mod address;
 #[cfg(test)]
 mod contract;
 mod schema;
@@ -25,7 +26,8 @@ use serde::{Deserialize, Serialize};
 use crate::publish::Publication;
 use crate::rollout::{Logged, Name, Record, ReleaseRecord};
 
-pub use sql::{Address, Sql};
+pub use address::Address;
+pub use sql::Sql;
 
 /// What a store can do. Times are seconds since 1970, and arguments: a store reads no clock.
 #[async_trait]

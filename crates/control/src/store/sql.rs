@@ -4,7 +4,6 @@
 //! before it is over. That is what makes the compare-and-set of several records safe under the usual isolation of both.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +13,7 @@ use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Row, Transaction};
 
+use super::address::{Address, told};
 use super::schema::{STATEMENTS, VERSION};
 use super::{Answer, Change, Entry, Publications, Store, StoreError, Stored, Versions};
 use crate::publish::Publication;
@@ -29,15 +29,6 @@ const DAY: u64 = 24 * 60 * 60;
 const FREEZE: &str = "freeze";
 const LEASE: &str = "tick";
 
-/// Where the store is.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Address {
-    /// A file for SQLite; it is made where it is missing.
-    File(PathBuf),
-    /// `postgres://user:password@host/database`.
-    Postgres(String),
-}
-
 /// The store.
 pub struct Sql {
     pool: AnyPool,
@@ -46,35 +37,6 @@ pub struct Sql {
 
 type Statement<'q> = Query<'q, Any, AnyArguments>;
 type Writing = Transaction<'static, Any>;
-
-// === impl Address ===
-
-/// A password is never shown.
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Postgres(url) => {
-                let behind = url.rsplit_once('@').map_or("", |(_, behind)| behind);
-                write!(f, "postgres://{}", behind.split('?').next().unwrap_or_default())
-            }
-        }
-    }
-}
-
-impl Address {
-    fn url(&self) -> Result<String, StoreError> {
-        match self {
-            Self::Postgres(url) => Ok(url.clone()),
-            Self::File(path) => {
-                let path = std::path::absolute(path).map_err(|error| away(self, error))?;
-                // A name may have any character; in a URL these mean something.
-                let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
-                Ok(format!("sqlite://{path}?mode=rwc"))
-            }
-        }
-    }
-}
 
 // === impl Sql ===
 
@@ -126,20 +88,6 @@ impl Sql {
         let insert = sqlx::query("INSERT INTO coalmine_schema (version) VALUES ($1) ON CONFLICT DO NOTHING");
         self.done(insert.bind(VERSION).execute(&mut *writing).await)?;
         self.done(writing.commit().await)
-    }
-
-    /// Writes a copy of the store to a file that does not exist yet, while it is used.
-    ///
-    /// # Errors
-    /// The file is there already or cannot be written; or the store is PostgreSQL, which has tools of its own.
-    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        if let Address::Postgres(_) = self.address {
-            let message = "a store in PostgreSQL is backed up by its own tools, as pg_dump";
-            return Err(StoreError::Away(message.to_owned()));
-        }
-        let to = to.to_string_lossy();
-        self.done(sqlx::query("VACUUM INTO $1").bind(to.as_ref()).execute(&self.pool).await)?;
-        Ok(())
     }
 
     /// Begins to write: nobody else writes until this is over.
@@ -445,27 +393,6 @@ fn written<T: Serialize>(value: &T, what: &str) -> Result<String, StoreError> {
 
 fn signed(number: u64) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
-}
-
-fn away(address: &Address, error: impl fmt::Display) -> StoreError {
-    StoreError::Away(format!("{address:?}: {error}"))
-}
-
-/// The error in our words; what a driver says may hold its URL, but no password.
-fn told(address: &Address, error: sqlx::Error) -> StoreError {
-    if let sqlx::Error::Database(database) = &error {
-        let code = database.code().unwrap_or_default();
-        match code.as_ref() {
-            // SQLite: the disk is full. PostgreSQL: the same.
-            "13" | "53100" => return StoreError::Full(format!("{address:?}: the disk is full")),
-            // PostgreSQL: two transactions stood in each other's way.
-            "40001" | "40P01" => return StoreError::Moved,
-            "26" => return StoreError::Unreadable(format!("{address:?} is no SQLite database")),
-            _ if database.is_unique_violation() => return StoreError::Moved,
-            _ => {}
-        }
-    }
-    away(address, error)
 }
 
 #[cfg(test)]

@@ -36,18 +36,6 @@ async fn what_is_written_is_there_when_it_is_opened_again() {
 }
 
 #[tokio::test]
-async fn a_backup_is_a_store() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = opened(&folder).await;
-    store.commit(change("shop/checkout")).await.unwrap();
-    let copy = folder.path().join("copy.db");
-    store.backup(&copy).await.unwrap();
-    assert!(matches!(store.backup(&copy).await, Err(StoreError::Away(_))), "it was overwritten");
-    let copy = Sql::open(Address::File(copy)).await.unwrap();
-    assert_eq!(copy.records().await.unwrap().len(), 1);
-}
-
-#[tokio::test]
 async fn a_store_of_a_much_newer_release_is_refused_and_of_the_next_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let store = opened(&folder).await;
