@@ -219,12 +219,9 @@ impl Ready {
         if let Some(certificates) = self.certificates.clone() {
             tasks.spawn(reload(certificates, ending.clone()));
         }
-        tasks.spawn(reconcile::publish_always(
-            self.server.clone(),
-            refused,
-            self.config.file.clone(),
-            ending.clone(),
-        ));
+        tasks.spawn(reconcile::publish_always(self.server.clone(), self.config.file.clone(), ending.clone()));
+        let table = xds.proxies().clone();
+        tasks.spawn(reconcile::refuse_always(self.server.clone(), refused, table, ending.clone()));
         // A file is of one host, where a server that begins again goes on at once.
         let holder = match self.config.store {
             Address::File(_) => "this host".to_owned(),

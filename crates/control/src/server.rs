@@ -134,7 +134,9 @@ impl Server {
     /// Sends a publication to the proxies, unless they have it.
     pub(crate) fn send(&self, publication: Publication) {
         self.publication.send_if_modified(|sent| {
-            let is_new = sent.as_ref().is_none_or(|sent| sent.revision != publication.revision);
+            let is_new = sent.as_ref().is_none_or(|sent| {
+                (sent.revision, &sent.refused) != (publication.revision, &publication.refused)
+            });
             if is_new {
                 *sent = Some(Arc::new(publication));
             }

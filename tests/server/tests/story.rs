@@ -156,3 +156,36 @@ async fn a_killed_server_costs_no_request_and_goes_on_where_it_was() {
     let seen = traffic.stop().await;
     assert!(seen.iter().all(|visit| visit.status == 200), "a request has failed");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_that_every_proxy_refuses_is_left_out_and_the_others_go_on() {
+    let fleet = fleet().await;
+    done(&fleet, "apply checkout.yaml").await;
+    all_follow(&fleet).await;
+    // A variable that no proxy has: Envoy refuses the filter's whole configuration.
+    let keyed = "
+name: shop/keyed
+policy:
+  match: {hosts: [keyed.example]}
+  identity: [{header: x-user-id}]
+  algorithm: siphash-2-4
+  key: {env: COALMINE_NOT_THERE}
+  variants: [{name: canary}]
+plan: {}
+";
+    fleet.write("keyed.yaml", keyed).unwrap();
+    done(&fleet, "apply keyed.yaml").await;
+    let is_held = wait::until("the rollout is left out", || async {
+        let status = json(&fleet, "status shop/keyed").await;
+        status["leftOut"].as_str().filter(|why| why.starts_with("a proxy refused it: ")).map(|_| ())
+    });
+    is_held.await.unwrap();
+    all_follow(&fleet).await;
+    done(&fleet, "start shop/checkout").await;
+    done(&fleet, "advance shop/checkout").await;
+    all_follow(&fleet).await;
+    let traffic = fleet.traffic(400, 4);
+    let some = |seen: &[Seen]| seen.iter().any(|visit| visit.variant == Some("canary"));
+    traffic.until("the canary has users", Instant::now(), some).await.unwrap();
+    assert!(traffic.stop().await.iter().all(|visit| visit.status == 200), "a request has failed");
+}

@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::ending::Ending;
 use crate::evidence::Source;
 use crate::publish::file;
-use crate::publish::xds::Refusal;
+use crate::publish::xds::{ProxyTable, Refusal};
 use crate::server::{FLEET, Server};
 use crate::store::StoreError;
 
@@ -30,17 +30,14 @@ pub use hooks::{Hooks, NotAnAddress};
 
 /// How often it is seen whether another server on the same store has changed something.
 const POLL: Duration = Duration::from_secs(1);
+/// How long the other proxies have to answer before one refusal is everybody's.
+const OTHERS_ANSWER: Duration = Duration::from_secs(1);
 /// Days for which history is kept.
 const HISTORY_DAYS: u64 = 90;
 const DAY: u64 = 24 * 60 * 60;
 
 /// Publishes what is recorded, whenever something changes, until the server ends.
-pub async fn publish_always(
-    server: Arc<Server>,
-    mut refusals: mpsc::Receiver<Refusal>,
-    document: Option<PathBuf>,
-    mut ending: Ending,
-) {
+pub async fn publish_always(server: Arc<Server>, document: Option<PathBuf>, mut ending: Ending) {
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
@@ -48,24 +45,53 @@ pub async fn publish_always(
         let mut is_due = false;
         tokio::select! {
             () = server.woken() => is_due = true,
-            Some(refusal) = refusals.recv() => {
-                                let refused = server.store().refuse(FLEET, refusal.revision, &refusal.why).await;
-                told(&server, refused);
-                is_due = true;
-            }
             _ = poll.tick() => {}
             () = ending.comes() => return,
         }
         let counted = server.store().counter().await;
-        // What this server itself wrote was published when it woke; a publication counts too.
+        // A publication counts too, so that what comes of it is looked at once more, and nothing in between is missed.
         let Some(counted) = told(&server, counted) else { continue };
         if is_due || seen != Some(counted) {
             let published = publish::publish(&server).await;
             if told(&server, published).is_some() {
-                seen = server.store().counter().await.ok();
+                seen = Some(counted);
             }
             write_document(&server, document.as_ref()).await;
         }
+    }
+}
+
+/// Writes down what proxies refuse, until the server ends.
+///
+/// A policy that any other proxy has taken is not the policy's fault: that proxy lacks its module, or a variable. It is told,
+/// and one broken proxy does not stop the fleet. The others answer within milliseconds, so a moment is enough to know.
+pub async fn refuse_always(
+    server: Arc<Server>,
+    mut refusals: mpsc::Receiver<Refusal>,
+    table: Arc<ProxyTable>,
+    mut ending: Ending,
+) {
+    loop {
+        let refusal = tokio::select! {
+            Some(refusal) = refusals.recv() => refusal,
+            () = ending.comes() => return,
+        };
+        tokio::time::sleep(OTHERS_ANSWER).await;
+        let Refusal { revision, node, why, .. } = refusal;
+        let connected = table.list(server.now());
+        let is_taken = connected.iter().any(|it| it.acked == Some(revision) && it.node != node)
+            || server.view().proxies.iter().any(|it| it.revision == Some(revision));
+        if is_taken {
+            tracing::error!(
+                proxy = node,
+                revision,
+                "others have taken the policy that this proxy refuses: {why}"
+            );
+            continue;
+        }
+        let refused = server.store().refuse(FLEET, revision, &why).await;
+        told(&server, refused);
+        server.wake();
     }
 }
 

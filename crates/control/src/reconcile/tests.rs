@@ -343,3 +343,24 @@ async fn the_younger_of_two_that_exclude_each_other_is_left_out() {
     let why = view.rollouts[&"bank/checkout".parse().unwrap()].left_out.clone().unwrap();
     assert!(why.contains("checkout.example belongs to shop/checkout"), "{why}");
 }
+
+#[tokio::test]
+async fn a_policy_that_is_refused_for_no_rollouts_sake_is_not_sent_again_and_again() {
+    let mut world = World::new().await;
+    world.write("shop/checkout", ROLLOUT).await;
+    world.tick().await;
+    world.server.set_operator(Operator { filter: "a broken module".to_owned(), ..Operator::default() });
+    world.publish().await;
+    let broken = world.latest().await;
+    assert_eq!(broken.filter, "a broken module");
+    world.server.store().refuse(FLEET, broken.revision, "no such module").await.unwrap();
+    for _ in 0..3 {
+        world.publish().await;
+    }
+    assert_eq!(world.latest().await.revision, broken.revision);
+    let sent = world.server.publication().borrow().clone().unwrap();
+    assert_eq!(sent.refused.as_deref(), Some("no such module"), "nobody else gets it");
+    world.server.set_operator(Operator::default());
+    world.publish().await;
+    assert_eq!(world.latest().await.filter, "");
+}

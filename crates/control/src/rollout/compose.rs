@@ -192,9 +192,9 @@ fn publication(
     fields.extend(observe(places, operator).map(|observe| ("observe", observe)));
     fields.push(("rollouts", Node::of_items(rollouts)));
     let document = json::flat(&Node::of_fields(fields));
+    // The same again is no better where it was refused, as a filter that does not run.
     let is_same = latest.is_some_and(|latest| {
-        latest.refused.is_none()
-            && latest.revision == highest
+        latest.revision == highest
             && latest.filter == operator.filter
             && latest.parts == parts
             && is_same_but_revision(&latest.document, &document)
