@@ -60,12 +60,12 @@ fn check_all(source: &'static str, least: usize) {
 
 #[test]
 fn canaries_become_rollouts() {
-    check_all("flagger", 28);
+    check_all("flagger", 29);
 }
 
 #[test]
 fn rollouts_of_argo_become_rollouts() {
-    check_all("argo", 25);
+    check_all("argo", 26);
 }
 
 /// The pointers to everything below `spec`, lists and maps too.

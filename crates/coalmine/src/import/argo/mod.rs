@@ -153,12 +153,7 @@ fn hosts(
     }
     let mut hosts = Vec::new();
     for name in &names {
-        // The name of a VirtualService may have its namespace behind a dot.
-        let found = all.iter().find(|object| {
-            object.kind == "VirtualService"
-                && (*name == object.name()
-                    || name.strip_prefix(object.name()).is_some_and(|end| end.starts_with('.')))
-        });
+        let found = all.iter().find(|object| is_virtual_service(object, name, rollout.namespace()));
         let Some(virtual_service) = found else {
             reading.note(format!(
                 "the VirtualService {} is not in this file, and it knows the hosts; give it too, or write its hosts.",
@@ -188,6 +183,21 @@ fn hosts(
         ));
     }
     draft.matching.push(("hosts", Node::of_items(hosts)));
+}
+
+/// Whether this is the VirtualService that a Rollout in this namespace names: by its name alone, or with its namespace
+/// behind a dot. The namespaces count only where both are written, because `kubectl apply` adds those that are not.
+fn is_virtual_service(object: &Object<'_>, name: &str, namespace: Option<&str>) -> bool {
+    let wanted = match name.strip_prefix(object.name()) {
+        Some("") => namespace,
+        Some(rest) => match rest.strip_prefix('.') {
+            Some(written) => Some(written),
+            None => return false,
+        },
+        None => return false,
+    };
+    let is_same = wanted.zip(object.namespace()).is_none_or(|(wanted, own)| wanted == own);
+    object.kind == "VirtualService" && is_same
 }
 
 /// Annotations that subscribe to notifications.
