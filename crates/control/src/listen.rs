@@ -15,6 +15,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
@@ -85,19 +86,22 @@ pub(crate) async fn serve(
         tokio::spawn(async move {
             let _permit = permit;
             // An error of a connection is the client's.
-            match acceptor {
-                None => connection(stream, peer, router, watcher).await,
-                Some(acceptor) => {
-                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                        connection(stream, peer, router, watcher).await;
-                    }
+            let Some(acceptor) = acceptor else {
+                // Who says nothing has no version of HTTP yet, and so no time limit of it.
+                if let Ok(Ok(1..)) = timeout(HANDSHAKE, stream.peek(&mut [0])).await {
+                    connection(stream, peer, router, watcher, None).await;
                 }
+                return;
+            };
+            if let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                connection(stream, peer, router, watcher, Some(is_http2)).await;
             }
         });
     }
     drop(listener);
     if let Some(graceful) = Arc::into_inner(graceful) {
-        let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+        let _ = timeout(DRAIN, graceful.shutdown()).await;
     }
 }
 
@@ -110,7 +114,7 @@ pub(crate) async fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(named)
 }
 
-async fn connection<S>(stream: S, peer: SocketAddr, router: Router, watcher: Watcher)
+async fn connection<S>(stream: S, peer: SocketAddr, router: Router, watcher: Watcher, is_http2: Option<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -123,7 +127,11 @@ where
             )
         }
     });
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = match is_http2 {
+        None => Builder::new(TokioExecutor::new()),
+        Some(true) => Builder::new(TokioExecutor::new()).http2_only(),
+        Some(false) => Builder::new(TokioExecutor::new()).http1_only(),
+    };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
     keep_alive(&mut builder);
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();

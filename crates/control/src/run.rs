@@ -147,9 +147,9 @@ impl Ready {
     /// One of that is not possible, or would be unsafe.
     pub async fn new(config: Config) -> Result<Self, NotReady> {
         tls::choose_provider();
-        for address in [config.listen, config.admin] {
-            if let Some(why) = listen::refuses(address, &config.tokens, config.tls.is_some(), config.insecure)
-            {
+        // Health and metrics have no TLS of their own.
+        for (address, has_tls) in [(config.listen, config.tls.is_some()), (config.admin, false)] {
+            if let Some(why) = listen::refuses(address, &config.tokens, has_tls, config.insecure) {
                 return Err(NotReady(why));
             }
         }
@@ -210,6 +210,7 @@ impl Ready {
             tokens: self.tokens,
             table: xds.proxies().clone(),
             public_url: self.config.public_url.clone(),
+            has_tls: self.certificates.is_some(),
             ending: ending.clone(),
         };
         // What is no method of the service is for the API to answer.

@@ -76,6 +76,7 @@ impl FromRequestParts<App> for Sender {
         };
         let actor = parts.headers.get(ACTOR).and_then(|value| value.to_str().ok());
         let actor = actor.map(|text| text.chars().filter(|it| !it.is_control()).take(MAX_ACTOR).collect());
+        let actor = actor.filter(|actor: &String| !actor.trim().is_empty());
         Ok(Self { caller, actor })
     }
 }

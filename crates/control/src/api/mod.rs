@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -54,6 +56,8 @@ pub struct App {
     pub table: Arc<ProxyTable>,
     /// What the server's address begins with for others, where that is known.
     pub public_url: Option<String>,
+    /// Whether it speaks TLS.
+    pub has_tls: bool,
     /// The end of the server.
     pub ending: Ending,
 }
@@ -61,13 +65,16 @@ pub struct App {
 // === impl App ===
 
 impl App {
-    /// What an absolute address of this server begins with.
-    fn base(&self, headers: &HeaderMap) -> String {
+    /// What an absolute address of this server begins with: as it was asked for, where nothing else is said.
+    fn base(&self, parts: &Parts) -> String {
         if let Some(url) = &self.public_url {
             return url.clone();
         }
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        format!("http://{}", host.unwrap_or("localhost"))
+        // HTTP/2 has the host in the address, HTTP/1.1 in a header.
+        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = parts.uri.authority().map(Authority::as_str).or(host);
+        let scheme = if self.has_tls { "https" } else { "http" };
+        format!("{scheme}://{}", host.unwrap_or("localhost"))
     }
 }
 

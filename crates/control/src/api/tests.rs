@@ -57,7 +57,14 @@ impl World {
             Token::new("reader", READER, May::Read, shop()),
         ]);
         let public_url = Some("https://coalmine.example".to_owned());
-        let app = App { server: Arc::new(server), tokens, table: Arc::default(), public_url, ending };
+        let app = App {
+            server: Arc::new(server),
+            tokens,
+            table: Arc::default(),
+            public_url,
+            has_tls: false,
+            ending,
+        };
         Self { app, clock, _end: end, _folder: folder }
     }
 
@@ -181,6 +188,25 @@ async fn a_verb_is_accepted_with_the_place_of_its_release() {
     ] {
         assert_eq!(world.post(verb, &[], body).await.status, status, "{verb} {body}");
     }
+}
+
+#[tokio::test]
+async fn a_place_is_where_the_server_was_asked() {
+    let mut world = World::new().await;
+    world.app.public_url = None;
+    world.put(ROLLOUT).await;
+    let place = |answer: Answer| answer.headers[header::LOCATION].to_str().unwrap().to_owned();
+    let host = [("host", "one.example:8470")];
+    assert_eq!(
+        place(world.post("start", &host, "").await),
+        format!("http://one.example:8470{PATH}/releases/1")
+    );
+    world.app.has_tls = true;
+    let whole = format!("https://two.example{PATH}/pause");
+    let answer = world.ask(PIPELINE, Method::POST, &whole, &[], "").await;
+    assert_eq!(place(answer), format!("https://two.example{PATH}/releases/1"), "HTTP/2 has no Host");
+    let again = world.post("pause", &host, "").await;
+    assert_eq!(again.status, 200, "nothing goes on: it is paused already");
 }
 
 #[tokio::test]

@@ -41,35 +41,35 @@ pub(super) async fn act(
     Named(name): Named,
     Path(VerbPath { verb }): Path<VerbPath>,
     Query(DryRun { dry_run }): Query<DryRun>,
-    Parts { uri, headers, .. }: Parts,
+    parts: Parts,
     text: String,
 ) -> Result<Response, Trouble> {
     sender.must(May::Operate, &name)?;
     let said = read(&text)?;
     let request = Request { verb: verb_of(&verb, &said)?, by: sender.by(), message: said.message };
-    let key = key(&headers, &sender)?;
-    let digest = digest(&[uri.path(), uri.query().unwrap_or_default(), &text]);
+    let key = key(&parts.headers, &sender)?;
+    let digest = digest(&[parts.uri.path(), parts.uri.query().unwrap_or_default(), &text]);
     if let Some(answer) = answered(&app, key.as_deref()).await? {
         return repeat(answer, &digest);
     }
-    let base = app.base(&headers);
+    let base = app.base(&parts);
     let answer = |written: &Written| Answer {
         key: key.clone().unwrap_or_default(),
         at: app.server.now(),
         request: digest.clone(),
-        status: StatusCode::ACCEPTED.as_u16(),
+        status: status(written, false).as_u16(),
         body: serde_json::to_string(&done(&app, written, "", false)).unwrap_or_default(),
         location: location(&base, &name, written),
     };
     let asked = Asked {
         by: &request.by,
-        expected: expected(&headers)?,
+        expected: expected(&parts.headers)?,
         dry_run,
         answer: key.is_some().then_some(&answer),
     };
     match operations::act(&app.server, &name, &request, &asked).await {
         Ok(written) => {
-            let status = if dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
+            let status = status(&written, dry_run);
             let body = Json(done(&app, &written, "", dry_run)).into_response();
             Ok(with_location(status, location(&base, &name, &written), body))
         }
@@ -177,6 +177,11 @@ fn key(headers: &HeaderMap, sender: &Sender) -> Result<Option<String>, Trouble> 
     })?;
     // The keys of two tokens have nothing to do with one another.
     Ok(Some(format!("{} {text}", sender.token())))
+}
+
+/// 202 where something goes on now, 200 where nothing does.
+fn status(written: &Written, dry_run: bool) -> StatusCode {
+    if dry_run || !written.is_changed { StatusCode::OK } else { StatusCode::ACCEPTED }
 }
 
 async fn answered(app: &App, key: Option<&str>) -> Result<Option<Answer>, Trouble> {
