@@ -184,7 +184,7 @@ ENVOY_NEEDS := $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED) $(FLAGS)
 RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test command -- --ignored
 
 .PHONY: test
-test: test-unit test-wasm test-envoy test-server test-bench ## Every test that needs no privileges: about 6 minutes on 2 idle cores from nothing
+test: test-unit test-wasm test-envoy test-server test-bench ## Every test that needs no privileges: 10 to 20 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer judge-table)"
