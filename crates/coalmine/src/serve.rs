@@ -71,9 +71,7 @@ fn load(path: Option<&Path>) -> Result<Config, String> {
         source.hide_secrets([document]);
     }
     let shown = |problems: Problems| {
-        let found = problems.shown().iter();
-        let found: Vec<Diagnostic> =
-            found.map(|problem| Diagnostic::of_problem(problem, &OwnedPath::default())).collect();
+        let found = Diagnostic::of_problems(&problems, &OwnedPath::default());
         format!("{} is no configuration\n{}", path.display(), excerpts(&source, &found))
     };
     document.and_then(|document| Config::from_document(&document, &surroundings)).map_err(shown)

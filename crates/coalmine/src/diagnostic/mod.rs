@@ -4,7 +4,7 @@ mod report;
 
 pub(crate) use report::{DiagnosticOutput, count, count_of, excerpts};
 
-use coalmine_document::{OwnedPath, Problem, Span};
+use coalmine_document::{OwnedPath, Problem, Problems, Span};
 use serde::Serialize;
 
 /// One thing that is wrong, or may be.
@@ -145,6 +145,17 @@ impl Diagnostic {
     pub(crate) fn more(count: usize) -> Self {
         let more = Self::of_file(Code::Policy, format!("and {count} more problems"));
         Self { stands_for: count, ..more }
+    }
+
+    /// All problems of the document at this place of the file; those past the limit are one line.
+    pub(crate) fn of_problems(problems: &Problems, document: &OwnedPath) -> Vec<Self> {
+        let shown = problems.shown();
+        let mut diagnostics: Vec<Self> = shown.iter().map(|it| Self::of_problem(it, document)).collect();
+        let not_shown = problems.count() - shown.len();
+        if not_shown > 0 {
+            diagnostics.push(Self::more(not_shown));
+        }
+        diagnostics
     }
 
     /// A problem of the document at this place of the file.

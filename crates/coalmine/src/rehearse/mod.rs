@@ -15,10 +15,8 @@ use coalmine_control::rollout::Spec;
 use coalmine_steer::plan::Mode;
 
 use crate::args::{Format, parse_traffic};
-use crate::diagnostic::{count, excerpts};
 use crate::failure::Failure;
-use crate::scan::Scan;
-use crate::{input, output};
+use crate::{output, scan};
 use arguments::{ArmNumbers, GuardRates, parse_arms, parse_guard_rates, parse_weight};
 use happening::{Happening, Scheduled};
 use play::Setup;
@@ -207,22 +205,8 @@ impl Rehearse {
 
 /// The rollout of a file: the one of this name, or the only one.
 fn load(path: &Path, name: Option<&str>) -> Result<Spec, Failure> {
-    let scan = Scan::of(input::read(path).map_err(Failure::refused(path))?);
+    let (_, mut rollouts) = scan::load(path)?;
     let shown = path.display();
-    if !scan.diagnostics.is_empty() {
-        let (summary, excerpts) = (count(&scan.diagnostics), excerpts(&scan.source, &scan.diagnostics));
-        return Err(Failure::Problems(format!("{shown}: {summary}\n\n{excerpts}")));
-    }
-    let mut rollouts = Vec::new();
-    for embedded in &scan.rollouts {
-        match embedded.spec() {
-            Ok(rollout) => rollouts.push(rollout),
-            Err(problems) => {
-                let (summary, excerpts) = (count(&problems), excerpts(&scan.source, &problems));
-                return Err(Failure::Problems(format!("{shown}: {summary}\n\n{excerpts}")));
-            }
-        }
-    }
     let names: Vec<String> = rollouts.iter().map(|rollout| rollout.name.clone()).collect();
     match name {
         Some(name) => rollouts.into_iter().find(|rollout| rollout.name == name).ok_or_else(|| {

@@ -11,6 +11,7 @@ use ureq::http::{Method, Request, Response, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
+use crate::args::Format;
 use crate::failure::Failure;
 use crate::output::visible;
 
@@ -24,9 +25,12 @@ const MAX_ANSWER: u64 = 64 << 20;
 /// Where a server listens unless told otherwise.
 const SERVER: &str = "http://127.0.0.1:8470";
 
-/// The server of a command that talks to one.
+/// The server of a command that talks to one, and how to print what it says.
 #[derive(Args)]
 pub(crate) struct ServerArguments {
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
     /// The server
     #[arg(long, env = "COALMINE_SERVER", value_name = "URL", default_value = SERVER, help_heading = "Server")]
     server: String,
@@ -58,9 +62,10 @@ pub(crate) struct Answer {
 
 impl ServerArguments {
     /// This server, with everything else as usual.
-    pub(crate) fn of(url: &str) -> Self {
+    pub(crate) fn of(url: &str, format: Format) -> Self {
         let file = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
         Self {
+            format,
             server: url.to_owned(),
             token_file: file("COALMINE_TOKEN_FILE"),
             ca: file("COALMINE_CA"),
@@ -141,18 +146,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
 impl Client {
     /// What stands at this path.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.read(&self.ask(Method::GET, path, &[], "")?.text)
-    }
-
-    /// Sends a body to a path.
-    pub(crate) fn send(
-        &self,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &str,
-    ) -> Result<Answer, Failure> {
-        self.ask(method, path, headers, body)
+        self.read(&self.send(Method::GET, path, &[], "")?.text)
     }
 
     /// The value of an answer.
@@ -160,8 +154,8 @@ impl Client {
         serde_json::from_str(text).map_err(|error| self.odd(&format!("its answer makes no sense: {error}")))
     }
 
-    /// Asks, and asks again for a while where the server is away.
-    fn ask(
+    /// Sends a request, and sends it again for a while where the server is away.
+    pub(crate) fn send(
         &self,
         method: Method,
         path: &str,
@@ -171,27 +165,17 @@ impl Client {
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            let away = match self.ask_once(&method, path, headers, body) {
-                Ok(response) if response.status() != StatusCode::SERVICE_UNAVAILABLE => {
-                    return self.answer(response);
-                }
-                Ok(response) if began.elapsed() + pause > PATIENCE => return self.answer(response),
-                Ok(_) => None,
-                Err(error) => Some(error),
-            };
-            if began.elapsed() + pause > PATIENCE {
-                let why = away.map_or_else(String::new, |error| error.to_string());
-                return Err(Failure::usage(
-                    format!("{} does not answer: {}", self.url, visible(&why)),
-                    "is this the URL of a server, and does it run?",
-                ));
+            let response = self.send_once(&method, path, headers, body);
+            let is_away = response.as_ref().map_or(true, |it| it.status() == StatusCode::SERVICE_UNAVAILABLE);
+            if !is_away || began.elapsed() + pause > PATIENCE {
+                return self.answer(response.map_err(|error| self.away(&error))?);
             }
             sleep(pause);
             pause *= 2;
         }
     }
 
-    fn ask_once(
+    fn send_once(
         &self,
         method: &Method,
         path: &str,
@@ -225,6 +209,13 @@ impl Client {
             Ok(trouble) => Err(refused(&trouble)),
             Err(_) => Err(self.odd(&format!("HTTP {}", status.as_u16()))),
         }
+    }
+
+    fn away(&self, error: &ureq::Error) -> Failure {
+        Failure::usage(
+            format!("{} does not answer: {}", self.url, visible(&error.to_string())),
+            "is this the URL of a server, and does it run?",
+        )
     }
 
     fn odd(&self, what: &str) -> Failure {

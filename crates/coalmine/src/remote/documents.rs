@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use coalmine_control::api::shapes::{Done, Rollout};
 use coalmine_control::rollout::{Name, Spec};
-use coalmine_document::json;
+use coalmine_document::{Node, json};
 use ureq::http::Method;
 
 use super::{ServerArguments, parse_name};
 use crate::args::Format;
-use crate::diagnostic::{count, excerpts};
 use crate::failure::Failure;
-use crate::scan::{EmbeddedRollout, Scan};
-use crate::{input, output};
+use crate::output;
+use crate::scan::{EmbeddedRollout, Scan, load};
 
 /// Print a rollout as it was written, or the names of all
 #[derive(Args)]
@@ -25,9 +24,6 @@ pub(crate) struct Get {
     /// The rollout; without it, all names
     #[arg(value_parser = parse_name)]
     name: Option<Name>,
-    /// For people or for programs
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -49,9 +45,6 @@ pub(crate) struct Apply {
     /// Say what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// For people or for programs
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -68,9 +61,6 @@ pub(crate) struct Delete {
     /// Say what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// For people or for programs
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -82,7 +72,7 @@ impl Get {
         let client = self.server.client()?;
         let Some(name) = &self.name else {
             let rollouts: Vec<Rollout> = client.get("/v1/rollouts")?;
-            return match self.format {
+            return match self.server.format {
                 Format::Json => output::json(&rollouts),
                 Format::Text => {
                     let names: String =
@@ -92,7 +82,7 @@ impl Get {
             };
         };
         let rollout: Rollout = client.get(&format!("/v1/rollouts/{name}"))?;
-        match self.format {
+        match self.server.format {
             Format::Json => output::json(&rollout),
             Format::Text => output::print_plain(&format!("{}\n", rollout.written.trim_end_matches('\n'))),
         }
@@ -116,12 +106,12 @@ impl Apply {
             let answer =
                 answer.inspect_err(|_| output::note(&format!("coalmine: {name} is not accepted")))?;
             let done: Done = client.read(&answer.text)?;
-            if self.format == Format::Text {
+            if self.server.format == Format::Text {
                 output::print(&said(&done))?;
             }
             all.push(done);
         }
-        match self.format {
+        match self.server.format {
             Format::Json => output::json(&all),
             Format::Text => Ok(()),
         }
@@ -145,20 +135,11 @@ fn said(done: &Done) -> String {
 
 /// The rollouts of a file, each with its name and its text. All of them are right before one is sent.
 fn rollouts(path: &Path) -> Result<Vec<(Name, String)>, Failure> {
-    let scan = Scan::of(input::read(path).map_err(Failure::refused(path))?);
-    let shown = path.display();
-    if !scan.diagnostics.is_empty() {
-        let excerpts = excerpts(&scan.source, &scan.diagnostics);
-        return Err(Failure::Problems(format!("{shown}: {}\n{excerpts}", count(&scan.diagnostics))));
-    }
+    let (scan, specs) = load(path)?;
     let mut found = Vec::new();
-    for embedded in &scan.rollouts {
-        let spec = embedded.spec().map_err(|problems| {
-            let excerpts = excerpts(&scan.source, &problems);
-            Failure::Problems(format!("{shown}: {}\n{excerpts}", count(&problems)))
-        })?;
+    for (embedded, spec) in scan.rollouts.iter().zip(&specs) {
         let name = parse_name(&spec.name).map_err(|why| Failure::Unfit(path.to_owned(), why))?;
-        found.push((name, text(&scan, embedded, &spec)));
+        found.push((name, text(&scan, embedded, spec)));
     }
     if found.is_empty() {
         let why = "holds no rollout for a server, which has a policy part and a plan: docs/rollout.md";
@@ -172,17 +153,9 @@ fn text(scan: &Scan, embedded: &EmbeddedRollout, spec: &Spec) -> String {
     if scan.documents.len() == 1 && embedded.path.is_top() {
         return scan.source.text().to_owned();
     }
-    let mut node = embedded.node.clone();
-    if node.get("name").is_none()
-        && let coalmine_document::Value::Map(entries) = &mut node.value
-    {
-        let name = coalmine_document::Node::of_text(spec.name.as_str());
-        entries.insert(
-            0,
-            coalmine_document::Entry::new("name".to_owned(), coalmine_document::Span::default(), name),
-        );
-    }
-    json::pretty(&node, 0)
+    let named = embedded.node.get("name").is_none().then(|| ("name", Node::of_text(spec.name.as_str())));
+    let written = embedded.node.entries().iter().map(|entry| (entry.key.as_str(), entry.node.clone()));
+    json::pretty(&Node::of_fields(named.into_iter().chain(written)), 0)
 }
 
 // === impl Delete ===
@@ -193,7 +166,7 @@ impl Delete {
         let query = if self.dry_run { "?dryRun=true" } else { "" };
         let path = format!("/v1/rollouts/{}{query}", self.name);
         let done: Done = client.read(&client.send(Method::DELETE, &path, &[], "")?.text)?;
-        match self.format {
+        match self.server.format {
             Format::Json => output::json(&done),
             Format::Text if self.dry_run => output::print(&format!("{} would be deleted\n", self.name)),
             Format::Text => output::print(&format!("{} goes: everybody to stable first\n", self.name)),

@@ -22,9 +22,6 @@ pub(crate) struct Freeze {
     /// End it
     #[arg(long, conflicts_with = "message")]
     end: bool,
-    /// For people or for programs
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -41,7 +38,7 @@ impl Freeze {
             false => client.send(Method::PUT, "/v1/freeze", &[], &body)?,
         };
         let now: shapes::Freeze = client.read(&answer.text)?;
-        match (self.format, &now.message) {
+        match (self.server.format, &now.message) {
             (Format::Json, _) => output::json(&now),
             (Format::Text, Some(message)) => output::print(&format!("frozen {}\n", visible(message))),
             (Format::Text, None) => output::print("nothing is frozen\n"),

@@ -21,9 +21,6 @@ pub(crate) struct History {
     /// So many lines at most
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
-    /// For people or for programs
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -34,7 +31,7 @@ impl History {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let path = format!("/v1/rollouts/{}/history?limit={}", self.name, self.limit);
         let lines: Vec<Line> = self.server.client()?.get(&path)?;
-        match self.format {
+        match self.server.format {
             Format::Json => output::json(&lines),
             Format::Text => output::print(&lines.iter().map(text).collect::<String>()),
         }

@@ -32,9 +32,6 @@ pub(crate) struct Status {
     /// Look again every two seconds, until interrupted
     #[arg(long)]
     watch: bool,
-    /// For people or for programs
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -47,9 +44,6 @@ Examples:
 
 \"runs\" is what the filter itself says; \"accepted\" is only what the proxy has acknowledged.")]
 pub(crate) struct Proxies {
-    /// For people or for programs
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -64,7 +58,7 @@ impl Status {
         }
         let is_terminal = std::io::stdout().is_terminal();
         loop {
-            if is_terminal && self.format == Format::Text {
+            if is_terminal && self.server.format == Format::Text {
                 output::print_plain(CLEAR)?;
             }
             self.show(&client)?;
@@ -75,13 +69,13 @@ impl Status {
     fn show(&self, client: &Client) -> Result<(), Failure> {
         let Some(name) = &self.name else {
             let rollouts: Vec<Rollout> = client.get("/v1/rollouts")?;
-            return match self.format {
+            return match self.server.format {
                 Format::Json => output::json(&rollouts),
                 Format::Text => output::print(&table(&rollouts)),
             };
         };
         let rollout: Rollout = client.get(&format!("/v1/rollouts/{name}"))?;
-        match self.format {
+        match self.server.format {
             Format::Json => output::json(&rollout),
             Format::Text => output::print(&one(&rollout)),
         }
@@ -134,7 +128,7 @@ fn one(rollout: &Rollout) -> String {
 impl Proxies {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let all: AllProxies = self.server.client()?.get("/v1/proxies")?;
-        match self.format {
+        match self.server.format {
             Format::Json => output::json(&all),
             Format::Text => output::print(&proxies(&all)),
         }

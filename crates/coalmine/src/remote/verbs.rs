@@ -25,9 +25,6 @@ struct Common {
     /// Say what would happen, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// For people or for programs
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -132,17 +129,13 @@ impl Common {
     fn say(&self, verb: &str, said: &Said, waits: &WaitArguments, good: &str) -> Result<(), Failure> {
         let client = self.server.client()?;
         let (done, location) = say(&client, &self.name, verb, said, self.dry_run)?;
-        let told = match self.format {
-            Format::Json => None,
-            Format::Text => Some(told(&done)),
-        };
-        if let Some(text) = &told {
-            output::print(text)?;
+        if self.server.format == Format::Text {
+            output::print(&told(&done))?;
         }
         let release = location.filter(|_| waits.is_asked() && !self.dry_run);
         match release {
-            Some(location) => wait(&client, &location, waits, good, self.format),
-            None if self.format == Format::Json => output::json(&done),
+            Some(location) => wait(&client, &location, waits, good, self.server.format),
+            None if self.server.format == Format::Json => output::json(&done),
             None => Ok(()),
         }
     }
@@ -185,13 +178,12 @@ pub(crate) fn say_weight(
     name: &str,
     canary: f64,
     dry_run: bool,
-    format: Format,
 ) -> Result<(), Failure> {
     let name =
         parse_name(name).map_err(|why| Failure::usage(why, "with --server, the first word is a rollout"))?;
     let said = Said { canary: Some(canary), ..Said::default() };
     let (done, _) = say(&server.client()?, &name, "weights", &said, dry_run)?;
-    match format {
+    match server.format {
         Format::Json => output::json(&done),
         Format::Text => output::print(&told(&done)),
     }

@@ -6,7 +6,7 @@ mod misread;
 mod rollout;
 
 pub(crate) use kubernetes::Object;
-pub(crate) use rollout::EmbeddedRollout;
+pub(crate) use rollout::{EmbeddedRollout, load};
 
 use coalmine_control::config::is_config;
 use coalmine_control::rollout::is_rollout;
@@ -260,13 +260,7 @@ impl EmbeddedPolicy {
             problems.shown().iter().any(|problem| of_kind(problem) && misread.span == Some(problem.span))
         };
         let misread = self.misread.iter().filter(|misread| !is_told(misread)).cloned();
-        let shown = problems.shown().iter().map(|problem| Diagnostic::of_problem(problem, &self.path));
-        let mut diagnostics: Vec<Diagnostic> = misread.chain(shown).collect();
-        let not_shown = problems.count() - problems.shown().len();
-        if not_shown > 0 {
-            diagnostics.push(Diagnostic::more(not_shown));
-        }
-        Err(diagnostics)
+        Err(misread.chain(Diagnostic::of_problems(&problems, &self.path)).collect())
     }
 
     /// Its place in the file, for a sentence: the container, or its line.

@@ -1,9 +1,14 @@
 //! A rollout for a server, in a file.
 
+use std::path::Path;
+
 use coalmine_control::rollout::Spec;
 use coalmine_document::{Node, OwnedPath, Span};
 
-use crate::diagnostic::Diagnostic;
+use super::Scan;
+use crate::diagnostic::{Diagnostic, count, excerpts};
+use crate::failure::Failure;
+use crate::input;
 
 /// A rollout and where it was found.
 #[derive(Clone, Debug)]
@@ -15,22 +20,31 @@ pub(crate) struct EmbeddedRollout {
     pub(crate) name: Option<String>,
 }
 
+/// A file and the rollouts in it, in its order.
+///
+/// # Errors
+/// The file cannot be read, or one of its documents is wrong: everything that is, in its lines.
+pub(crate) fn load(path: &Path) -> Result<(Scan, Vec<Spec>), Failure> {
+    let scan = Scan::of(input::read(path).map_err(Failure::refused(path))?);
+    let refused = |diagnostics: &[Diagnostic]| {
+        let (summary, excerpts) = (count(diagnostics), excerpts(&scan.source, diagnostics));
+        Failure::Problems(format!("{}: {summary}\n\n{excerpts}", path.display()))
+    };
+    if !scan.diagnostics.is_empty() {
+        return Err(refused(&scan.diagnostics));
+    }
+    let specs: Result<Vec<Spec>, _> = scan.rollouts.iter().map(EmbeddedRollout::spec).collect();
+    let specs = specs.map_err(|diagnostics| refused(&diagnostics))?;
+    Ok((scan, specs))
+}
+
 // === impl EmbeddedRollout ===
 
 impl EmbeddedRollout {
     /// The rollout, or everything that is wrong with it, in the places of the file.
     pub(crate) fn spec(&self) -> Result<Spec, Vec<Diagnostic>> {
-        let problems = match Spec::from_document(&self.node, self.name.as_deref()) {
-            Ok(spec) => return Ok(spec),
-            Err(problems) => problems,
-        };
-        let mut diagnostics: Vec<Diagnostic> =
-            problems.shown().iter().map(|problem| Diagnostic::of_problem(problem, &self.path)).collect();
-        let not_shown = problems.count() - problems.shown().len();
-        if not_shown > 0 {
-            diagnostics.push(Diagnostic::more(not_shown));
-        }
-        Err(diagnostics)
+        let spec = Spec::from_document(&self.node, self.name.as_deref());
+        spec.map_err(|problems| Diagnostic::of_problems(&problems, &self.path))
     }
 
     /// The bytes of this field of its plan.

@@ -218,9 +218,7 @@ impl Checked {
         }
         for server in &scan.servers {
             if let Err(problems) = Config::check(server) {
-                let top = OwnedPath::default();
-                diagnostics
-                    .extend(problems.shown().iter().map(|problem| Diagnostic::of_problem(problem, &top)));
+                diagnostics.extend(Diagnostic::of_problems(&problems, &OwnedPath::default()));
             }
         }
         Self { scan, policies, summaries, rollouts, diagnostics }

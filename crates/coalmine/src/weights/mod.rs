@@ -134,9 +134,7 @@ impl Weights {
             Format::Text => output::print(&summary.text()),
         }
     }
-}
 
-impl Weights {
     /// Says the weight of the canary to a server: a plan moves no other variant.
     fn say(&self, url: &str) -> Result<(), Failure> {
         let [WeightArgument { variant, weight }] = self.weights.as_slice() else {
@@ -146,8 +144,8 @@ impl Weights {
             return Err(Failure::usage(format!("a plan moves the canary, not {variant}"), "write canary=10"));
         }
         let percent = f64::from(weight.ppm()) / 10_000.0;
-        let server = ServerArguments::of(url);
-        say_weight(&server, &self.file.to_string_lossy(), percent, self.dry_run, self.format)
+        let server = ServerArguments::of(url, self.format);
+        say_weight(&server, &self.file.to_string_lossy(), percent, self.dry_run)
     }
 }
 
