@@ -29,7 +29,6 @@ pub(crate) fn settle(stored: &Stored, moment: &Moment, step: &Step) -> Option<Ch
     let mut history = Vec::new();
     for event in events {
         let logged = logged(event, by.clone());
-        record.log(logged.clone());
         let decision = history.is_empty().then(|| Decision {
             written: stored.record.written.clone(),
             state: before.clone(),

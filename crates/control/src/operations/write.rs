@@ -153,8 +153,7 @@ fn event(record: &Record, what: What, by: &str, at: u64, why: String) -> Logged 
     Logged { at, what, weight: record.state.weight, by: Some(by.to_owned()), why }
 }
 
-fn change(mut record: Record, expected: u64, logged: Logged) -> Change {
-    record.log(logged.clone());
+fn change(record: Record, expected: u64, logged: Logged) -> Change {
     let history = vec![Entry { number: 0, logged, decision: None }];
     Change { record, expected, history, release: None, answer: None }
 }

@@ -1,15 +1,10 @@
 //! What the store keeps of a rollout.
 
-use std::collections::VecDeque;
-
 use coalmine_document::{Problems, json};
 use coalmine_steer::{Outcome, Phase, State, What};
 use serde::{Deserialize, Serialize};
 
 use super::{Name, Spec, read_text};
-
-/// How many lines of its history a record keeps; a store may keep more beside it.
-const MAX_EVENTS: usize = 50;
 
 /// A rollout: its intent as it is written, and its state. It is written whole, by compare-and-set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,9 +25,6 @@ pub struct Record {
     /// Whether it is to be deleted once everybody is on stable.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
-    /// The latest lines of its history, the newest last.
-    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
-    pub events: VecDeque<Logged>,
 }
 
 /// A line of history.
@@ -92,15 +84,7 @@ impl ReleaseRecord {
 impl Record {
     /// A rollout that is new.
     pub fn new(name: Name, written: String, now: u64) -> Self {
-        Self {
-            name,
-            created: now,
-            written,
-            policy: None,
-            state: State::default(),
-            deleted: false,
-            events: VecDeque::new(),
-        }
+        Self { name, created: now, written, policy: None, state: State::default(), deleted: false }
     }
 
     /// What is written, read. A record that an earlier version wrote may hold what this one refuses.
@@ -122,13 +106,5 @@ impl Record {
             spec.policy = json::read(policy.as_bytes())?;
         }
         Ok(spec)
-    }
-
-    /// Adds a line of history.
-    pub fn log(&mut self, event: Logged) {
-        if self.events.len() >= MAX_EVENTS {
-            self.events.pop_front();
-        }
-        self.events.push_back(event);
     }
 }
