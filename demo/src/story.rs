@@ -1,10 +1,10 @@
 //! Two releases, steered by the server: a healthy version is promoted, a broken one is taken back by itself.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
-use coalmine_harness::fleet::{Fleet, FleetParts, Ran, Seen, Traffic};
+use anyhow::{Context as _, Result};
+use coalmine_harness::fleet::{Fleet, FleetParts, Seen, Traffic, went_back};
 use console::style;
 use serde_json::Value;
 
@@ -13,8 +13,6 @@ use crate::report::{Report, grouped};
 const NAME: &str = "shop/checkout";
 const USERS: usize = 2_000;
 const LANES: usize = 8;
-/// How long two proxies may differ after a change: one has it, the other will have it.
-const APART: Duration = Duration::from_secs(2);
 
 /// A plan as a cautious engineer writes it, in seconds rather than hours.
 const ROLLOUT: &str = "
@@ -38,7 +36,7 @@ pub(crate) async fn tell(parts: FleetParts, report: &mut Report) -> Result<()> {
     let proxies = parts.proxies;
     let fleet = Fleet::start(parts).await?;
     fleet.write("checkout.yaml", ROLLOUT)?;
-    done(&fleet, "apply checkout.yaml").await?;
+    fleet.done("apply checkout.yaml").await?;
     let traffic = fleet.traffic(USERS, LANES);
     let title = format!("A server and {proxies} Envoys that follow it, {} users", grouped(USERS));
     println!("\n{}", style(title).bold());
@@ -51,11 +49,11 @@ pub(crate) async fn tell(parts: FleetParts, report: &mut Report) -> Result<()> {
 async fn healthy(fleet: &Fleet, traffic: &Traffic, report: &mut Report) -> Result<()> {
     println!("\nA healthy version: coalmine start {NAME}\n");
     let began = Instant::now();
-    done(fleet, "start shop/checkout --message healthy --wait-for Promoting --timeout 100s").await?;
+    fleet.done("start shop/checkout --message healthy --wait-for Promoting --timeout 100s").await?;
     let seen = since(traffic, began);
     happened(fleet, 1).await?;
     let failed = seen.iter().filter(|visit| visit.status != 200).count();
-    let back = went_back(&seen);
+    let back = went_back(&seen).len();
     report.promise(back == 0, "sticky", &format!("users sent back to stable on the way: {}", grouped(back)));
     report.promise(
         failed == 0,
@@ -101,7 +99,7 @@ async fn broken(fleet: &Fleet, traffic: &Traffic, report: &mut Report) -> Result
 
 /// Prints the history of a release.
 async fn happened(fleet: &Fleet, release: u64) -> Result<()> {
-    let history = done(fleet, "history shop/checkout --limit 200 --format json").await?.stdout;
+    let history = fleet.done("history shop/checkout --limit 200 --format json").await?.stdout;
     let history: Vec<Value> = serde_json::from_str(&history).context("the history makes no sense")?;
     let text =
         |line: &Value, field: &str| line.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -118,34 +116,6 @@ async fn happened(fleet: &Fleet, release: u64) -> Result<()> {
     Ok(())
 }
 
-async fn done(fleet: &Fleet, words: &str) -> Result<Ran> {
-    let ran = fleet.run(words).await?;
-    ensure!(ran.code == 0, "coalmine {words} ended with {}:\n{}", ran.code, ran.stderr);
-    Ok(ran)
-}
-
 fn since(traffic: &Traffic, began: Instant) -> Vec<Seen> {
-    let mut seen: Vec<Seen> = traffic.seen().into_iter().filter(|visit| visit.at >= began).collect();
-    seen.sort_by_key(|visit| visit.at);
-    seen
-}
-
-/// How many users were back on stable after they had been on the canary, beyond the time in which proxies may differ.
-fn went_back(seen: &[Seen]) -> usize {
-    let mut first: BTreeMap<usize, Instant> = BTreeMap::new();
-    let mut back = BTreeSet::new();
-    for visit in seen {
-        match visit.variant {
-            Some("canary") => {
-                first.entry(visit.user).or_insert(visit.at);
-            }
-            Some("stable")
-                if first.get(&visit.user).is_some_and(|first| visit.at.duration_since(*first) > APART) =>
-            {
-                back.insert(visit.user);
-            }
-            _ => {}
-        }
-    }
-    back.len()
+    traffic.seen().into_iter().filter(|visit| visit.at >= began).collect()
 }

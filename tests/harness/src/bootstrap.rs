@@ -61,46 +61,26 @@ impl Bootstrap {
     }
 
     /// The filter's configuration comes from this server by gRPC, in this dialect (`DELTA_GRPC` or `GRPC`), rather than
-    /// from a file; to the server the proxy has this `node.id`.
+    /// from a file: as `envoy/fleet` has it. To the server the proxy has this `node.id`.
     pub fn subscribe(&mut self, server: SocketAddr, dialect: &str, node: &str) -> Result<&mut Self> {
-        let source = format!("path_config_source: {{{}}}", self.source());
+        let mut fleet = Self::read("envoy/fleet")?;
+        fleet
+            .replace("api_type: DELTA_GRPC", &format!("api_type: {dialect}"))?
+            .replace("port_value: 8470", &format!("port_value: {}", server.port()))?;
+        let between = |from: &str, to: &str| {
+            let (_, rest) = fleet.text.split_once(from)?;
+            Some(format!("{from}{}", rest.split_once(to)?.0))
+        };
+        let source = between("initial_fetch_timeout:", "              type_urls:\n");
+        let source = source.context("envoy/fleet has no config_discovery from a server")?;
+        let (_, cluster) =
+            fleet.text.split_once("  - name: coalmine\n    connect_timeout:").context("no cluster")?;
+        let cluster = format!("  clusters:\n  - name: coalmine\n    connect_timeout:{cluster}");
+        let file = format!("path_config_source: {{{}}}\n", self.source());
         self.is_subscribed = true;
-        let (ip, port) = (server.ip(), server.port());
         self.replace("id: coalmine-example", &format!("id: {node}"))?
-            .replace(
-                &source,
-                &format!(
-                    "initial_fetch_timeout: 2s
-                api_config_source:
-                  api_type: {dialect}
-                  transport_api_version: V3
-                  grpc_services:
-                  - envoy_grpc:
-                      cluster_name: coalmine
-                      retry_policy: {{retry_back_off: {{base_interval: 0.2s, max_interval: 2s}}}}"
-                ),
-            )?
-            .replace(
-                "  clusters:\n",
-                &format!(
-                    "  clusters:
-  - name: coalmine
-    type: STATIC
-    connect_timeout: 1s
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config:
-          http2_protocol_options:
-            connection_keepalive: {{interval: 10s, timeout: 5s}}
-    load_assignment:
-      cluster_name: coalmine
-      endpoints:
-      - lb_endpoints:
-        - endpoint: {{address: {{socket_address: {{address: {ip}, port_value: {port}}}}}}}
-"
-                ),
-            )
+            .replace(&file, &source)?
+            .replace("  clusters:\n", &cluster)
     }
 
     /// Where the file is that the configuration names.

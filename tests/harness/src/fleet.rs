@@ -2,6 +2,7 @@
 //!
 //! It runs the files of `envoy/fleet/`, with ports and paths replaced.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ use crate::{Bootstrap, wait};
 const HOST: &str = "checkout.example";
 /// The header that names them.
 const USER: &str = "x-user-id";
+/// How long two proxies may differ after a change: one has it, the other will have it.
+const APART: Duration = Duration::from_secs(2);
 /// How long a user's lane rests between two requests.
 const REST: Duration = Duration::from_millis(2);
 
@@ -204,6 +207,13 @@ impl Fleet {
         Ok(Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) })
     }
 
+    /// The same, where it does what it should.
+    pub async fn done(&self, words: &str) -> Result<Ran> {
+        let ran = self.run(words).await?;
+        ensure!(ran.code == 0, "coalmine {words} ended with {}:\n{}{}", ran.code, ran.stdout, ran.stderr);
+        Ok(ran)
+    }
+
     /// Lets so many users come again and again, from so many lanes.
     pub fn traffic(&self, users: usize, lanes: usize) -> Traffic {
         let proxies: Vec<SocketAddr> = self.proxies.iter().map(Envoy::address).collect();
@@ -226,6 +236,26 @@ impl Drop for Fleet {
             lines.iter().rev().for_each(|line| eprintln!("{line}"));
         }
     }
+}
+
+/// The users who were back on stable after they had been on the canary, beyond the time in which proxies may differ. The
+/// visits are in the order of their answers.
+pub fn went_back(seen: &[Seen]) -> BTreeSet<usize> {
+    let mut first: BTreeMap<usize, Instant> = BTreeMap::new();
+    let mut back = BTreeSet::new();
+    for visit in seen {
+        let since = first.get(&visit.user).map(|first| visit.at.duration_since(*first));
+        match visit.variant {
+            Some("canary") => {
+                first.entry(visit.user).or_insert(visit.at);
+            }
+            Some("stable") if since.is_some_and(|since| since > APART) => {
+                back.insert(visit.user);
+            }
+            _ => {}
+        }
+    }
+    back
 }
 
 /// A port that nobody has now; whoever takes it next takes it soon.
@@ -328,9 +358,11 @@ impl Drop for Running {
 // === impl Traffic ===
 
 impl Traffic {
-    /// All visits so far.
+    /// All visits so far, in the order of their answers.
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        seen.sort_by_key(|seen| seen.at);
+        seen
     }
 
     /// Waits until something holds of the visits since a moment.
@@ -346,8 +378,6 @@ impl Traffic {
     pub async fn stop(mut self) -> Vec<Seen> {
         self.is_over.store(true, Ordering::Relaxed);
         while self.lanes.join_next().await.is_some() {}
-        let mut seen = self.seen();
-        seen.sort_by_key(|seen| seen.at);
-        seen
+        self.seen()
     }
 }

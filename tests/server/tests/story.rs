@@ -1,14 +1,10 @@
 //! Whole releases, by the command and on traffic: two Envoys that follow `coalmine serve`, and two versions behind them.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use coalmine_harness::fleet::{Fleet, FleetParts, Ran, Seen};
+use coalmine_harness::fleet::{Fleet, FleetParts, Ran, Seen, went_back};
 use coalmine_harness::{tools, wait};
 use serde_json::Value;
-
-/// How long two proxies may differ after a change: one has it, the other will have it.
-const APART: Duration = Duration::from_secs(2);
 
 const ROLLOUT: &str = "
 name: shop/checkout
@@ -36,9 +32,7 @@ async fn fleet() -> Fleet {
 }
 
 async fn done(fleet: &Fleet, words: &str) -> Ran {
-    let ran = fleet.run(words).await.unwrap();
-    assert_eq!(ran.code, 0, "{words}\n{}{}", ran.stdout, ran.stderr);
-    ran
+    fleet.done(words).await.unwrap()
 }
 
 async fn json(fleet: &Fleet, words: &str) -> Value {
@@ -64,19 +58,6 @@ async fn happened(fleet: &Fleet) -> Vec<(String, f64)> {
     lines.map(|line| (line["what"].as_str().unwrap().to_owned(), line["weight"].as_f64().unwrap())).collect()
 }
 
-/// Nobody goes back to stable while weights only rise.
-fn is_sticky(seen: &[Seen]) {
-    let mut first = BTreeMap::new();
-    for visit in seen {
-        if visit.variant == Some("canary") {
-            first.entry(visit.user).or_insert(visit.at);
-        }
-        let since = first.get(&visit.user).map(|first| visit.at.duration_since(*first));
-        let is_back = visit.variant == Some("stable") && since.is_some_and(|since| since > APART);
-        assert!(!is_back, "user {} is back on stable after {since:?}", visit.user);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_healthy_version_is_promoted_and_a_broken_one_is_taken_back() {
     let fleet = fleet().await;
@@ -88,7 +69,8 @@ async fn a_healthy_version_is_promoted_and_a_broken_one_is_taken_back() {
     done(&fleet, "start shop/checkout --wait-for Promoting --timeout 50s --message one").await;
     let seen = traffic.seen();
     assert!(seen.iter().all(|visit| visit.status == 200 && visit.variant.is_some()), "a request has failed");
-    is_sticky(&seen);
+    let back = went_back(&seen);
+    assert!(back.is_empty(), "users are back on stable while weights only rise: {back:?}");
     let everybody =
         |seen: &[Seen]| seen.len() > 400 && seen.iter().all(|visit| visit.variant == Some("canary"));
     traffic
