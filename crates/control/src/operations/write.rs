@@ -21,8 +21,14 @@ pub async fn write(server: &Server, name: &Name, text: &str, asked: &Asked<'_>) 
     if !problems.is_empty() {
         return Err(Refused::Invalid(problems));
     }
-    let make = |before: Option<&Stored>| Ok(written(before, name, text, &spec, asked.by, server.now()));
-    let mut written = retried(server, name, asked, make).await?;
+    let mut written = retried(server, name, asked, |before| {
+        let now = server.now();
+        Ok(match before {
+            Found::Stored(before) => rewritten(before, text, &spec, asked.by, now),
+            Found::Nothing(earlier) => Some(created(name, text, earlier, asked.by, now)),
+        })
+    })
+    .await?;
     written.remarks = remarks(&spec, &document);
     Ok(written)
 }
@@ -33,7 +39,7 @@ pub async fn write(server: &Server, name: &Name, text: &str, asked: &Asked<'_>) 
 /// [`Refused`]: nothing has changed then.
 pub async fn remove(server: &Server, name: &Name, asked: &Asked<'_>) -> Result<Written, Refused> {
     retried(server, name, asked, |before| {
-        let before = before.ok_or(Refused::Unknown)?;
+        let Found::Stored(before) = before else { return Err(Refused::Unknown) };
         let mut record = before.record.clone();
         if record.deleted {
             return Ok(None);
@@ -45,12 +51,20 @@ pub async fn remove(server: &Server, name: &Name, asked: &Asked<'_>) -> Result<W
     .await
 }
 
+/// What there is of a rollout.
+enum Found<'a> {
+    /// The rollout.
+    Stored(&'a Stored),
+    /// No rollout, and the latest release of an earlier one of this name, where there was one.
+    Nothing(Option<&'a ReleaseRecord>),
+}
+
 /// Makes a change of a record and commits it, anew where somebody else was faster.
 async fn retried(
     server: &Server,
     name: &Name,
     asked: &Asked<'_>,
-    make: impl Fn(Option<&Stored>) -> Result<Option<Change>, Refused>,
+    make: impl Fn(Found<'_>) -> Result<Option<Change>, Refused>,
 ) -> Result<Written, Refused> {
     for _ in 0..ATTEMPTS {
         let before = server.store().record(name).await?;
@@ -58,7 +72,11 @@ async fn retried(
         if asked.expected.is_some_and(|expected| expected != version) {
             return Err(Refused::Changed);
         }
-        let Some(change) = make(before.as_ref())? else {
+        let change = match &before {
+            Some(before) => make(Found::Stored(before))?,
+            None => make(Found::Nothing(server.store().latest_release(name).await?.as_ref()))?,
+        };
+        let Some(change) = change else {
             let Some(stored) = before else { return Err(Refused::Unknown) };
             return Ok(answered(stored, false, false));
         };
@@ -95,20 +113,16 @@ fn answered(stored: Stored, is_new: bool, is_changed: bool) -> Written {
     }
 }
 
+/// The change that creates a rollout. Where there was one of this name, its releases stay: the next one has a new number.
+fn created(name: &Name, text: &str, earlier: Option<&ReleaseRecord>, by: &str, now: u64) -> Change {
+    let mut record = Record::new(name.clone(), text.to_owned(), now);
+    record.state.release = earlier.map(ReleaseRecord::ended);
+    let event = event(&record, What::PolicyChanged, by, now, "created".to_owned());
+    change(record, 0, event)
+}
+
 /// The change that writes this text; none where it is written already.
-fn written(
-    before: Option<&Stored>,
-    name: &Name,
-    text: &str,
-    spec: &Spec,
-    by: &str,
-    now: u64,
-) -> Option<Change> {
-    let Some(before) = before else {
-        let record = Record::new(name.clone(), text.to_owned(), now);
-        let event = event(&record, What::PolicyChanged, by, now, "created".to_owned());
-        return Some(change(record, 0, event));
-    };
+fn rewritten(before: &Stored, text: &str, spec: &Spec, by: &str, now: u64) -> Option<Change> {
     if before.record.written == text && !before.record.deleted {
         return None;
     }

@@ -1,6 +1,7 @@
 //! What the store keeps of a rollout.
 
 use coalmine_document::{Problems, json};
+use coalmine_steer::state::{Here, Life, Release};
 use coalmine_steer::{Outcome, Phase, State, What};
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,19 @@ impl ReleaseRecord {
             weight: state.weight,
             message: state.said.message.clone(),
         })
+    }
+
+    /// The same as the latest release of a state. One that never ended, as with a lost record, is superseded.
+    pub(crate) fn ended(&self) -> Release {
+        Release {
+            number: self.release,
+            started: self.started,
+            canary: None,
+            stable: None,
+            life: Life::default(),
+            here: Here::default(),
+            outcome: Some(self.outcome.unwrap_or(Outcome::Superseded)),
+        }
     }
 }
 

@@ -107,6 +107,12 @@ async fn history(store: &dyn Store) {
     more.release = Some(release(Some(Outcome::Promoted)));
     let version = store.commit(more).await.unwrap();
     assert_eq!(store.release(&of, 1).await.unwrap(), Some(release(Some(Outcome::Promoted))));
+    let mut next = change(record.clone(), version);
+    next.release = Some(ReleaseRecord { release: 10, ..release(None) });
+    let version = store.commit(next).await.unwrap();
+    let latest = store.latest_release(&of).await.unwrap();
+    assert_eq!(latest.map(|latest| latest.release), Some(10));
+    assert_eq!(store.latest_release(&name("shop/checkout")).await.unwrap(), None);
     let read = |lines: Vec<Entry>| -> Vec<(u64, String)> {
         lines.into_iter().map(|line| (line.number, line.logged.why)).collect()
     };

@@ -9,11 +9,14 @@
 //! |---|---|
 //! | `sql`, `schema`, `address` | [`Sql`]: SQLite in one file, or PostgreSQL |
 //! | `contract` | what every store must do, as a test |
+//! | `scripted` | for tests: a store that can be away |
 
 mod address;
 #[cfg(test)]
 mod contract;
 mod schema;
+#[cfg(test)]
+pub(crate) mod scripted;
 mod sql;
 
 use std::collections::BTreeMap;
@@ -56,6 +59,9 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// One release of a rollout.
     async fn release(&self, name: &Name, number: u64) -> Result<Option<ReleaseRecord>, StoreError>;
+
+    /// The release of a rollout with the highest number, also of one that is gone.
+    async fn latest_release(&self, name: &Name) -> Result<Option<ReleaseRecord>, StoreError>;
 
     /// Removes history from before this time, and answers from more than a day before `now`.
     async fn forget(&self, history_before: u64, now: u64) -> Result<(), StoreError>;

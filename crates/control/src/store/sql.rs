@@ -272,6 +272,13 @@ impl Store for Sql {
         row.map(|row| self.body(&row, 0, "a release")).transpose()
     }
 
+    async fn latest_release(&self, name: &Name) -> Result<Option<ReleaseRecord>, StoreError> {
+        let select =
+            sqlx::query("SELECT body FROM coalmine_releases WHERE name = $1 ORDER BY number DESC LIMIT 1");
+        let row = self.first(select.bind(name.as_str())).await?;
+        row.map(|row| self.body(&row, 0, "a release")).transpose()
+    }
+
     async fn forget(&self, history_before: u64, now: u64) -> Result<(), StoreError> {
         let mut writing = self.write().await?;
         let history = sqlx::query("DELETE FROM coalmine_history WHERE at < $1").bind(signed(history_before));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use coalmine_steer::Outcome;
+use coalmine_steer::{Outcome, State};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -13,8 +13,11 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::access::{May, Token};
 use crate::ending::{End, ending};
-use crate::rollout::Operator;
-use crate::store::{Address, Sql};
+use crate::rollout::{Name, Operator, ReleaseRecord};
+use crate::store::scripted::Scripted;
+use crate::store::{Address, Change, Sql, Store as _};
+
+mod kept;
 
 const ROLLOUT: &str = "policy:
   identity: [{header: x-user-id}]
@@ -29,8 +32,9 @@ const READER: &str = "reader-0123456789";
 /// An API with three tokens.
 struct World {
     app: App,
+    store: Arc<Scripted>,
     clock: Arc<AtomicU64>,
-    _end: End,
+    end: End,
     _folder: TempDir,
 }
 
@@ -45,10 +49,11 @@ impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Sql::open(Address::File(folder.path().join("coalmine.db"))).await.unwrap();
+        let store = Arc::new(Scripted::new(Arc::new(store)));
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let time = clock.clone();
         let server =
-            Server::new(Arc::new(store), Operator::default(), 15, move || time.load(Ordering::Relaxed));
+            Server::new(store.clone(), Operator::default(), 15, move || time.load(Ordering::Relaxed));
         let (end, ending) = ending();
         let shop = || vec!["shop/*".parse().unwrap()];
         let tokens = Tokens::new(vec![
@@ -65,7 +70,7 @@ impl World {
             has_tls: false,
             ending,
         };
-        Self { app, clock, _end: end, _folder: folder }
+        Self { app, store, clock, end, _folder: folder }
     }
 
     async fn ask(
@@ -83,12 +88,7 @@ impl World {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::from(body.to_owned())).unwrap();
-        let response = router(self.app.clone()).oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        answer(&self.app, request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -99,9 +99,32 @@ impl World {
         self.ask(ADMIN, Method::PUT, PATH, &[], body).await
     }
 
+    /// Makes another state of the rollout's, as a tick would.
+    async fn makes(&self, change: impl FnOnce(&mut State)) {
+        let stored = self.store.record(&name()).await.unwrap().unwrap();
+        let mut record = stored.record;
+        change(&mut record.state);
+        let release = ReleaseRecord::of(&record.state);
+        let change = Change { record, expected: stored.version, history: Vec::new(), release, answer: None };
+        self.store.commit(change).await.unwrap();
+    }
+
     async fn post(&self, verb: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         self.ask(PIPELINE, Method::POST, &format!("{PATH}/{verb}"), headers, body).await
     }
+}
+
+fn name() -> Name {
+    "shop/checkout".parse().unwrap()
+}
+
+/// What the API answers to a request, whatever is in it.
+async fn answer(app: &App, request: Request<Body>) -> Answer {
+    let response = router(app.clone()).oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await.unwrap();
+    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    Answer { status: parts.status.as_u16(), headers: parts.headers, body }
 }
 
 #[tokio::test]
@@ -231,15 +254,7 @@ async fn a_release_says_for_ever_how_it_ended() {
     let world = World::new().await;
     world.put(ROLLOUT).await;
     world.post("start", &[], "").await;
-    let name = "shop/checkout".parse().unwrap();
-    let stored = world.app.server.store().record(&name).await.unwrap().unwrap();
-    let mut record = stored.record;
-    let release = record.state.release.as_mut().unwrap();
-    release.outcome = Some(Outcome::Promoted);
-    let release = crate::rollout::ReleaseRecord::of(&record.state);
-    let change =
-        crate::store::Change { record, expected: stored.version, history: Vec::new(), release, answer: None };
-    world.app.server.store().commit(change).await.unwrap();
+    world.makes(|state| state.release.as_mut().unwrap().outcome = Some(Outcome::Promoted)).await;
     let release = world.get(&format!("{PATH}/releases/1")).await.body;
     assert_eq!((&release["phase"], &release["outcome"]), (&json!("Promoted"), &json!("Promoted")));
 }

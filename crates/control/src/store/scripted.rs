@@ -1,0 +1,125 @@
+//! A store for tests: it can be away, and somebody else can be faster than the next commit.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+
+use super::{Answer, Change, Entry, Publications, Store, StoreError, Stored, Versions};
+use crate::publish::Publication;
+use crate::rollout::{Name, ReleaseRecord};
+
+/// A real store, and what a test does to it.
+pub(crate) struct Scripted {
+    store: Arc<dyn Store>,
+    is_away: AtomicBool,
+    before_commit: Mutex<Option<BoxFuture<'static, ()>>>,
+}
+
+// === impl Scripted ===
+
+impl Scripted {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, is_away: AtomicBool::new(false), before_commit: Mutex::new(None) }
+    }
+
+    /// From now on it does not answer, or answers again.
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
+    /// Does this once, when the next commit has been decided and is not yet written.
+    pub(crate) fn before_next_commit(&self, what: impl Future<Output = ()> + Send + 'static) {
+        *self.before_commit.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(what));
+    }
+
+    fn reach(&self) -> Result<&dyn Store, StoreError> {
+        match self.is_away.load(Ordering::Relaxed) {
+            true => Err(StoreError::Away("db.internal refuses connections".to_owned())),
+            false => Ok(self.store.as_ref()),
+        }
+    }
+}
+
+impl fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scripted").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for Scripted {
+    async fn records(&self) -> Result<Vec<Stored>, StoreError> {
+        self.reach()?.records().await
+    }
+
+    async fn record(&self, name: &Name) -> Result<Option<Stored>, StoreError> {
+        self.reach()?.record(name).await
+    }
+
+    async fn commit(&self, change: Change) -> Result<u64, StoreError> {
+        let first = self.before_commit.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(first) = first {
+            first.await;
+        }
+        self.reach()?.commit(change).await
+    }
+
+    async fn remove(&self, name: &Name, version: u64) -> Result<(), StoreError> {
+        self.reach()?.remove(name, version).await
+    }
+
+    async fn counter(&self) -> Result<u64, StoreError> {
+        self.reach()?.counter().await
+    }
+
+    async fn history(&self, name: &Name, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        self.reach()?.history(name, before, limit).await
+    }
+
+    async fn release(&self, name: &Name, number: u64) -> Result<Option<ReleaseRecord>, StoreError> {
+        self.reach()?.release(name, number).await
+    }
+
+    async fn latest_release(&self, name: &Name) -> Result<Option<ReleaseRecord>, StoreError> {
+        self.reach()?.latest_release(name).await
+    }
+
+    async fn forget(&self, history_before: u64, now: u64) -> Result<(), StoreError> {
+        self.reach()?.forget(history_before, now).await
+    }
+
+    async fn publications(&self, fleet: &str) -> Result<Publications, StoreError> {
+        self.reach()?.publications(fleet).await
+    }
+
+    async fn publication(&self, fleet: &str, revision: u64) -> Result<Option<Publication>, StoreError> {
+        self.reach()?.publication(fleet, revision).await
+    }
+
+    async fn publish(&self, publication: &Publication, versions: &Versions) -> Result<(), StoreError> {
+        self.reach()?.publish(publication, versions).await
+    }
+
+    async fn refuse(&self, fleet: &str, revision: u64, why: &str) -> Result<(), StoreError> {
+        self.reach()?.refuse(fleet, revision, why).await
+    }
+
+    async fn frozen(&self) -> Result<Option<String>, StoreError> {
+        self.reach()?.frozen().await
+    }
+
+    async fn freeze(&self, why: Option<&str>) -> Result<(), StoreError> {
+        self.reach()?.freeze(why).await
+    }
+
+    async fn answer(&self, key: &str) -> Result<Option<Answer>, StoreError> {
+        self.reach()?.answer(key).await
+    }
+
+    async fn lease(&self, holder: &str, now: u64, until: u64) -> Result<bool, StoreError> {
+        self.reach()?.lease(holder, now, until).await
+    }
+}
