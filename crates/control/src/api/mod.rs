@@ -96,6 +96,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/events", get(events::events))
         .fallback(nothing)
         .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn(trouble::translated))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(app)
 }

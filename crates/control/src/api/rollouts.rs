@@ -117,8 +117,11 @@ fn etag(version: u64) -> [(header::HeaderName, HeaderValue); 1] {
 
 /// The version that a request wants the record to have: `If-Match: "7"`, or `If-None-Match: *` for none.
 pub(super) fn expected(headers: &HeaderMap) -> Result<Option<u64>, Trouble> {
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|value| value == "*") {
-        return Ok(Some(0));
+    if let Some(value) = headers.get(header::IF_NONE_MATCH) {
+        let is_any = value == "*";
+        return is_any
+            .then_some(Some(0))
+            .ok_or_else(|| Trouble::bad_request("If-None-Match is only known as *"));
     }
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let version = value.to_str().ok().and_then(|text| text.trim().trim_matches('"').parse().ok());

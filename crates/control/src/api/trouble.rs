@@ -1,6 +1,9 @@
 //! Errors, as `application/problem+json`. What begins with 4 is final; 503 means: try again.
 
+use axum::body::to_bytes;
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use coalmine_document::{Problem, SourceText};
 
@@ -11,6 +14,8 @@ use crate::store::StoreError;
 /// Seconds after which to try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// The most bytes of a refusal of the framework that are told.
+const MAX_TOLD: usize = 4 << 10;
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"coalmine\"");
 
 // === impl Trouble ===
@@ -51,6 +56,31 @@ impl Trouble {
             Refused::Store(error) => error.into(),
         }
     }
+}
+
+/// What the framework refuses before a handler sees it, in the same words as everything else.
+pub(super) async fn translated(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || response.headers().get(header::CONTENT_TYPE) == Some(&PROBLEM) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let detail = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => format!("a body has at most {} MiB", super::MAX_BODY >> 20),
+        StatusCode::METHOD_NOT_ALLOWED => "this path does not take this method; see \"Allow\"".to_owned(),
+        _ => {
+            let said = to_bytes(body, MAX_TOLD).await.unwrap_or_default();
+            let said = String::from_utf8_lossy(&said).trim().to_owned();
+            if said.is_empty() { "this request cannot be read".to_owned() } else { said }
+        }
+    };
+    let mut translated = Trouble::new(status, detail).into_response();
+    if let Some(allow) = parts.headers.get(header::ALLOW) {
+        translated.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    translated
 }
 
 /// A problem with its line and column.

@@ -1,0 +1,151 @@
+//! What the API refuses, and how it says so.
+
+use super::*;
+
+/// Every way in which something is refused before a handler of ours sees it, or by one.
+const REFUSED: [(Method, &str, u16); 15] = [
+    (Method::GET, "/", 404),
+    (Method::GET, "/v1/rollouts/SHOP/checkout", 404),
+    (Method::GET, "/v1/rollouts/shop/check_out", 404),
+    (Method::GET, "/v1/rollouts/shop/%ff", 404),
+    (Method::GET, "/v1/rollouts/shop/checkout", 404),
+    (Method::DELETE, "/v1/rollouts/shop/checkout", 404),
+    (Method::POST, "/v1/rollouts/shop/checkout/start", 404),
+    (Method::POST, "/v1/rollouts/shop/checkout/dance", 404),
+    (Method::GET, "/v1/rollouts/shop/checkout/releases/one", 400),
+    (Method::GET, "/v1/rollouts/shop/checkout/history?limit=all", 400),
+    (Method::GET, "/v1/rollouts/shop/checkout/history?page=2", 400),
+    (Method::POST, "/v1/rollouts/shop/checkout/start?dryRun=maybe", 400),
+    (Method::GET, "/v1/policy/latest", 400),
+    (Method::PATCH, "/v1/rollouts/shop/checkout", 405),
+    (Method::GET, "/v1/rollouts/shop/checkout/start", 405),
+];
+
+fn assert_is_problem(answer: &Answer, what: &str) {
+    assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json", "{what}");
+    assert_eq!(answer.body["status"], answer.status, "{what}");
+    for field in ["title", "detail"] {
+        assert!(answer.body[field].as_str().is_some_and(|text| !text.is_empty()), "{what}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_is_a_problem_in_json() {
+    let world = World::new().await;
+    for (method, path, status) in REFUSED {
+        let answer = world.ask(ADMIN, method.clone(), path, &[], "").await;
+        let what = format!("{method} {path}");
+        assert_eq!(answer.status, status, "{what}: {}", answer.body);
+        assert_is_problem(&answer, &what);
+    }
+    let wrong = world.ask(ADMIN, Method::PATCH, PATH, &[], "").await;
+    assert!(wrong.headers[header::ALLOW].to_str().unwrap().contains("PUT"), "it says what would be right");
+    let large = world.put(&"x".repeat(MAX_BODY + 1)).await;
+    assert_eq!(large.status, 413);
+    assert_is_problem(&large, "a large body");
+    assert!(large.body["detail"].as_str().unwrap().contains("1 MiB"), "{}", large.body);
+    for (token, status) in [("", 401), ("guess-0123456789", 401), (READER, 403)] {
+        let answer = world.ask(token, Method::DELETE, PATH, &[], "").await;
+        assert_eq!(answer.status, status);
+        assert_is_problem(&answer, token);
+        assert_eq!(answer.headers.contains_key(header::WWW_AUTHENTICATE), status == 401);
+        assert!(!answer.body.to_string().contains("0123456789"), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_told_without_its_address() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    world.store.set_away(true);
+    let paths = ["/v1/rollouts", PATH, "/v1/policy", "/v1/freeze"];
+    for path in paths {
+        let answer = world.get(path).await;
+        assert_eq!(answer.status, 503, "{path}");
+        assert_is_problem(&answer, path);
+        assert!(answer.headers.contains_key(header::RETRY_AFTER), "{path}");
+        assert!(!answer.body.to_string().contains("db.internal"), "{}", answer.body);
+    }
+    assert_eq!(world.post("start", &[("idempotency-key", "k")], "").await.status, 503);
+    world.store.set_away(false);
+    assert_eq!(world.post("start", &[("idempotency-key", "k")], "").await.status, 202);
+}
+
+#[tokio::test]
+async fn a_secret_is_never_in_an_answer() {
+    let world = World::new().await;
+    let secret = "geheim-0123456789abcdef";
+    let inline = ROLLOUT.replace(
+        "  variants",
+        &format!("  algorithm: siphash-2-4\n  key: {secret}\n  override: {{secret: {secret}}}\n  variants"),
+    );
+    let refused = world.put(&inline).await;
+    assert_eq!(refused.status, 422);
+    let paths: Vec<&str> =
+        refused.body["problems"].as_array().unwrap().iter().map(|it| it["path"].as_str().unwrap()).collect();
+    assert!(paths.contains(&"policy.key"), "{paths:?}");
+    assert!(!refused.body.to_string().contains(secret), "{}", refused.body);
+    // What a token may look like, where a body or a header is not what it should be.
+    for (header, value) in [("authorization", format!("Digest {secret}")), ("if-match", secret.to_owned())] {
+        let request =
+            Request::put(PATH).header(header, value).header("authorization", format!("Bearer {ADMIN}"));
+        let answer = answer(&world.app, request.body(Body::from(ROLLOUT)).unwrap()).await;
+        assert!((400..500).contains(&answer.status), "{header}: {}", answer.status);
+        assert!(!answer.body.to_string().contains(secret), "{}", answer.body);
+    }
+    assert!(!format!("{:?}", world.app).contains(ADMIN));
+}
+
+#[tokio::test]
+async fn hostile_bodies_and_headers_are_refused_and_harm_nothing() {
+    let world = World::new().await;
+    let deep = "[".repeat(100_000);
+    let anchors: String = (1..40).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}, *a{0}]\n", n - 1)).collect();
+    let bodies: [Vec<u8>; 7] = [
+        vec![0xff, 0xfe, 0x00],
+        deep.clone().into_bytes(),
+        format!("{{\"policy\": {deep}").into_bytes(),
+        format!("a0: &a0 [x]\n{anchors}").into_bytes(),
+        "policy: &p {a: *p}\nplan: {}\n".into(),
+        "plan: {steps: [.nan, .inf, -1, 1e400]}\npolicy: {}\n".into(),
+        "\u{feff}{\"policy\":{},\"policy\":{},\"plan\":{}}".into(),
+    ];
+    for body in bodies {
+        for (method, path) in [(Method::PUT, PATH.to_owned()), (Method::POST, format!("{PATH}/start"))] {
+            let request = Request::builder().method(method).uri(&path);
+            let request = request.header("authorization", format!("Bearer {ADMIN}"));
+            let answer = answer(&world.app, request.body(Body::from(body.clone())).unwrap()).await;
+            let shown = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
+            assert!((400..500).contains(&answer.status), "{path} {shown}: {}", answer.status);
+            assert_is_problem(&answer, &shown);
+        }
+    }
+    assert_eq!(world.put(ROLLOUT).await.status, 201);
+    let long = "9".repeat(10_000);
+    let hostile: [(&str, &[u8], u16); 10] = [
+        ("authorization", b"Bearer \xff\xfe", 401),
+        ("authorization", b"Bearer", 401),
+        ("authorization", b"Basic ====", 401),
+        ("idempotency-key", b"\xc3\xa4", 400),
+        ("idempotency-key", long.as_bytes(), 400),
+        ("if-match", b"\xff", 400),
+        ("if-match", long.as_bytes(), 400),
+        ("if-match", b"\"1\", \"2\"", 400),
+        ("if-none-match", b"\"7\"", 400),
+        ("host", b"\xff\xfe", 202),
+    ];
+    for (name, value, status) in hostile {
+        let mut request = Request::post(format!("{PATH}/start")).header(name, value);
+        if name != "authorization" {
+            request = request.header("authorization", format!("Bearer {ADMIN}"));
+        }
+        let answer = answer(&world.app, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, status, "{name}: {}", answer.body);
+    }
+    let actor = "x".repeat(5_000);
+    assert_eq!(world.post("pause", &[("coalmine-actor", &actor)], "").await.status, 202);
+    let line = &world.get(&format!("{PATH}/history?limit=1")).await.body[0];
+    assert!(line["by"].as_str().unwrap().len() < 200, "{line}");
+    let message = format!("{{\"message\": \"{}\"}}", "x".repeat(1_001));
+    assert_eq!(world.post("resume", &[], &message).await.status, 400);
+}
