@@ -15,7 +15,7 @@ use super::rollouts::{DryRun, done, expected};
 use super::shapes::{Freeze, Release, Said, Trouble};
 use super::{App, show};
 use crate::access::May;
-use crate::operations::{self, Asked, Refused, Written};
+use crate::operations::{self, Asked, Written};
 use crate::rollout::Name;
 use crate::store::Answer;
 
@@ -71,16 +71,15 @@ pub(super) async fn act(
         Ok(written) => {
             let status = status(&written, dry_run);
             let body = Json(done(&app, &written, "", dry_run)).into_response();
-            Ok(with_location(status, location(&base, &name, &written), body))
+            // A release that would be there is not.
+            let place = location(&base, &name, &written).filter(|_| !dry_run);
+            Ok(with_location(status, place, body))
         }
-        // Two at a time with one key: the other one was faster, and has the answer.
-        Err(Refused::Store(crate::store::StoreError::Moved)) if key.is_some() => {
-            match answered(&app, key.as_deref()).await? {
-                Some(answer) => repeat(answer, &digest),
-                None => Err(crate::store::StoreError::Moved.into()),
-            }
-        }
-        Err(refused) => Err(Trouble::of(refused, "")),
+        // Two at a time with one key: the other one was faster, has the answer, and may be why this one makes no sense.
+        Err(refused) => match answered(&app, key.as_deref()).await? {
+            Some(answer) => repeat(answer, &digest),
+            None => Err(Trouble::of(refused, "")),
+        },
     }
 }
 

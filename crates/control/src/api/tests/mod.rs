@@ -18,6 +18,7 @@ use crate::store::scripted::Scripted;
 use crate::store::{Address, Change, Sql, Store as _};
 
 mod kept;
+mod repeated;
 mod told;
 
 const ROLLOUT: &str = "policy:

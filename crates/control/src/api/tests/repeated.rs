@@ -1,0 +1,86 @@
+//! Requests that come twice.
+
+use coalmine_steer::Stage;
+
+use super::*;
+
+impl World {
+    /// Sends a request at the moment when the next one has decided and not yet written.
+    fn sends_first(&self, verb: &'static str, headers: &[(&'static str, &'static str)], body: &'static str) {
+        let app = self.app.clone();
+        let mut request = Request::post(format!("{PATH}/{verb}"));
+        request = request.header("authorization", format!("Bearer {PIPELINE}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.store.before_next_commit(async move {
+            let first = answer(&app, request.body(Body::from(body)).unwrap()).await;
+            assert_eq!(first.status, 202, "{}", first.body);
+        });
+    }
+}
+
+#[tokio::test]
+async fn two_at_once_with_one_key_have_one_answer_whatever_the_verb() {
+    const KEY: [(&str, &str); 1] = [("idempotency-key", "build-2")];
+    // The second one would be refused, or do more, if it were another request.
+    for (verb, body) in
+        [("start", "{\"newUsers\": true}"), ("start", ""), ("advance", ""), ("promote", ""), ("pause", "")]
+    {
+        let world = World::new().await;
+        world.put(ROLLOUT).await;
+        if verb != "start" {
+            world.post("start", &[], "").await;
+        }
+        world.sends_first(verb, &KEY, body);
+        let second = world.post(verb, &KEY, body).await;
+        assert_eq!(second.status, 202, "{verb} {body}: {}", second.body);
+        let again = world.post(verb, &KEY, body).await;
+        assert_eq!(
+            (&second.body, &second.headers[header::LOCATION]),
+            (&again.body, &again.headers[header::LOCATION])
+        );
+        let now = world.get(PATH).await.body;
+        assert_eq!(now["weight"], if verb == "advance" { 5.0 } else { 0.0 }, "{verb}: it was done once");
+        assert_eq!(now["release"]["release"], 1, "{verb}");
+    }
+}
+
+#[tokio::test]
+async fn a_condition_that_the_same_request_broke_is_no_trouble() {
+    let world = World::new().await;
+    let etag: &'static str =
+        world.put(ROLLOUT).await.headers[header::ETAG].to_str().unwrap().to_owned().leak();
+    let headers = [("idempotency-key", "build-3"), ("if-match", etag)];
+    world.sends_first("start", &headers, "");
+    assert_eq!(world.post("start", &headers, "").await.status, 202);
+    let other = world.post("pause", &[("if-match", etag)], "").await;
+    assert_eq!(other.status, 412, "{}", other.body);
+}
+
+#[tokio::test]
+async fn without_a_key_the_second_one_sees_what_the_first_one_did() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    world.sends_first("start", &[], "");
+    let second = world.post("start", &[], "").await;
+    assert_eq!((second.status, &second.body["changed"]), (200, &json!(false)));
+    assert_eq!(second.body["rollout"]["release"]["release"], 1);
+}
+
+#[tokio::test]
+async fn keys_of_two_tokens_have_nothing_to_do_with_one_another() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    let key = [("idempotency-key", "1")];
+    assert_eq!(world.post("start", &key, "").await.body["changed"], true);
+    let other = world.ask(ADMIN, Method::POST, &format!("{PATH}/start"), &key, "").await;
+    assert_eq!((other.status, &other.body["changed"]), (200, &json!(false)), "its own answer");
+    // A verb that was refused has used up nothing.
+    let late = [("idempotency-key", "2")];
+    world.post("rollback", &[], "").await;
+    assert_eq!(world.post("advance", &late, "").await.status, 409);
+    world.makes(|state| state.stage = Stage::RolledBack).await;
+    world.post("start", &[], "").await;
+    assert_eq!(world.post("advance", &late, "").await.status, 202);
+}
