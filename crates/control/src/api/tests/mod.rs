@@ -19,7 +19,9 @@ use crate::store::{Address, Change, Sql, Store as _};
 
 mod kept;
 mod repeated;
+mod rollouts;
 mod told;
+mod watched;
 
 const ROLLOUT: &str = "policy:
   identity: [{header: x-user-id}]
