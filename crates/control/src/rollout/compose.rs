@@ -20,6 +20,9 @@ use crate::publish::{Part, Publication};
 /// The most bytes of a policy: while a proxy takes a larger one, its requests wait noticeably.
 const MAX_BYTES: usize = 256 * 1024;
 
+/// What stands between two rollouts of a policy.
+const SEPARATOR: &str = ", ";
+
 /// How many seconds a revision that a proxy shows may lie in the future and still be believed: ten years.
 const FUTURE: u64 = 10 * 365 * 24 * 60 * 60;
 
@@ -90,8 +93,17 @@ pub fn compose(
     }
     leave_out_claims(&mut places, &mut left_out);
     leave_out_conflicts(&mut places, &mut left_out);
-    leave_out_surplus(&mut places, &mut left_out);
-    let publication = publication(fleet, &places, held, operator, before, now);
+    let highest = highest(before, now);
+    let revision = highest.saturating_add(1).max(now);
+    let observe = observe(&places, operator);
+    leave_out_surplus(&mut places, &observe, revision, &mut left_out);
+    // Where the latest says the same, it is only good enough while no proxy shows a higher revision.
+    let latest = before.latest;
+    let made = publication(fleet, &places, observe, held, operator, latest, (revision, now));
+    let publication = match latest {
+        Some(latest) if latest.revision == highest && is_same(latest, &made) => None,
+        _ => Some(made),
+    };
     Composed { publication, left_out }
 }
 
@@ -131,7 +143,11 @@ fn leave_out_conflicts(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, S
                     .filter_map(|place| places.get(*owners.get(place)?))
                     .map(|place| place.candidate.name.as_str())
                     .collect();
-                found.push((index, format!("{} (with {})", conflict.message, names.join(", "))));
+                let message = match names.is_empty() {
+                    true => conflict.message.clone(),
+                    false => format!("{} (with {})", conflict.message, names.join(", ")),
+                };
+                found.push((index, message));
             }
         }
         if found.is_empty() {
@@ -146,13 +162,23 @@ fn leave_out_conflicts(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, S
     }
 }
 
-/// Leaves out the youngest rollouts of a policy that would be too large.
-fn leave_out_surplus(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, String>) {
-    let mut bytes = 0;
+/// Leaves out what does not fit into a policy, the older rollouts first in it. One that is too large takes no room from those
+/// that are younger.
+fn leave_out_surplus(
+    places: &mut [Place<'_>],
+    observe: &Node,
+    revision: u64,
+    left_out: &mut BTreeMap<Name, String>,
+) {
+    let mut bytes = json::flat(&document(revision, observe.clone(), Vec::new())).len();
     for place in places {
         let Some(node) = &place.node else { continue };
-        bytes += json::flat(node).len();
-        if bytes > MAX_BYTES {
+        // No revision that it may have stood since is a longer number than this one.
+        let whole = with(node.clone(), "since", Value::Number(revision as f64).into());
+        let with_this = bytes + json::flat(&whole).len() + SEPARATOR.len();
+        if with_this <= MAX_BYTES {
+            bytes = with_this;
+        } else {
             let why = format!(
                 "the policy of this fleet would have more than {} KiB; spread its rollouts over several fleets",
                 MAX_BYTES / 1024
@@ -163,18 +189,21 @@ fn leave_out_surplus(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, Str
     }
 }
 
+/// The highest revision that counts: the latest one, or one that a proxy shows, unless that is nonsense.
+fn highest(before: Before<'_>, now: u64) -> u64 {
+    let shown = Some(before.shown).filter(|shown| *shown <= now.saturating_add(FUTURE));
+    before.latest.map_or(0, |latest| latest.revision).max(shown.unwrap_or_default())
+}
+
 fn publication(
     fleet: &str,
     places: &[Place<'_>],
+    observe: Node,
     held: BTreeMap<Name, Held>,
     operator: &Operator,
-    before: Before<'_>,
-    now: u64,
-) -> Option<Publication> {
-    let latest = before.latest;
-    let highest =
-        latest.map_or(0, |latest| latest.revision).max(before.shown.min(now.saturating_add(FUTURE)));
-    let revision = highest.saturating_add(1).max(now);
+    latest: Option<&Publication>,
+    (revision, now): (u64, u64),
+) -> Publication {
     let mut parts = BTreeMap::new();
     let mut rollouts = Vec::new();
     for place in places {
@@ -185,33 +214,32 @@ fn publication(
         rollouts.push(with(node.clone(), "since", Value::Number(since as f64).into()));
         parts.insert(place.name().clone(), Part { form: place.form.clone(), since, digest });
     }
-    let mut fields = vec![
-        ("version", Node::from(Value::Number(1.0))),
-        ("revision", Node::from(Value::Number(revision as f64))),
-    ];
-    fields.extend(observe(places, operator).map(|observe| ("observe", observe)));
-    fields.push(("rollouts", Node::of_items(rollouts)));
-    let document = json::flat(&Node::of_fields(fields));
-    // The same again is no better where it was refused, as a filter that does not run.
-    let is_same = latest.is_some_and(|latest| {
-        latest.revision == highest
-            && latest.filter == operator.filter
-            && latest.parts == parts
-            && is_same_but_revision(&latest.document, &document)
-    });
-    if is_same {
-        return None;
-    }
-    Some(Publication {
+    Publication {
         fleet: fleet.to_owned(),
         revision,
         at: now,
-        document,
+        document: json::flat(&document(revision, observe, rollouts)),
         filter: operator.filter.clone(),
         parts,
         held,
         refused: None,
-    })
+    }
+}
+
+fn document(revision: u64, observe: Node, rollouts: Vec<Node>) -> Node {
+    Node::of_fields([
+        ("version", Node::from(Value::Number(1.0))),
+        ("revision", Value::Number(revision as f64).into()),
+        ("observe", observe),
+        ("rollouts", Node::of_items(rollouts)),
+    ])
+}
+
+/// Whether it would be the same again. That is no better where it was refused, as a filter that does not run.
+fn is_same(latest: &Publication, made: &Publication) -> bool {
+    latest.filter == made.filter
+        && latest.parts == made.parts
+        && is_same_but_revision(&latest.document, &made.document)
 }
 
 /// What is said beside the rollouts may change too: the operator's part.
@@ -222,7 +250,7 @@ fn is_same_but_revision(one: &str, other: &str) -> bool {
 }
 
 /// What is counted: responses, as soon as one rollout is observed; times by group where a guard asks for them.
-fn observe(places: &[Place<'_>], operator: &Operator) -> Option<Node> {
+fn observe(places: &[Place<'_>], operator: &Operator) -> Node {
     let grouped = |at: u64| {
         places
             .iter()
@@ -242,7 +270,7 @@ fn observe(places: &[Place<'_>], operator: &Operator) -> Option<Node> {
     if !slow.is_empty() {
         fields.push(("slow", Node::of_items(slow)));
     }
-    Some(Node::of_fields(fields))
+    Node::of_fields(fields)
 }
 
 /// The node with this field at its end, in the place of one of that name.

@@ -24,3 +24,6 @@ pub use name::{Name, NotAName};
 pub use operator::Operator;
 pub use record::{Logged, Record, ReleaseRecord};
 pub use spec::{Spec, WorkloadNames, is_rollout, read_text};
+
+#[cfg(test)]
+mod tests;
