@@ -34,7 +34,7 @@ pub struct Server {
 /// What the latest tick and the latest publication saw. It is lost with the process; a tick makes it anew.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// When the latest tick was, in seconds since 1970; 0 before the first.
+    /// When the latest tick was, of this server or of the one that ticks, in seconds since 1970; 0 before the first.
     pub at: u64,
     /// Seconds between two ticks.
     pub tick: u64,

@@ -30,6 +30,13 @@ pub(super) async fn tick_all(
     let leads = server.store().lease(holder, now, now + LEASE_TICKS * server.tick() + 1).await?;
     server.look(|view| view.leads = leads);
     if !leads {
+        // Another server ticks now, and what this one saw when it last did is old.
+        server.look(|view| {
+            view.at = now;
+            view.proxies.clear();
+            view.away = None;
+            view.rollouts.values_mut().for_each(|seen| seen.conditions.clear());
+        });
         return Ok(());
     }
     let reading = source.read(now).await;

@@ -15,14 +15,19 @@ use crate::rollout::{Name, ReleaseRecord};
 pub(crate) struct Scripted {
     store: Arc<dyn Store>,
     is_away: AtomicBool,
-    before_commit: Mutex<Option<BoxFuture<'static, ()>>>,
+    before_commit: First,
+    before_publication: First,
 }
+
+/// What is done first, once.
+type First = Mutex<Option<BoxFuture<'static, ()>>>;
 
 // === impl Scripted ===
 
 impl Scripted {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, is_away: AtomicBool::new(false), before_commit: Mutex::new(None) }
+        let is_away = AtomicBool::new(false);
+        Self { store, is_away, before_commit: First::default(), before_publication: First::default() }
     }
 
     /// From now on it does not answer, or answers again.
@@ -35,11 +40,23 @@ impl Scripted {
         *self.before_commit.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(what));
     }
 
+    /// Does this once, when the next publication has been composed and is not yet written.
+    pub(crate) fn before_next_publication(&self, what: impl Future<Output = ()> + Send + 'static) {
+        *self.before_publication.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(what));
+    }
+
     fn reach(&self) -> Result<&dyn Store, StoreError> {
         match self.is_away.load(Ordering::Relaxed) {
             true => Err(StoreError::Away("db.internal refuses connections".to_owned())),
             false => Ok(self.store.as_ref()),
         }
+    }
+}
+
+async fn come(first: &First) {
+    let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(first) = first {
+        first.await;
     }
 }
 
@@ -60,10 +77,7 @@ impl Store for Scripted {
     }
 
     async fn commit(&self, change: Change) -> Result<u64, StoreError> {
-        let first = self.before_commit.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(first) = first {
-            first.await;
-        }
+        come(&self.before_commit).await;
         self.reach()?.commit(change).await
     }
 
@@ -100,6 +114,7 @@ impl Store for Scripted {
     }
 
     async fn publish(&self, publication: &Publication, versions: &Versions) -> Result<(), StoreError> {
+        come(&self.before_publication).await;
         self.reach()?.publish(publication, versions).await
     }
 

@@ -16,7 +16,11 @@ use crate::operations::{self, Asked};
 use crate::publish::Publication;
 use crate::rollout::{Name, Operator, Record};
 use crate::server::{FLEET, Server};
+use crate::store::scripted::Scripted;
 use crate::store::{Address, Sql};
+
+mod away;
+mod others;
 
 const ROLLOUT: &str = "
 policy:
@@ -30,7 +34,8 @@ const ASKED: Asked<'static> = Asked { by: "alice", expected: None, dry_run: fals
 
 /// A server with one made-up proxy.
 struct World {
-    server: Server,
+    server: Arc<Server>,
+    store: Arc<Scripted>,
     clock: Arc<AtomicU64>,
     proxy: MadeUp,
     hooks: Hooks,
@@ -91,9 +96,9 @@ impl World {
         crate::tls::choose_provider();
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicU64::new(1_000_000));
-        let server = serve(&folder, &clock).await;
+        let (server, store) = serve(&folder, &clock).await;
         let hooks = Hooks::new(&BTreeMap::new(), &BTreeMap::new()).unwrap();
-        Self { server, clock, proxy: MadeUp::default(), hooks, bad: BTreeMap::new(), folder }
+        Self { server, store, clock, proxy: MadeUp::default(), hooks, bad: BTreeMap::new(), folder }
     }
 
     async fn write(&self, name: &str, text: &str) {
@@ -144,10 +149,12 @@ impl World {
     }
 }
 
-async fn serve(folder: &TempDir, clock: &Arc<AtomicU64>) -> Server {
+async fn serve(folder: &TempDir, clock: &Arc<AtomicU64>) -> (Arc<Server>, Arc<Scripted>) {
     let store = Sql::open(Address::File(folder.path().join("coalmine.db"))).await.unwrap();
+    let store = Arc::new(Scripted::new(Arc::new(store)));
     let clock = clock.clone();
-    Server::new(Arc::new(store), Operator::default(), 15, move || clock.load(Ordering::Relaxed))
+    let server = Server::new(store.clone(), Operator::default(), 15, move || clock.load(Ordering::Relaxed));
+    (Arc::new(server), store)
 }
 
 fn weight(publication: &Publication, name: &str) -> Option<f64> {
@@ -307,7 +314,7 @@ async fn a_policy_that_draws_users_anew_waits_until_none_is_on_the_canary() {
 #[tokio::test]
 async fn of_two_servers_on_a_store_one_ticks_and_the_other_goes_on_later() {
     let mut world = World::new().await;
-    let second = serve(&world.folder, &world.clock).await;
+    let (second, _) = serve(&world.folder, &world.clock).await;
     world.tick().await;
     tick::tick_all(&second, &mut MadeUp::default(), &world.hooks, "two").await.unwrap();
     assert!(world.server.view().leads && !second.view().leads);

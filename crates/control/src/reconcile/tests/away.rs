@@ -1,0 +1,133 @@
+//! The store is away, and the tasks that run until the server ends.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::ending::ending;
+use crate::publish::xds::Refusal;
+use crate::reconcile::{publish_always, refuse_always, tick_always, told};
+
+/// More than anything here takes on a busy machine.
+const LATE: Duration = Duration::from_secs(20);
+
+/// Waits until this is so.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waiting = poll_fn(|context| match is_so() {
+        true => Poll::Ready(()),
+        false => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    });
+    tokio::time::timeout(LATE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+fn revision(world: &World) -> u64 {
+    world.server.publication().borrow().as_ref().map_or(0, |publication| publication.revision)
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_told_and_it_goes_on_later() {
+    let mut world = World::new().await;
+    world.write("shop/checkout", ROLLOUT).await;
+    world.requests("shop/checkout", 0);
+    world.say("shop/checkout", Verb::Start { new_users: false }).await;
+    world.tick().await;
+    let (sent, at) = (revision(&world), world.server.view().at);
+    world.store.set_away(true);
+    world.clock.fetch_add(15, Ordering::Relaxed);
+    let ticked = tick::tick_all(&world.server, &mut world.proxy, &world.hooks, "one").await;
+    assert!(told(&world.server, ticked).is_none());
+    let view = world.server.view();
+    assert!(view.store_away.as_deref().unwrap().contains("the store does not answer"), "{view:?}");
+    assert_eq!((view.at, revision(&world)), (at, sent), "proxies keep what they have");
+    assert!(publish::publish(&world.server).await.is_err());
+    world.store.set_away(false);
+    world.clock.fetch_add(15, Ordering::Relaxed);
+    let ticked = tick::tick_all(&world.server, &mut world.proxy, &world.hooks, "one").await;
+    assert!(told(&world.server, ticked).is_some());
+    assert_eq!(world.server.view().store_away, None);
+    for _ in 0..10 {
+        world.tick().await;
+    }
+    assert!(world.published("shop/checkout").await > Some(5.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_recorded_is_published_at_once_and_written_to_a_file() {
+    let world = World::new().await;
+    let path = world.folder.path().join("policy.json");
+    let (end, ending) = ending();
+    let task = tokio::spawn(publish_always(world.server.clone(), Some(path.clone()), ending));
+    let name: Name = "shop/checkout".parse().unwrap();
+    operations::write(&world.server, &name, ROLLOUT, &ASKED).await.unwrap();
+    until("published", || revision(&world) > 0 && path.exists()).await;
+    let first = revision(&world);
+    world.store.set_away(true);
+    world.server.wake();
+    until("told", || world.server.view().store_away.is_some()).await;
+    world.store.set_away(false);
+    operations::write(&world.server, &name, &ROLLOUT.replace("x-user-id", "x-account"), &ASKED)
+        .await
+        .unwrap();
+    let holds =
+        |path: &std::path::Path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("x-account"));
+    until("published again", || revision(&world) > first && holds(&path)).await;
+    assert_eq!(world.server.view().store_away, None);
+    end.now();
+    tokio::time::timeout(LATE, task).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_every_proxy_refuses_is_taken_back() {
+    let world = World::new().await;
+    world.write("shop/checkout", ROLLOUT).await;
+    let good = revision(&world);
+    world.write("shop/other", &ROLLOUT.replace("checkout.example", "other.example")).await;
+    let bad = revision(&world);
+    let (end, ending) = ending();
+    let (refusals, refused) = mpsc::channel(8);
+    let task = tokio::spawn(refuse_always(world.server.clone(), refused, Arc::default(), ending));
+    let refusal = |revision| Refusal {
+        fleet: FLEET.to_owned(),
+        node: "edge-1".to_owned(),
+        revision,
+        why: "it crashes".to_owned(),
+    };
+    refusals.send(refusal(bad)).await.unwrap();
+    let refused = tokio::time::timeout(LATE, async {
+        while world.latest().await.refused.is_none() {
+            world.server.woken().await;
+        }
+    });
+    refused.await.unwrap();
+    world.publish().await;
+    let latest = world.latest().await;
+    assert!(latest.revision > bad && latest.refused.is_none());
+    assert_eq!((weight(&latest, "shop/other"), weight(&latest, "shop/checkout")), (None, Some(0.0)));
+    assert!(world.server.store().publication(FLEET, good).await.unwrap().unwrap().refused.is_none());
+    end.now();
+    tokio::time::timeout(LATE, task).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_ends_lets_another_server_tick_at_once() {
+    let world = World::new().await;
+    let (end, ending) = ending();
+    let proxy = Box::new(MadeUp::default());
+    let task =
+        tokio::spawn(tick_always(world.server.clone(), proxy, world.hooks.clone(), "one".to_owned(), ending));
+    until("a tick", || world.server.view().at > 0).await;
+    let (second, _) = serve(&world.folder, &world.clock).await;
+    let tick = async || tick::tick_all(&second, &mut MadeUp::default(), &world.hooks, "two").await.unwrap();
+    tick().await;
+    assert!(!second.view().leads);
+    end.now();
+    tokio::time::timeout(LATE, task).await.unwrap().unwrap();
+    tick().await;
+    assert!(second.view().leads);
+}

@@ -1,0 +1,165 @@
+//! Somebody else is faster, or works on the same store.
+
+use coalmine_steer::What;
+
+use super::*;
+use crate::operations::Refused;
+
+impl World {
+    /// Says a verb at the moment when the next commit has been decided and is not yet written.
+    fn says_first(&self, verb: Verb) {
+        let server = self.server.clone();
+        self.store.before_next_commit(async move {
+            let request = Request { verb, by: "ada".to_owned(), message: "now".to_owned() };
+            let name = "shop/checkout".parse().unwrap();
+            operations::act(&server, &name, &request, &ASKED).await.unwrap();
+        });
+    }
+
+    /// A tick that commits something: a step is due.
+    async fn progressing(&mut self) {
+        self.write("shop/checkout", ROLLOUT).await;
+        self.requests("shop/checkout", 0);
+        self.say("shop/checkout", Verb::Start { new_users: false }).await;
+        self.tick().await;
+    }
+}
+
+#[tokio::test]
+async fn a_verb_between_reading_and_writing_is_not_lost() {
+    let mut world = World::new().await;
+    world.progressing().await;
+    let before = world.record("shop/checkout").await.state.weight;
+    world.says_first(Verb::Pause);
+    world.tick().await;
+    let state = world.record("shop/checkout").await.state;
+    assert_eq!(state.paused.map(|hand| hand.by).as_deref(), Some("ada"));
+    assert_eq!(state.weight, before, "the tick has seen it");
+    let ticked = world.clock.load(Ordering::Relaxed);
+    assert_eq!(state.ticked, Some(ticked), "and was not lost either");
+}
+
+#[tokio::test]
+async fn a_rollback_between_reading_and_writing_is_not_undone() {
+    let mut world = World::new().await;
+    world.progressing().await;
+    world.tick().await;
+    assert!(world.published("shop/checkout").await > Some(0.0));
+    world.says_first(Verb::Rollback);
+    world.tick().await;
+    assert_eq!(world.published("shop/checkout").await, Some(0.0), "in the very next publication");
+    world.tick().await;
+    let release = world.record("shop/checkout").await.state.release.unwrap();
+    assert_eq!(release.outcome, Some(Outcome::RolledBack));
+    let name: Name = "shop/checkout".parse().unwrap();
+    let history = world.server.store().history(&name, None, 100).await.unwrap();
+    let sent_back = history.iter().filter(|line| line.logged.what == What::RollsBack);
+    assert_eq!(sent_back.count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_written_while_a_policy_is_composed_is_in_it() {
+    let mut world = World::new().await;
+    world.progressing().await;
+    let before = world.published("shop/checkout").await;
+    let server = world.server.clone();
+    world.store.before_next_publication(async move {
+        let other = ROLLOUT.replace("checkout.example", "other.example");
+        operations::write(&server, &"shop/other".parse().unwrap(), &other, &ASKED).await.unwrap();
+    });
+    world.say("shop/checkout", Verb::Advance).await;
+    world.publish().await;
+    assert_eq!(world.published("shop/other").await, Some(0.0));
+    assert!(world.published("shop/checkout").await > before);
+}
+
+#[tokio::test]
+async fn a_rollout_that_comes_again_while_it_goes_stays() {
+    let mut world = World::new().await;
+    world.progressing().await;
+    world.tick().await;
+    let name: Name = "shop/checkout".parse().unwrap();
+    operations::remove(&world.server, &name, &ASKED).await.unwrap();
+    let server = world.server.clone();
+    world.store.before_next_commit(async move {
+        operations::write(&server, &"shop/checkout".parse().unwrap(), ROLLOUT, &ASKED).await.unwrap();
+    });
+    for _ in 0..4 {
+        world.tick().await;
+    }
+    assert!(!world.record("shop/checkout").await.deleted);
+    assert!(world.published("shop/checkout").await.is_some());
+}
+
+#[tokio::test]
+async fn a_rollout_that_somebody_deletes_a_second_time_is_unknown() {
+    let mut world = World::new().await;
+    world.write("shop/checkout", ROLLOUT).await;
+    let name: Name = "shop/checkout".parse().unwrap();
+    operations::remove(&world.server, &name, &ASKED).await.unwrap();
+    for _ in 0..3 {
+        world.tick().await;
+    }
+    assert_eq!(world.published("shop/checkout").await, None);
+    let again = operations::remove(&world.server, &name, &ASKED).await;
+    assert!(matches!(again, Err(Refused::Unknown)), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_rollout_whose_weights_the_file_owns_goes_at_once() {
+    let world = World::new().await;
+    let (head, _) = ROLLOUT.split_once("plan:").unwrap();
+    world.write("shop/checkout", &format!("{head}weights: {{canary: 30}}\n")).await;
+    assert_eq!(world.published("shop/checkout").await, Some(30.0));
+    operations::remove(&world.server, &"shop/checkout".parse().unwrap(), &ASKED).await.unwrap();
+    world.publish().await;
+    assert_eq!(world.published("shop/checkout").await, None);
+    assert!(world.server.store().records().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_tick_knows_when_the_other_one_did() {
+    let mut world = World::new().await;
+    world.write("shop/checkout", ROLLOUT).await;
+    let (second, _) = serve(&world.folder, &world.clock).await;
+    for _ in 0..10 {
+        world.tick().await;
+        tick::tick_all(&second, &mut MadeUp::default(), &world.hooks, "two").await.unwrap();
+    }
+    let view = second.view();
+    assert_eq!((view.leads, view.at), (false, world.clock.load(Ordering::Relaxed)));
+    // The other one takes over, and what the first one saw is not said any more.
+    publish::publish(&second).await.unwrap();
+    assert!(!world.server.view().proxies.is_empty());
+    world.clock.fetch_add(100, Ordering::Relaxed);
+    tick::tick_all(&second, &mut MadeUp::default(), &world.hooks, "two").await.unwrap();
+    tick::tick_all(&world.server, &mut world.proxy, &world.hooks, "one").await.unwrap();
+    let view = world.server.view();
+    assert!(!view.leads && second.view().leads && view.proxies.is_empty());
+    assert!(view.rollouts.values().all(|seen| seen.conditions.is_empty()));
+}
+
+#[tokio::test]
+async fn two_servers_publish_and_none_undoes_the_other() {
+    let mut world = World::new().await;
+    world.progressing().await;
+    let (second, _) = serve(&world.folder, &world.clock).await;
+    publish::publish(&second).await.unwrap();
+    let first = world.latest().await;
+    assert_eq!(
+        second.publication().borrow().as_ref().unwrap().revision,
+        first.revision,
+        "nothing to publish"
+    );
+    let request = Request { verb: Verb::Advance, by: "ada".to_owned(), message: String::new() };
+    operations::act(&second, &"shop/checkout".parse().unwrap(), &request, &ASKED).await.unwrap();
+    let (one, other) = tokio::join!(publish::publish(&world.server), publish::publish(&second));
+    one.unwrap();
+    other.unwrap();
+    let latest = world.latest().await;
+    assert_eq!(latest.revision, first.revision + 1, "once");
+    for server in [&world.server, &second] {
+        publish::publish(server).await.unwrap();
+        assert_eq!(server.publication().borrow().as_ref().unwrap().revision, latest.revision);
+    }
+}
