@@ -209,7 +209,7 @@ test-server: $(FILTER) $(COMMAND_TESTED) $(ENVOY) ## The server with real Envoys
 
 .PHONY: test-postgres
 test-postgres: toolchain ## What every store must do, on a real PostgreSQL (Debian's package), which runs for this test only
-	tests/postgres.sh cargo test --locked --package coalmine-control --lib postgres_does -- --ignored
+	tests/postgres.sh cargo test --locked --package coalmine-control --lib store::postgres -- --ignored --nocapture --test-threads 1
 
 # So that the measurement does not rot. Its figures mean nothing.
 .PHONY: test-bench

@@ -8,7 +8,7 @@ use super::{Answer, Change, Entry, Store, StoreError, Versions};
 use crate::publish::{Part, Publication};
 use crate::rollout::{Logged, Name, Record, ReleaseRecord};
 
-const FLEET: &str = "default";
+pub(super) const FLEET: &str = "default";
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -22,11 +22,11 @@ fn change(record: Record, expected: u64) -> Change {
     Change { record, expected, history: Vec::new(), release: None, answer: None }
 }
 
-fn new(text: &str) -> Change {
+pub(super) fn new(text: &str) -> Change {
     change(Record::new(name(text), "policy: {}".to_owned(), 7), 0)
 }
 
-fn publication(revision: u64) -> Publication {
+pub(super) fn publication(revision: u64) -> Publication {
     let form = Form { weight: Some(5), salt: None, policy: "p".to_owned(), observe: true };
     let part = Part { form, since: revision, digest: "d".to_owned() };
     Publication {
@@ -229,4 +229,49 @@ async fn racing(store: Arc<dyn Store>) {
     let stored = store.record(&name("shop/raced")).await.unwrap().unwrap();
     assert_eq!((stored.version, stored.record.state.weight), (first + 40, 40));
     assert_eq!(store.history(&name("shop/raced"), None, 100).await.unwrap().len(), 40);
+}
+
+/// One commit of all kinds on a rollout: its weight counts them, and each has a line of history, a release and an answer.
+pub(super) async fn step(store: &dyn Store, of: &str) -> Result<(), StoreError> {
+    let stored = store.record(&name(of)).await?;
+    let mut next = stored.map_or_else(|| new(of), |stored| change(stored.record, stored.version));
+    next.record.state.weight += 1;
+    let number = next.record.state.weight;
+    let why = format!("step {number}");
+    next.history = vec![Entry { number: 0, logged: logged(&why, 1_000), decision: None }];
+    next.release = Some(ReleaseRecord {
+        release: number.into(),
+        started: 3,
+        phase: Phase::Progressing,
+        outcome: None,
+        weight: number,
+        message: why,
+    });
+    next.answer = Some(Answer {
+        key: format!("{of} {number}"),
+        at: 100,
+        request: "digest".to_owned(),
+        status: 202,
+        body: "{}".to_owned(),
+        location: None,
+    });
+    store.commit(next).await.map(drop)
+}
+
+/// How many of those were written; none of them in part.
+pub(super) async fn whole(store: &dyn Store, of: &str) -> u32 {
+    let Some(stored) = store.record(&name(of)).await.unwrap() else { return 0 };
+    let steps = stored.record.state.weight;
+    let lines = store.history(&name(of), None, u32::MAX).await.unwrap();
+    let expected: Vec<(u64, String)> =
+        (1..=steps).rev().map(|step| (step.into(), format!("step {step}"))).collect();
+    let found: Vec<(u64, String)> = lines.into_iter().map(|line| (line.number, line.logged.why)).collect();
+    assert_eq!(found, expected, "{of}: history and record differ");
+    for (step, is_there) in (1..=steps).map(|step| (step, true)).chain([(steps + 1, false)]) {
+        let release = store.release(&name(of), step.into()).await.unwrap();
+        assert_eq!(release.map(|release| release.weight), is_there.then_some(step), "{of}: release {step}");
+        let answer = store.answer(&format!("{of} {step}")).await.unwrap();
+        assert_eq!(answer.is_some(), is_there, "{of}: answer {step}");
+    }
+    steps
 }

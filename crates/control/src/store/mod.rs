@@ -3,21 +3,26 @@
 //! These two rules are all that safety needs, with one server or with several: no lease and no lock. A record is written
 //! only at the version that it was read at; a publication is written only while no record that it was composed of has
 //! moved, and no other publication has come before it.
-
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `sql`, `schema`, `address` | [`Sql`]: SQLite in one file, or PostgreSQL |
+//! | `sql`, `writes` | [`Sql`]: SQLite in one file, or PostgreSQL |
+//! | `schema` | its tables |
+//! | `session`, `address` | a connection, its times, and what a database says in our words |
 //! | `contract` | what every store must do, as a test |
 //! | `scripted` | for tests: a store that can be away |
 
 mod address;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod postgres_tests;
 mod schema;
 #[cfg(test)]
 pub(crate) mod scripted;
+mod session;
 mod sql;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -4,39 +4,28 @@
 //! before it is over. That is what makes the compare-and-set of several records safe under the usual isolation of both.
 
 use std::fmt;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
-use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Row, Transaction};
+use sqlx::Row;
+use sqlx::any::AnyRow;
 
-use super::address::{Address, told};
-use super::schema::{STATEMENTS, VERSION};
+use super::address::Address;
+use super::schema;
+use super::session::{Database, Session, Statement};
+use super::writes::signed;
 use super::{Answer, Change, Entry, Publications, Store, StoreError, Stored, Versions};
 use crate::publish::Publication;
 use crate::rollout::{Name, ReleaseRecord};
 
-/// The most bytes of a record, a line of history or an answer.
-const MAX_BYTES: usize = 4 << 20;
-/// How many publications of a fleet are kept.
-const KEPT_PUBLICATIONS: i64 = 100;
-const CONNECTIONS: u32 = 8;
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const DAY: u64 = 24 * 60 * 60;
 const FREEZE: &str = "freeze";
 const LEASE: &str = "tick";
 
 /// The store.
 pub struct Sql {
-    pool: AnyPool,
-    address: Address,
+    database: Database,
 }
-
-type Statement<'q> = Query<'q, Any, AnyArguments>;
-type Writing = Transaction<'static, Any>;
 
 // === impl Sql ===
 
@@ -46,69 +35,43 @@ impl Sql {
     /// # Errors
     /// It cannot be reached, is no database, or is of a newer release.
     pub async fn open(address: Address) -> Result<Self, StoreError> {
-        sqlx::any::install_default_drivers();
-        let is_file = matches!(address, Address::File(_));
-        // A pool tries again for as long as it may, and then only says that it has waited; one connection says why.
-        let url = address.url()?;
-        let first = async {
-            let mut connection = AnyConnection::connect(&url).await?;
-            set_up(&mut connection, is_file).await?;
-            connection.close().await
-        };
-        first.await.map_err(|error| told(&address, error))?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(CONNECT_WITHIN)
-            .after_connect(move |connection, _| Box::pin(set_up(connection, is_file)))
-            .connect(&url)
-            .await
-            .map_err(|error| told(&address, error))?;
-        let store = Self { pool, address };
-        store.make_tables().await?;
-        Ok(store)
-    }
-
-    async fn make_tables(&self) -> Result<(), StoreError> {
-        for statement in STATEMENTS {
-            self.done(sqlx::query(statement).execute(&self.pool).await)?;
-        }
-        let count = "INSERT INTO coalmine_changes (id, counted) VALUES (1, 0) ON CONFLICT DO NOTHING";
-        self.done(sqlx::query(count).execute(&self.pool).await)?;
-        let mut writing = self.write().await?;
-        let row = sqlx::query("SELECT MAX(version) FROM coalmine_schema").fetch_one(&mut *writing).await;
-        let found: Option<i64> = self.done(self.done(row)?.try_get(0))?;
-        if let Some(found) = found.filter(|found| *found > VERSION + 1) {
-            return Err(StoreError::Unreadable(format!(
-                "{:?} was written by a release that is newer by more than one (tables of version {found}, this release \
-                 reads up to {}); run that release, or restore a backup",
-                self.address,
-                VERSION + 1
-            )));
-        }
-        let insert = sqlx::query("INSERT INTO coalmine_schema (version) VALUES ($1) ON CONFLICT DO NOTHING");
-        self.done(insert.bind(VERSION).execute(&mut *writing).await)?;
-        self.done(writing.commit().await)
+        let database = Database::open(address).await?;
+        schema::make(&database).await?;
+        Ok(Self { database })
     }
 
     /// Begins to write: nobody else writes until this is over.
-    async fn write(&self) -> Result<Writing, StoreError> {
-        let mut writing = self.done(self.pool.begin().await)?;
-        let count = sqlx::query("UPDATE coalmine_changes SET counted = counted + 1 WHERE id = 1");
-        self.done(count.execute(&mut *writing).await)?;
-        Ok(writing)
-    }
-
-    fn done<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
-        result.map_err(|error| told(&self.address, error))
-    }
-
-    /// Runs a statement and says how many rows it changed.
-    async fn run(&self, writing: &mut Writing, statement: Statement<'_>) -> Result<u64, StoreError> {
-        Ok(self.done(statement.execute(&mut **writing).await)?.rows_affected())
+    async fn write(&self) -> Result<Session<'_>, StoreError> {
+        let mut writing = self.database.begin().await?;
+        let count = "UPDATE coalmine_changes SET counted = counted + 1 WHERE id = 1";
+        match writing.run(sqlx::query(count)).await {
+            Ok(_) => Ok(writing),
+            Err(error) => writing.end(Err(error)).await,
+        }
     }
 
     async fn first(&self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
-        self.done(statement.fetch_optional(&self.pool).await)
+        let mut reading = self.database.session().await?;
+        let row = reading.first(statement).await?;
+        reading.give_back();
+        Ok(row)
+    }
+
+    async fn all(&self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        let mut reading = self.database.session().await?;
+        let rows = reading.all(statement).await?;
+        reading.give_back();
+        Ok(rows)
+    }
+
+    /// As a server that stops in the middle of a commit.
+    #[cfg(test)]
+    pub(super) async fn begin_and_hang(&self) -> impl Sized {
+        self.write().await.unwrap()
+    }
+
+    fn done<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        result.map_err(|error| self.database.address().told(error))
     }
 
     fn text(&self, row: &AnyRow, place: usize) -> Result<String, StoreError> {
@@ -136,67 +99,11 @@ impl Sql {
         publication.refused = self.done(row.try_get(1))?;
         Ok(Some(publication))
     }
-
-    /// Takes the record at its version; the new version.
-    async fn take(&self, writing: &mut Writing, change: &Change) -> Result<u64, StoreError> {
-        let name = change.record.name.as_str();
-        let body = written(&change.record, "the record of a rollout")?;
-        if change.expected > 0 {
-            let version = change.expected + 1;
-            let update = sqlx::query(
-                "UPDATE coalmine_records SET version = $1, body = $2 WHERE name = $3 AND version = $4",
-            );
-            let update = update.bind(signed(version)).bind(body).bind(name).bind(signed(change.expected));
-            return if self.run(writing, update).await? == 1 { Ok(version) } else { Err(StoreError::Moved) };
-        }
-        // The version of a rollout that comes again is none that it ever had: the count is above all of them.
-        let insert = sqlx::query(
-            "INSERT INTO coalmine_records (name, version, body)
-             SELECT $1, counted, $2 FROM coalmine_changes WHERE id = 1 ON CONFLICT DO NOTHING",
-        );
-        if self.run(writing, insert.bind(name).bind(body)).await? == 0 {
-            return Err(StoreError::Moved);
-        }
-        let version = sqlx::query("SELECT version FROM coalmine_records WHERE name = $1").bind(name);
-        let row = self.done(version.fetch_one(&mut **writing).await)?;
-        self.number(&row, 0)
-    }
-
-    async fn add_history(&self, writing: &mut Writing, change: &Change) -> Result<(), StoreError> {
-        let name = change.record.name.as_str();
-        for entry in &change.history {
-            let insert = sqlx::query(
-                "INSERT INTO coalmine_history (name, number, at, body)
-                 SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3 FROM coalmine_history WHERE name = $1",
-            );
-            let body = written(entry, "a line of history")?;
-            self.run(writing, insert.bind(name).bind(signed(entry.logged.at)).bind(body)).await?;
-        }
-        Ok(())
-    }
-
-    /// Keeps the latest publications, and the good one before the newest: that one may still be refused.
-    async fn prune_publications(
-        &self,
-        writing: &mut Writing,
-        fleet: &str,
-        newest: u64,
-    ) -> Result<(), StoreError> {
-        let delete = sqlx::query(
-            "DELETE FROM coalmine_publications WHERE fleet = $1
-             AND revision NOT IN (SELECT revision FROM coalmine_publications WHERE fleet = $1
-                 ORDER BY revision DESC LIMIT $2)
-             AND revision NOT IN (SELECT MAX(revision) FROM coalmine_publications
-                 WHERE fleet = $1 AND refused IS NULL AND revision < $3)",
-        );
-        self.run(writing, delete.bind(fleet).bind(KEPT_PUBLICATIONS).bind(signed(newest))).await?;
-        Ok(())
-    }
 }
 
 impl fmt::Debug for Sql {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sql").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Sql").field("address", self.database.address()).finish_non_exhaustive()
     }
 }
 
@@ -204,7 +111,7 @@ impl fmt::Debug for Sql {
 impl Store for Sql {
     async fn records(&self) -> Result<Vec<Stored>, StoreError> {
         let select = sqlx::query("SELECT name, version, body FROM coalmine_records ORDER BY name");
-        self.done(select.fetch_all(&self.pool).await)?.iter().map(|row| self.stored(row)).collect()
+        self.all(select).await?.iter().map(|row| self.stored(row)).collect()
     }
 
     async fn record(&self, name: &Name) -> Result<Option<Stored>, StoreError> {
@@ -214,42 +121,19 @@ impl Store for Sql {
 
     async fn commit(&self, change: Change) -> Result<u64, StoreError> {
         let mut writing = self.write().await?;
-        let version = self.take(&mut writing, &change).await?;
-        self.add_history(&mut writing, &change).await?;
-        if let Some(release) = &change.release {
-            let insert = sqlx::query(
-                "INSERT INTO coalmine_releases (name, number, body) VALUES ($1, $2, $3)
-                 ON CONFLICT (name, number) DO UPDATE SET body = excluded.body",
-            );
-            let insert = insert.bind(change.record.name.as_str()).bind(signed(release.release));
-            self.run(&mut writing, insert.bind(written(release, "a release")?)).await?;
-        }
-        if let Some(answer) = &change.answer {
-            let insert = sqlx::query(
-                "INSERT INTO coalmine_answers (request_key, at, body) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-            );
-            let insert = insert.bind(&answer.key).bind(signed(answer.at)).bind(written(answer, "an answer")?);
-            if self.run(&mut writing, insert).await? == 0 {
-                return Err(StoreError::Moved);
-            }
-        }
-        self.done(writing.commit().await)?;
-        Ok(version)
+        let version = writing.commit(&change).await;
+        writing.end(version).await
     }
 
     async fn remove(&self, name: &Name, version: u64) -> Result<(), StoreError> {
         let mut writing = self.write().await?;
-        let delete = sqlx::query("DELETE FROM coalmine_records WHERE name = $1 AND version = $2");
-        if self.run(&mut writing, delete.bind(name.as_str()).bind(signed(version))).await? == 0 {
-            return Err(StoreError::Moved);
-        }
-        self.done(writing.commit().await)
+        let removed = writing.remove(name, version).await;
+        writing.end(removed).await
     }
 
     async fn counter(&self) -> Result<u64, StoreError> {
-        let select = sqlx::query("SELECT counted FROM coalmine_changes WHERE id = 1");
-        let row = self.done(select.fetch_one(&self.pool).await)?;
-        self.number(&row, 0)
+        let row = self.first(sqlx::query("SELECT counted FROM coalmine_changes WHERE id = 1")).await?;
+        row.map_or(Ok(0), |row| self.number(&row, 0))
     }
 
     async fn history(&self, name: &Name, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, StoreError> {
@@ -257,13 +141,13 @@ impl Store for Sql {
             "SELECT number, body FROM coalmine_history WHERE name = $1 AND number < $2 ORDER BY number DESC LIMIT $3",
         );
         let before = before.map_or(i64::MAX, signed);
-        let rows = select.bind(name.as_str()).bind(before).bind(i64::from(limit)).fetch_all(&self.pool).await;
         let read = |row: &AnyRow| {
             let mut entry: Entry = self.body(row, 1, "a line of history")?;
             entry.number = self.number(row, 0)?;
             Ok(entry)
         };
-        self.done(rows)?.iter().map(read).collect()
+        let rows = self.all(select.bind(name.as_str()).bind(before).bind(i64::from(limit))).await?;
+        rows.iter().map(read).collect()
     }
 
     async fn release(&self, name: &Name, number: u64) -> Result<Option<ReleaseRecord>, StoreError> {
@@ -281,23 +165,20 @@ impl Store for Sql {
 
     async fn forget(&self, history_before: u64, now: u64) -> Result<(), StoreError> {
         let mut writing = self.write().await?;
-        let history = sqlx::query("DELETE FROM coalmine_history WHERE at < $1").bind(signed(history_before));
-        self.run(&mut writing, history).await?;
-        let answers = sqlx::query("DELETE FROM coalmine_answers WHERE at < $1");
-        self.run(&mut writing, answers.bind(signed(now.saturating_sub(DAY)))).await?;
-        self.done(writing.commit().await)
+        let forgotten = writing.forget(history_before, now.saturating_sub(DAY)).await;
+        writing.end(forgotten).await
     }
 
     async fn publications(&self, fleet: &str) -> Result<Publications, StoreError> {
-        let latest =
-            "SELECT body, refused FROM coalmine_publications WHERE fleet = $1 ORDER BY revision DESC LIMIT 1";
-        let good = "SELECT body, refused FROM coalmine_publications WHERE fleet = $1 AND refused IS NULL
-                    ORDER BY revision DESC LIMIT 1";
-        let latest = self.published(self.first(sqlx::query(latest).bind(fleet)).await?)?;
-        let good = match latest.as_ref().is_some_and(|latest| latest.refused.is_some()) {
-            true => self.published(self.first(sqlx::query(good).bind(fleet)).await?)?,
-            false => None,
-        };
+        // One statement, so that both are of the same time.
+        let select = sqlx::query(
+            "SELECT body, refused FROM coalmine_publications WHERE fleet = $1 AND revision IN (
+                 (SELECT MAX(revision) FROM coalmine_publications WHERE fleet = $1),
+                 (SELECT MAX(revision) FROM coalmine_publications WHERE fleet = $1 AND refused IS NULL))
+             ORDER BY revision DESC",
+        );
+        let mut rows = self.all(select.bind(fleet)).await?.into_iter();
+        let (latest, good) = (self.published(rows.next())?, self.published(rows.next())?);
         Ok(Publications { latest, good })
     }
 
@@ -308,41 +189,19 @@ impl Store for Sql {
     }
 
     async fn publish(&self, publication: &Publication, versions: &Versions) -> Result<(), StoreError> {
-        let body = written(publication, "a publication")?;
         let mut writing = self.write().await?;
-        let rows = sqlx::query("SELECT name, version FROM coalmine_records").fetch_all(&mut *writing).await;
-        let rows = self.done(rows)?;
-        if rows.len() != versions.len() {
-            return Err(StoreError::Moved);
-        }
-        for row in &rows {
-            let (name, version) = (self.text(row, 0)?, self.number(row, 1)?);
-            let is_same = name.parse().is_ok_and(|name: Name| versions.get(&name) == Some(&version));
-            if !is_same {
-                return Err(StoreError::Moved);
-            }
-        }
-        let highest = sqlx::query("SELECT MAX(revision) FROM coalmine_publications WHERE fleet = $1");
-        let row = self.done(highest.bind(&publication.fleet).fetch_one(&mut *writing).await)?;
-        let highest: Option<i64> = self.done(row.try_get(0))?;
-        if highest.is_some_and(|highest| highest >= signed(publication.revision)) {
-            return Err(StoreError::Moved);
-        }
-        let insert =
-            sqlx::query("INSERT INTO coalmine_publications (fleet, revision, body) VALUES ($1, $2, $3)");
-        let insert = insert.bind(&publication.fleet).bind(signed(publication.revision)).bind(body);
-        self.run(&mut writing, insert).await?;
-        self.prune_publications(&mut writing, &publication.fleet, publication.revision).await?;
-        self.done(writing.commit().await)
+        let published = writing.publish(publication, versions).await;
+        writing.end(published).await
     }
 
     async fn refuse(&self, fleet: &str, revision: u64, why: &str) -> Result<(), StoreError> {
-        let mut writing = self.write().await?;
         let update = sqlx::query(
             "UPDATE coalmine_publications SET refused = $1 WHERE fleet = $2 AND revision = $3 AND refused IS NULL",
         );
-        self.run(&mut writing, update.bind(why).bind(fleet).bind(signed(revision))).await?;
-        self.done(writing.commit().await)
+        let update = update.bind(plain(why)).bind(fleet).bind(signed(revision));
+        let mut writing = self.write().await?;
+        let refused = writing.run(update).await.map(drop);
+        writing.end(refused).await
     }
 
     async fn frozen(&self) -> Result<Option<String>, StoreError> {
@@ -351,14 +210,18 @@ impl Store for Sql {
     }
 
     async fn freeze(&self, why: Option<&str>) -> Result<(), StoreError> {
+        let statement = match why {
+            Some(why) => sqlx::query(
+                "INSERT INTO coalmine_settings (name, value) VALUES ($1, $2)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            )
+            .bind(FREEZE)
+            .bind(plain(why)),
+            None => sqlx::query("DELETE FROM coalmine_settings WHERE name = $1").bind(FREEZE),
+        };
         let mut writing = self.write().await?;
-        let delete = sqlx::query("DELETE FROM coalmine_settings WHERE name = $1").bind(FREEZE);
-        self.run(&mut writing, delete).await?;
-        if let Some(why) = why {
-            let insert = sqlx::query("INSERT INTO coalmine_settings (name, value) VALUES ($1, $2)");
-            self.run(&mut writing, insert.bind(FREEZE).bind(why)).await?;
-        }
-        self.done(writing.commit().await)
+        let frozen = writing.run(statement).await.map(drop);
+        writing.end(frozen).await
     }
 
     async fn answer(&self, key: &str) -> Result<Option<Answer>, StoreError> {
@@ -375,31 +238,16 @@ impl Store for Sql {
              WHERE coalmine_leases.holder = excluded.holder OR coalmine_leases.until <= $4",
         );
         let take = take.bind(LEASE).bind(holder).bind(signed(until)).bind(signed(now));
-        Ok(self.done(take.execute(&self.pool).await)?.rows_affected() > 0)
+        let mut session = self.database.session().await?;
+        let rows = session.run(take).await?;
+        session.give_back();
+        Ok(rows > 0)
     }
 }
 
-async fn set_up(connection: &mut AnyConnection, is_file: bool) -> Result<(), sqlx::Error> {
-    if is_file {
-        for pragma in ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"] {
-            sqlx::query(pragma).execute(&mut *connection).await?;
-        }
-    }
-    Ok(())
-}
-
-fn written<T: Serialize>(value: &T, what: &str) -> Result<String, StoreError> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| StoreError::Unreadable(format!("{what} cannot be written: {error}")))?;
-    if text.len() > MAX_BYTES {
-        let (bytes, most) = (text.len(), MAX_BYTES);
-        return Err(StoreError::Full(format!("{what} has {bytes} bytes, and at most {most} are kept")));
-    }
-    Ok(text)
-}
-
-fn signed(number: u64) -> i64 {
-    number.try_into().unwrap_or(i64::MAX)
+/// PostgreSQL takes any text but a zero byte, and a proxy may say one.
+fn plain(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 #[cfg(test)]

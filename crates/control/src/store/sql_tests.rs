@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::rollout::Record;
 use crate::store::contract;
+use crate::store::schema::VERSION;
 
 async fn opened(folder: &tempfile::TempDir) -> Sql {
     Sql::open(Address::File(folder.path().join("a b?#%.db"))).await.unwrap()
@@ -19,14 +20,6 @@ async fn sqlite_does_what_every_store_must() {
     contract::holds(Arc::new(opened(&folder).await)).await;
 }
 
-/// `COALMINE_TEST_POSTGRES` is the URL of an empty database.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a PostgreSQL server: make test-postgres"]
-async fn postgres_does_what_every_store_must() {
-    let url = std::env::var("COALMINE_TEST_POSTGRES").unwrap();
-    contract::holds(Arc::new(Sql::open(Address::Postgres(url)).await.unwrap())).await;
-}
-
 #[tokio::test]
 async fn what_is_written_is_there_when_it_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -41,8 +34,8 @@ async fn a_store_of_a_much_newer_release_is_refused_and_of_the_next_one_is_not()
     let store = opened(&folder).await;
     for (version, is_read) in [(VERSION + 1, true), (VERSION + 2, false)] {
         let insert = sqlx::query("INSERT INTO coalmine_schema (version) VALUES ($1)").bind(version);
-        insert.execute(&store.pool).await.unwrap();
-        let opened = Sql::open(store.address.clone()).await;
+        store.database.session().await.unwrap().run(insert).await.unwrap();
+        let opened = Sql::open(store.database.address().clone()).await;
         assert_eq!(opened.is_ok(), is_read, "{opened:?}");
         assert!(is_read || opened.unwrap_err().to_string().contains("newer by more than one"));
     }
@@ -64,6 +57,45 @@ async fn a_password_is_never_shown() {
     let address = Address::Postgres("postgres://coalmine:geheim@127.0.0.1:1/db?sslmode=disable".to_owned());
     assert_eq!(format!("{address:?}"), "postgres://127.0.0.1:1/db");
     let error = Sql::open(address).await.unwrap_err();
-    assert!(matches!(error, StoreError::Away(_)));
+    assert!(matches!(error, StoreError::Away(_)), "{error:?}");
     assert!(!format!("{error} {error:?}").contains("geheim"), "{error}");
+}
+
+#[tokio::test]
+async fn of_a_url_only_host_and_database_are_shown() {
+    for (url, shown) in [
+        ("postgres://user:geheim@host:5432/db?sslmode=require", "host:5432/db"),
+        ("postgres://user:ge@heim@host/db", "host/db"),
+        ("postgres://user:geheim@[::1]:5432/db", "[::1]:5432/db"),
+        ("postgres://host/db?user=u&password=ge@heim", ""),
+        ("postgres://user:ge/heim@host/db", ""),
+        ("postgres://user:a@geheim/x@host/db", ""),
+        ("postgres://user:ge?heim@host/db", ""),
+        ("postgres://user:ge#heim@host/db", ""),
+        ("postgres://user:geheim", ""),
+        ("postgres://host", "host"),
+        ("geheim", ""),
+    ] {
+        let address = Address::Postgres(url.to_owned());
+        assert_eq!(format!("{address:?}"), format!("postgres://{shown}"), "{url}");
+    }
+    // Those that no driver takes.
+    for url in
+        ["postgres://user:ge/heim@host/db", "postgres://user:ge?heim@host/db", "postgres://user:geheim"]
+    {
+        let error = Sql::open(Address::Postgres(url.to_owned())).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("heim"), "{url}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_may_open_a_new_file_together() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let address = Address::File(folder.path().join("x.db"));
+        let opened: Vec<_> = (0..8).map(|_| tokio::spawn(Sql::open(address.clone()))).collect();
+        for opened in opened {
+            opened.await.unwrap().unwrap();
+        }
+    }
 }
