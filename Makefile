@@ -187,7 +187,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 test: test-unit test-wasm test-envoy test-server test-bench ## Every test that needs no privileges: 10 to 20 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres);"
-	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer judge-table)"
+	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store judge-table)"
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module
@@ -278,6 +278,13 @@ STEER_SEED  ?= $$RANDOM
 proof-steer: ## Steering over 100,000 random histories, and releases with three canaries: STEER_CASES=.. STEER_SEED=..
 	COALMINE_STEER_CASES=$(STEER_CASES) COALMINE_STEER_SEED=$(STEER_SEED) COALMINE_STEER_RUNS=2000 \
 		cargo test --locked --release --package coalmine-steer --test histories --test lives -- --nocapture
+
+KILLS ?= 500
+
+.PHONY: proof-store
+proof-store: ## What the store acknowledges stays, whole, though its process is killed KILLS=.. times
+	COALMINE_TEST_KILLS=$(KILLS) cargo test --locked --release --package coalmine-control --lib \
+		store::crash_tests -- --nocapture
 
 RUNS ?= 10000
 SEED ?= 20261125

@@ -1,6 +1,7 @@
 //! What every store must do: one test that all of them pass.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use coalmine_steer::{Form, Outcome, Phase, What};
 
@@ -52,7 +53,9 @@ pub(super) async fn holds(store: Arc<dyn Store>) {
     answers(&*store).await;
     publications(&*store).await;
     settings(&*store).await;
-    racing(store).await;
+    racing(store.clone()).await;
+    one_key_at_once(store.clone()).await;
+    publishing_beside_writers(store).await;
 }
 
 async fn records(store: &dyn Store) {
@@ -127,6 +130,12 @@ async fn history(store: &dyn Store) {
     assert_eq!(store.history(&of, None, 9).await.unwrap().len(), 3);
     store.forget(20, 100).await.unwrap();
     assert_eq!(read(store.history(&of, None, 9).await.unwrap()), lines(&[(3, "three"), (2, "two")]));
+    store.forget(1_000, 100).await.unwrap();
+    let mut late = change(store.record(&of).await.unwrap().unwrap().record, version);
+    late.history = vec![entry("four", 2_000)];
+    store.commit(late).await.unwrap();
+    let left = read(store.history(&of, None, 9).await.unwrap());
+    assert_eq!(left.first(), Some(&(4, "four".to_owned())), "no number comes twice");
 }
 
 async fn answers(store: &dyn Store) {
@@ -181,6 +190,13 @@ async fn publications(store: &dyn Store) {
     assert_eq!(store.publication(FLEET, 110).await.unwrap(), None, "old publications go");
     assert_eq!(store.publication(FLEET, 229).await.unwrap().unwrap().revision, 229);
     assert_eq!(store.publications(FLEET).await.unwrap().good, Some(publication(100)), "the good one stays");
+    let of = |revision| Publication { fleet: "unlucky".to_owned(), ..publication(revision) };
+    for revision in 1..=110 {
+        store.publish(&of(revision), &seen).await.unwrap();
+        store.refuse("unlucky", revision, "no").await.unwrap();
+    }
+    assert_eq!(store.publication("unlucky", 5).await.unwrap(), None, "old ones go where none is good, too");
+    assert_eq!(store.publications("unlucky").await.unwrap().good, None);
 }
 
 async fn settings(store: &dyn Store) {
@@ -258,6 +274,18 @@ pub(super) async fn step(store: &dyn Store, of: &str) -> Result<(), StoreError> 
     store.commit(next).await.map(drop)
 }
 
+/// One publication more.
+pub(super) async fn publish_next(store: &dyn Store, fleet: &str) {
+    let latest = store.publications(fleet).await.unwrap().latest.map_or(0, |latest| latest.revision);
+    let next = Publication { fleet: fleet.to_owned(), ..publication(latest + 1) };
+    store.publish(&next, &versions(store).await).await.unwrap();
+}
+
+/// How many of those the record counts.
+pub(super) async fn steps(store: &dyn Store, of: &str) -> u32 {
+    store.record(&name(of)).await.unwrap().map_or(0, |stored| stored.record.state.weight)
+}
+
 /// How many of those were written; none of them in part.
 pub(super) async fn whole(store: &dyn Store, of: &str) -> u32 {
     let Some(stored) = store.record(&name(of)).await.unwrap() else { return 0 };
@@ -274,4 +302,120 @@ pub(super) async fn whole(store: &dyn Store, of: &str) -> u32 {
         assert_eq!(answer.is_some(), is_there, "{of}: answer {step}");
     }
     steps
+}
+
+/// Requests with one idempotency key at the same time: one of them is done.
+async fn one_key_at_once(store: Arc<dyn Store>) {
+    for round in 0..10 {
+        let asked = (0..6).map(|request| {
+            let store = store.clone();
+            let mut made = new(&format!("shop/once-{round}-{request}"));
+            made.answer = Some(Answer {
+                key: format!("once {round}"),
+                at: 100,
+                request: "digest".to_owned(),
+                status: 202,
+                body: request.to_string(),
+                location: None,
+            });
+            tokio::spawn(async move { store.commit(made).await })
+        });
+        let mut done = Vec::new();
+        for (request, asked) in asked.collect::<Vec<_>>().into_iter().enumerate() {
+            match asked.await.unwrap() {
+                Ok(_) => done.push(request.to_string()),
+                Err(StoreError::Moved) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(done, [store.answer(&format!("once {round}")).await.unwrap().unwrap().body]);
+        let made = store.records().await.unwrap();
+        let prefix = format!("shop/once-{round}-");
+        assert_eq!(made.iter().filter(|it| it.record.name.as_str().starts_with(&prefix)).count(), 1);
+    }
+}
+
+/// Publishers beside writers: nothing is published that had moved before, and revisions and what they hold only go up.
+async fn publishing_beside_writers(store: Arc<dyn Store>) {
+    const WRITTEN: [&str; 2] = ["shop/beside-0", "shop/beside-1"];
+    for written in WRITTEN {
+        store.commit(new(written)).await.unwrap();
+    }
+    // The versions that were acknowledged to their writers.
+    let acknowledged = Arc::new(WRITTEN.map(|_| AtomicU64::new(0)));
+    let writing = Arc::new(AtomicUsize::new(WRITTEN.len()));
+    let writers: Vec<_> = (0..WRITTEN.len())
+        .map(|which| {
+            let (store, acknowledged, writing) = (store.clone(), acknowledged.clone(), writing.clone());
+            tokio::spawn(async move {
+                for _ in 0..60 {
+                    let stored = store.record(&name(WRITTEN[which])).await.unwrap().unwrap();
+                    let version = store.commit(change(stored.record, stored.version)).await.unwrap();
+                    acknowledged[which].store(version, Ordering::SeqCst);
+                }
+                writing.fetch_sub(1, Ordering::SeqCst);
+            })
+        })
+        .collect();
+    let publishers: Vec<_> = (0..3)
+        .map(|publisher| {
+            let (store, acknowledged, writing) = (store.clone(), acknowledged.clone(), writing.clone());
+            tokio::spawn(async move {
+                let known = || {
+                    WRITTEN.iter().zip(&*acknowledged).map(|(of, it)| (name(of), it.load(Ordering::SeqCst)))
+                };
+                let (mut published, mut refused, mut highest) = (Vec::new(), 0, 0);
+                for attempt in 0.. {
+                    let ends = writing.load(Ordering::SeqCst) == 0;
+                    let seen = versions(&*store).await;
+                    let latest = store.publications("beside").await.unwrap().latest;
+                    let latest = latest.map_or(0, |latest| latest.revision);
+                    assert!(latest >= highest, "the latest revision went down");
+                    highest = latest;
+                    // Every other time something moves meanwhile, for sure.
+                    let before: Vec<_> = known().collect();
+                    while attempt % 2 == 0
+                        && writing.load(Ordering::SeqCst) > 0
+                        && known().eq(before.iter().cloned())
+                    {
+                        tokio::task::yield_now().await;
+                    }
+                    let moved = known().find(|(of, version)| seen[of] < *version);
+                    let revision = latest + 1 + publisher;
+                    let made = Publication { fleet: "beside".to_owned(), ..publication(revision) };
+                    match store.publish(&made, &seen).await {
+                        Ok(()) => {
+                            assert_eq!(moved, None, "revision {revision} was published of {seen:?}");
+                            published.push((revision, seen));
+                        }
+                        Err(StoreError::Moved) => refused += usize::from(moved.is_some()),
+                        Err(error) => panic!("{error}"),
+                    }
+                    if ends {
+                        break;
+                    }
+                }
+                (published, refused)
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let (mut all, mut refused) = (Vec::new(), 0);
+    for publisher in publishers {
+        let (published, moved) = publisher.await.unwrap();
+        all.extend(published);
+        refused += moved;
+    }
+    all.sort_by_key(|(revision, _)| *revision);
+    assert!(!all.is_empty() && refused > 0, "{} published, {refused} had moved", all.len());
+    for pair in all.windows(2) {
+        let [(earlier, before), (later, after)] = pair else { unreachable!() };
+        assert!(earlier < later, "revision {later} was published twice");
+        assert!(
+            before.iter().all(|(of, version)| after[of] >= *version),
+            "revision {later} holds what is older than revision {earlier}"
+        );
+    }
 }

@@ -9,12 +9,16 @@
 //! | `sql`, `writes` | [`Sql`]: SQLite in one file, or PostgreSQL |
 //! | `schema` | its tables |
 //! | `session`, `address` | a connection, its times, and what a database says in our words |
+//! | `backup` | a copy while it runs |
 //! | `contract` | what every store must do, as a test |
 //! | `scripted` | for tests: a store that can be away |
 
 mod address;
+mod backup;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod crash_tests;
 #[cfg(test)]
 mod postgres_tests;
 mod schema;
@@ -35,6 +39,7 @@ use crate::publish::Publication;
 use crate::rollout::{Logged, Name, Record, ReleaseRecord};
 
 pub use address::Address;
+pub use backup::NoBackup;
 pub use sql::Sql;
 
 /// What a store can do. Times are seconds since 1970, and arguments: a store reads no clock.

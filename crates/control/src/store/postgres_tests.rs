@@ -130,6 +130,17 @@ async fn what_a_proxy_says_is_kept_whatever_it_is() {
     store.refuse(contract::FLEET, 1, "a\0b").await.unwrap();
     let found = store.publications(contract::FLEET).await.unwrap().latest.unwrap();
     assert_eq!(found.refused.as_deref(), Some("a\u{fffd}b"));
+    store.freeze(Some("a\0b")).await.unwrap();
+    assert_eq!(store.frozen().await.unwrap().as_deref(), Some("a\u{fffd}b"));
+}
+
+#[tokio::test]
+#[ignore = "needs a PostgreSQL server: make test-postgres"]
+async fn a_copy_is_the_business_of_its_own_tools() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sql::open(empty("copied").await).await.unwrap();
+    let error = store.backup(&folder.path().join("copy.db")).await.unwrap_err().to_string();
+    assert_eq!(error, "postgres://localhost/copied is PostgreSQL: copy it with pg_dump");
 }
 
 /// Every connection is cut, again and again, while many write: what was acknowledged is there, whole.

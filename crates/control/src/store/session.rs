@@ -99,26 +99,35 @@ impl Session<'_> {
 
     /// Runs a statement and says how many rows it changed.
     pub(super) async fn run(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
+        self.run_within(ANSWER_WITHIN, statement).await
+    }
+
+    /// The same for a statement that may take longer.
+    pub(super) async fn run_within(
+        &mut self,
+        time: Duration,
+        statement: Statement<'_>,
+    ) -> Result<u64, StoreError> {
         let answer = statement.execute(&mut *self.connection);
-        Ok(within(&self.database.address, answer).await?.rows_affected())
+        Ok(within(time, &self.database.address, answer).await?.rows_affected())
     }
 
     /// Runs a statement that is not prepared.
     pub(super) async fn plain(&mut self, statement: &'static str) -> Result<(), StoreError> {
         let answer = sqlx::raw_sql(statement).execute(&mut *self.connection);
-        within(&self.database.address, answer).await.map(drop)
+        within(ANSWER_WITHIN, &self.database.address, answer).await.map(drop)
     }
 
     pub(super) async fn all(&mut self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
-        within(&self.database.address, statement.fetch_all(&mut *self.connection)).await
+        within(ANSWER_WITHIN, &self.database.address, statement.fetch_all(&mut *self.connection)).await
     }
 
     pub(super) async fn first(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
-        within(&self.database.address, statement.fetch_optional(&mut *self.connection)).await
+        within(ANSWER_WITHIN, &self.database.address, statement.fetch_optional(&mut *self.connection)).await
     }
 
     pub(super) async fn one(&mut self, statement: Statement<'_>) -> Result<AnyRow, StoreError> {
-        within(&self.database.address, statement.fetch_one(&mut *self.connection)).await
+        within(ANSWER_WITHIN, &self.database.address, statement.fetch_one(&mut *self.connection)).await
     }
 
     /// Ends a transaction: what succeeded stays, what was refused is undone.
@@ -136,6 +145,12 @@ impl Session<'_> {
         result
     }
 
+    /// The same, and waits for it: whoever comes next has this connection.
+    #[cfg(test)]
+    pub(super) async fn back(mut self) {
+        self.connection.return_to_pool().await;
+    }
+
     /// Ends without a transaction.
     pub(super) fn give_back(mut self) {
         tokio::spawn(timeout(PING_WITHIN, self.connection.return_to_pool()));
@@ -143,10 +158,11 @@ impl Session<'_> {
 }
 
 async fn within<T>(
+    time: Duration,
     address: &Address,
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, StoreError> {
-    let answer = timeout(ANSWER_WITHIN, answer).await.map_err(|_| address.slow(ANSWER_WITHIN))?;
+    let answer = timeout(time, answer).await.map_err(|_| address.slow(time))?;
     answer.map_err(|error| address.told(error))
 }
 

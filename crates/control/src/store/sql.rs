@@ -4,6 +4,8 @@
 //! before it is over. That is what makes the compare-and-set of several records safe under the usual isolation of both.
 
 use std::fmt;
+use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
@@ -40,6 +42,18 @@ impl Sql {
         Ok(Self { database })
     }
 
+    pub(super) fn address(&self) -> &Address {
+        self.database.address()
+    }
+
+    /// SQLite writes a copy into this file, which is empty.
+    pub(super) async fn copy(&self, to: &Path, within: Duration) -> Result<(), StoreError> {
+        let mut session = self.database.session().await?;
+        session.run_within(within, sqlx::query("VACUUM INTO $1").bind(to.to_string_lossy().as_ref())).await?;
+        session.give_back();
+        Ok(())
+    }
+
     /// Begins to write: nobody else writes until this is over.
     async fn write(&self) -> Result<Session<'_>, StoreError> {
         let mut writing = self.database.begin().await?;
@@ -70,8 +84,15 @@ impl Sql {
         self.write().await.unwrap()
     }
 
+    /// Whether SQLite finds its file in order.
+    #[cfg(test)]
+    pub(super) async fn is_sound(&self) {
+        let row = self.first(sqlx::query("PRAGMA integrity_check")).await.unwrap().unwrap();
+        assert_eq!(self.text(&row, 0).unwrap(), "ok");
+    }
+
     fn done<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
-        result.map_err(|error| self.database.address().told(error))
+        result.map_err(|error| self.address().told(error))
     }
 
     fn text(&self, row: &AnyRow, place: usize) -> Result<String, StoreError> {
@@ -103,7 +124,7 @@ impl Sql {
 
 impl fmt::Debug for Sql {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sql").field("address", self.database.address()).finish_non_exhaustive()
+        f.debug_struct("Sql").field("address", self.address()).finish_non_exhaustive()
     }
 }
 

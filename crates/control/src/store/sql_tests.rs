@@ -99,3 +99,48 @@ async fn processes_may_open_a_new_file_together() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_it_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(&folder).await;
+    // SQLite says of this what it says of a disk without room; it holds for the one connection that there is.
+    let limit = |pages| format!("PRAGMA max_page_count = {pages}");
+    let set = async |pages: u32| {
+        let mut session = store.database.session().await.unwrap();
+        session.first(sqlx::query(sqlx::AssertSqlSafe(limit(pages)))).await.unwrap();
+        session.back().await;
+    };
+    set(64).await;
+    let mut written = 0;
+    let error = loop {
+        let mut change = change(&format!("shop/full-{written}"));
+        change.record.written = "x".repeat(20_000);
+        match store.commit(change).await {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(written < 100);
+    };
+    assert!(matches!(&error, StoreError::Full(why) if why.contains("the disk is full")), "{error:?}");
+    assert_eq!(store.records().await.unwrap().len(), written);
+    set(1_000_000).await;
+    store.commit(change("shop/room")).await.unwrap();
+    assert_eq!(store.records().await.unwrap().len(), written + 1);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(&folder).await;
+    for number in 0..200 {
+        store.commit(change(&format!("shop/damaged-{number}"))).await.unwrap();
+    }
+    let copy = folder.path().join("damaged.db");
+    store.backup(&copy).await.unwrap();
+    let mut bytes = std::fs::read(&copy).unwrap();
+    bytes[4_096..].fill(0xa5);
+    std::fs::write(&copy, bytes).unwrap();
+    let error = Sql::open(Address::File(copy)).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Unreadable(why) if why.contains("damaged.db")), "{error:?}");
+}
