@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use coalmine_steer::{Form, Outcome, Phase, What};
+use tokio::time::timeout;
 
 use super::{Answer, Change, Entry, Store, StoreError, Versions};
 use crate::publish::{Part, Publication};
@@ -55,7 +57,8 @@ pub(super) async fn holds(store: Arc<dyn Store>) {
     settings(&*store).await;
     racing(store.clone()).await;
     one_key_at_once(store.clone()).await;
-    publishing_beside_writers(store).await;
+    publishing_beside_writers(store.clone()).await;
+    callers_that_go_away(&*store).await;
 }
 
 async fn records(store: &dyn Store) {
@@ -245,6 +248,26 @@ async fn racing(store: Arc<dyn Store>) {
     let stored = store.record(&name("shop/raced")).await.unwrap().unwrap();
     assert_eq!((stored.version, stored.record.state.weight), (first + 40, 40));
     assert_eq!(store.history(&name("shop/raced"), None, 100).await.unwrap().len(), 40);
+}
+
+/// Who asked goes away in the middle: it is written whole or not at all, and nobody is kept from writing.
+async fn callers_that_go_away(store: &dyn Store) {
+    const OF: &str = "shop/left";
+    let (mut acknowledged, mut left) = (0, 0);
+    for attempt in 0..100 {
+        match timeout(Duration::from_micros(attempt * 40), step(store, OF)).await {
+            Ok(done) => {
+                // A commit that was left alone may come to its end only now.
+                assert!(matches!(done, Ok(()) | Err(StoreError::Moved)), "{done:?}");
+                acknowledged += u32::from(done.is_ok());
+            }
+            Err(_) => left += 1,
+        }
+    }
+    assert!(left > 0, "nobody went away");
+    // What goes on by itself has come to its end when somebody else has written after it.
+    store.commit(new("shop/last")).await.unwrap();
+    assert!(whole(store, OF).await >= acknowledged);
 }
 
 /// One commit of all kinds on a rollout: its weight counts them, and each has a line of history, a release and an answer.

@@ -94,7 +94,9 @@ async fn a_server_that_stops_in_the_middle_does_not_stop_the_others() {
     let address = empty("middle").await;
     let (stopped, other) = (Sql::open(address.clone()).await.unwrap(), Sql::open(address).await.unwrap());
     let begun = stopped.begin_and_hang().await;
+    let begin = Instant::now();
     until_it_answers(&other).await;
+    assert!(begin.elapsed() > Duration::from_secs(1), "two wrote at the same time");
     drop(begun);
 }
 
@@ -119,6 +121,7 @@ async fn connections_that_do_not_answer_are_exchanged() {
     signal("-STOP", &stopped);
     let calls = until_it_answers(&*store).await;
     signal("-CONT", &stopped);
+    assert!(calls <= 2, "each of them was waited for");
     eprintln!("{} connections stood still, call {calls} was answered", stopped.len());
 }
 
