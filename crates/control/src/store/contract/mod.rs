@@ -1,11 +1,10 @@
 //! What every store must do: one test that all of them pass.
 
+mod racing;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use coalmine_steer::{Form, Outcome, Phase, What};
-use tokio::time::timeout;
 
 use super::{Answer, Change, Entry, Store, StoreError, Versions};
 use crate::publish::{Part, Publication};
@@ -55,10 +54,7 @@ pub(super) async fn holds(store: Arc<dyn Store>) {
     answers(&*store).await;
     publications(&*store).await;
     settings(&*store).await;
-    racing(store.clone()).await;
-    one_key_at_once(store.clone()).await;
-    publishing_beside_writers(store.clone()).await;
-    callers_that_go_away(&*store).await;
+    racing::hold(store).await;
 }
 
 async fn records(store: &dyn Store) {
@@ -216,60 +212,6 @@ async fn settings(store: &dyn Store) {
     assert!(!store.lease("a", 151, 181).await.unwrap());
 }
 
-/// Many writers on one record: each commit that is acknowledged is there, and there are as many as versions.
-async fn racing(store: Arc<dyn Store>) {
-    let first = store.commit(new("shop/raced")).await.unwrap();
-    let mut writers = Vec::new();
-    for writer in 0..8 {
-        let store = store.clone();
-        writers.push(tokio::spawn(async move {
-            let mut done = 0;
-            while done < 5 {
-                let stored = store.record(&name("shop/raced")).await.unwrap().unwrap();
-                let mut record = stored.record;
-                record.state.weight += 1;
-                let mut change = change(record, stored.version);
-                change.history = vec![Entry {
-                    number: 0,
-                    logged: logged(&format!("writer {writer}"), 1_000),
-                    decision: None,
-                }];
-                match store.commit(change).await {
-                    Ok(_) => done += 1,
-                    Err(StoreError::Moved) => {}
-                    Err(error) => panic!("{error}"),
-                }
-            }
-        }));
-    }
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    let stored = store.record(&name("shop/raced")).await.unwrap().unwrap();
-    assert_eq!((stored.version, stored.record.state.weight), (first + 40, 40));
-    assert_eq!(store.history(&name("shop/raced"), None, 100).await.unwrap().len(), 40);
-}
-
-/// Who asked goes away in the middle: it is written whole or not at all, and nobody is kept from writing.
-async fn callers_that_go_away(store: &dyn Store) {
-    const OF: &str = "shop/left";
-    let (mut acknowledged, mut left) = (0, 0);
-    for attempt in 0..100 {
-        match timeout(Duration::from_micros(attempt * 40), step(store, OF)).await {
-            Ok(done) => {
-                // A commit that was left alone may come to its end only now.
-                assert!(matches!(done, Ok(()) | Err(StoreError::Moved)), "{done:?}");
-                acknowledged += u32::from(done.is_ok());
-            }
-            Err(_) => left += 1,
-        }
-    }
-    assert!(left > 0, "nobody went away");
-    // What goes on by itself has come to its end when somebody else has written after it.
-    store.commit(new("shop/last")).await.unwrap();
-    assert!(whole(store, OF).await >= acknowledged);
-}
-
 /// One commit of all kinds on a rollout: its weight counts them, and each has a line of history, a release and an answer.
 pub(super) async fn step(store: &dyn Store, of: &str) -> Result<(), StoreError> {
     let stored = store.record(&name(of)).await?;
@@ -325,120 +267,4 @@ pub(super) async fn whole(store: &dyn Store, of: &str) -> u32 {
         assert_eq!(answer.is_some(), is_there, "{of}: answer {step}");
     }
     steps
-}
-
-/// Requests with one idempotency key at the same time: one of them is done.
-async fn one_key_at_once(store: Arc<dyn Store>) {
-    for round in 0..10 {
-        let asked = (0..6).map(|request| {
-            let store = store.clone();
-            let mut made = new(&format!("shop/once-{round}-{request}"));
-            made.answer = Some(Answer {
-                key: format!("once {round}"),
-                at: 100,
-                request: "digest".to_owned(),
-                status: 202,
-                body: request.to_string(),
-                location: None,
-            });
-            tokio::spawn(async move { store.commit(made).await })
-        });
-        let mut done = Vec::new();
-        for (request, asked) in asked.collect::<Vec<_>>().into_iter().enumerate() {
-            match asked.await.unwrap() {
-                Ok(_) => done.push(request.to_string()),
-                Err(StoreError::Moved) => {}
-                Err(error) => panic!("{error}"),
-            }
-        }
-        assert_eq!(done, [store.answer(&format!("once {round}")).await.unwrap().unwrap().body]);
-        let made = store.records().await.unwrap();
-        let prefix = format!("shop/once-{round}-");
-        assert_eq!(made.iter().filter(|it| it.record.name.as_str().starts_with(&prefix)).count(), 1);
-    }
-}
-
-/// Publishers beside writers: nothing is published that had moved before, and revisions and what they hold only go up.
-async fn publishing_beside_writers(store: Arc<dyn Store>) {
-    const WRITTEN: [&str; 2] = ["shop/beside-0", "shop/beside-1"];
-    for written in WRITTEN {
-        store.commit(new(written)).await.unwrap();
-    }
-    // The versions that were acknowledged to their writers.
-    let acknowledged = Arc::new(WRITTEN.map(|_| AtomicU64::new(0)));
-    let writing = Arc::new(AtomicUsize::new(WRITTEN.len()));
-    let writers: Vec<_> = (0..WRITTEN.len())
-        .map(|which| {
-            let (store, acknowledged, writing) = (store.clone(), acknowledged.clone(), writing.clone());
-            tokio::spawn(async move {
-                for _ in 0..60 {
-                    let stored = store.record(&name(WRITTEN[which])).await.unwrap().unwrap();
-                    let version = store.commit(change(stored.record, stored.version)).await.unwrap();
-                    acknowledged[which].store(version, Ordering::SeqCst);
-                }
-                writing.fetch_sub(1, Ordering::SeqCst);
-            })
-        })
-        .collect();
-    let publishers: Vec<_> = (0..3)
-        .map(|publisher| {
-            let (store, acknowledged, writing) = (store.clone(), acknowledged.clone(), writing.clone());
-            tokio::spawn(async move {
-                let known = || {
-                    WRITTEN.iter().zip(&*acknowledged).map(|(of, it)| (name(of), it.load(Ordering::SeqCst)))
-                };
-                let (mut published, mut refused, mut highest) = (Vec::new(), 0, 0);
-                for attempt in 0.. {
-                    let ends = writing.load(Ordering::SeqCst) == 0;
-                    let seen = versions(&*store).await;
-                    let latest = store.publications("beside").await.unwrap().latest;
-                    let latest = latest.map_or(0, |latest| latest.revision);
-                    assert!(latest >= highest, "the latest revision went down");
-                    highest = latest;
-                    // Every other time something moves meanwhile, for sure.
-                    let before: Vec<_> = known().collect();
-                    while attempt % 2 == 0
-                        && writing.load(Ordering::SeqCst) > 0
-                        && known().eq(before.iter().cloned())
-                    {
-                        tokio::task::yield_now().await;
-                    }
-                    let moved = known().find(|(of, version)| seen[of] < *version);
-                    let revision = latest + 1 + publisher;
-                    let made = Publication { fleet: "beside".to_owned(), ..publication(revision) };
-                    match store.publish(&made, &seen).await {
-                        Ok(()) => {
-                            assert_eq!(moved, None, "revision {revision} was published of {seen:?}");
-                            published.push((revision, seen));
-                        }
-                        Err(StoreError::Moved) => refused += usize::from(moved.is_some()),
-                        Err(error) => panic!("{error}"),
-                    }
-                    if ends {
-                        break;
-                    }
-                }
-                (published, refused)
-            })
-        })
-        .collect();
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    let (mut all, mut refused) = (Vec::new(), 0);
-    for publisher in publishers {
-        let (published, moved) = publisher.await.unwrap();
-        all.extend(published);
-        refused += moved;
-    }
-    all.sort_by_key(|(revision, _)| *revision);
-    assert!(!all.is_empty() && refused > 0, "{} published, {refused} had moved", all.len());
-    for pair in all.windows(2) {
-        let [(earlier, before), (later, after)] = pair else { unreachable!() };
-        assert!(earlier < later, "revision {later} was published twice");
-        assert!(
-            before.iter().all(|(of, version)| after[of] >= *version),
-            "revision {later} holds what is older than revision {earlier}"
-        );
-    }
 }
