@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
 
 use super::table::Table;
 use super::totals::Totals;
@@ -24,6 +26,7 @@ const PAGE: &str = "/stats/prometheus?filter=coalmine_%7C%5Eserver.uptime%24";
 pub struct Proxies {
     addresses: Vec<String>,
     client: reqwest::Client,
+    within: Duration,
     table: Table,
 }
 
@@ -41,15 +44,16 @@ impl Proxies {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()?;
-        Ok(Self { addresses, client, table: Table::default() })
+        Ok(Self { addresses, client, within, table: Table::default() })
     }
 
     async fn resolve(&self) -> (Vec<SocketAddr>, Vec<String>) {
         let (mut found, mut errors) = (Vec::new(), Vec::new());
         for address in &self.addresses {
-            match tokio::net::lookup_host(address).await {
-                Ok(addresses) => found.extend(addresses),
-                Err(error) => errors.push(format!("{address}: {error}")),
+            match timeout(self.within, lookup_host(address)).await {
+                Ok(Ok(addresses)) => found.extend(addresses),
+                Ok(Err(error)) => errors.push(format!("{address}: {error}")),
+                Err(_) => errors.push(format!("{address}: its name is not resolved in time")),
             }
         }
         found.sort_unstable();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::totals::Totals;
+use super::totals::{Facts, Process, Totals};
 use super::{Counted, ProxyReading};
 
 /// Seconds after which a proxy that does not answer is forgotten.
@@ -16,12 +16,16 @@ pub(super) struct Table {
     proxies: BTreeMap<String, Known>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Known {
-    totals: Totals,
-    /// When the totals were read.
-    at: u64,
+    /// The name that it got when it was seen first.
+    name: String,
+    facts: Facts,
+    /// When it was read last.
+    seen: u64,
     since: Vec<(u64, u64)>,
+    /// What the next page is compared with: the last one of a proxy whose filter ran, and its time.
+    base: Option<(Totals, u64)>,
 }
 
 // === impl Table ===
@@ -32,55 +36,82 @@ impl Table {
     pub(super) fn take(&mut self, now: u64, read: Vec<(String, Totals)>) -> Vec<ProxyReading> {
         let mut counted = BTreeMap::new();
         for (address, totals) in read {
-            let before = self.proxies.remove(&address);
-            // A clock that went back has no interval in which anything was counted.
-            let interval = before.as_ref().filter(|before| before.at < now);
-            if let Some(before) = interval {
-                let rollouts = totals.since(&before.totals);
-                counted.insert(address.clone(), Counted { from: before.at, until: now, rollouts });
+            let name = self.name(&address, totals.facts.node.as_deref());
+            let known = self.proxies.entry(address.clone()).or_default();
+            known.name = name;
+            if let Some(found) = known.take(now, totals) {
+                counted.insert(address, found);
             }
-            let since = revisions(before, &totals, now);
-            self.proxies.insert(address, Known { totals, at: now, since });
         }
-        self.proxies.retain(|_, known| now.saturating_sub(known.at) <= FORGOTTEN_AFTER);
-        let mut names = BTreeMap::new();
-        for known in self.proxies.values() {
-            *names.entry(known.totals.node.clone()).or_insert(0) += 1;
-        }
-        let named = |address: &String, known: &Known| match &known.totals.node {
-            Some(node) if names.get(&known.totals.node) == Some(&1) => node.clone(),
-            Some(node) => format!("{node} ({address})"),
-            None => address.clone(),
-        };
+        self.proxies.retain(|_, known| now.saturating_sub(known.seen) <= FORGOTTEN_AFTER);
         self.proxies
             .iter()
             .map(|(address, known)| ProxyReading {
-                name: named(address, known),
-                filter: known.totals.filter.clone(),
-                revision: known.totals.revision,
-                seen: known.at,
-                disabled: known.totals.disabled.clone(),
+                name: known.name.clone(),
+                filter: known.facts.filter.clone(),
+                revision: known.facts.revision,
+                seen: known.seen,
+                disabled: known.facts.disabled.clone(),
                 since: known.since.clone(),
                 counted: counted.remove(address),
             })
             .collect()
     }
+
+    /// The node's name, unless another address has it already. A proxy keeps its name while it is known, as steering
+    /// knows it by that.
+    fn name(&self, address: &str, node: Option<&str>) -> String {
+        let known = self.proxies.get(address);
+        let Some(node) = node.or_else(|| known?.facts.node.as_deref()) else { return address.to_owned() };
+        let long = format!("{node} ({address})");
+        let is_long_already = known.is_some_and(|known| known.name == long);
+        let is_taken = || self.proxies.iter().any(|(other, known)| other != address && known.name == node);
+        if is_long_already || is_taken() { long } else { node.to_owned() }
+    }
 }
 
-/// The revisions that a proxy was seen with, each with the time of the first reading; they begin anew with its process.
-fn revisions(before: Option<Known>, totals: &Totals, now: u64) -> Vec<(u64, u64)> {
-    let mut since = match before {
-        Some(before) if !totals.has_begun_anew(&before.totals) => before.since,
-        _ => Vec::new(),
-    };
-    if let Some(revision) = totals.revision
-        && since.last().is_none_or(|(latest, _)| *latest != revision)
-    {
-        since.push((revision, now));
+// === impl Known ===
+
+impl Known {
+    /// Takes a page, and says what was counted since the one before; none where that is not known.
+    fn take(&mut self, now: u64, totals: Totals) -> Option<Counted> {
+        let node = totals.facts.node.clone().or_else(|| self.facts.node.take());
+        self.facts = Facts { node, ..totals.facts.clone() };
+        self.seen = now;
+        // Envoy answers before a filter runs, and then says nothing of what the process has counted.
+        totals.facts.filter.as_ref()?;
+        let before = self.base.take();
+        let process = before
+            .as_ref()
+            .map_or(Process::Unclear, |(before, at)| totals.process(before, now.saturating_sub(*at)));
+        // A clock that went back has no interval in which anything was counted.
+        let interval = before.filter(|(_, at)| *at < now);
+        let counted = interval.and_then(|(before, from)| {
+            let rollouts = match process {
+                Process::Same => totals.since(Some(&before)),
+                Process::New => totals.since(None),
+                Process::Unclear => return None,
+            };
+            Some(Counted { from, until: now, rollouts })
+        });
+        self.note_revision(process, now);
+        self.base = Some((totals, now));
+        counted
     }
-    let surplus = since.len().saturating_sub(KEPT_REVISIONS);
-    since.drain(..surplus);
-    since
+
+    /// The revisions begin anew with the process.
+    fn note_revision(&mut self, process: Process, now: u64) {
+        if process != Process::Same {
+            self.since.clear();
+        }
+        if let Some(revision) = self.facts.revision
+            && self.since.last().is_none_or(|(latest, _)| *latest != revision)
+        {
+            self.since.push((revision, now));
+        }
+        let surplus = self.since.len().saturating_sub(KEPT_REVISIONS);
+        self.since.drain(..surplus);
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +167,34 @@ mod tests {
         let both =
             vec![("10.0.0.1:9901".to_owned(), page(5, 10, 0)), ("10.0.0.2:9901".to_owned(), page(5, 10, 0))];
         let names: Vec<String> = table.take(100, both).into_iter().map(|it| it.name).collect();
-        assert_eq!(names, ["edge (10.0.0.1:9901)", "edge (10.0.0.2:9901)"]);
+        assert_eq!(names, ["edge", "edge (10.0.0.2:9901)"]);
+        let later = table.take(115, vec![("10.0.0.0:9901".to_owned(), page(5, 10, 0))]);
+        let names: Vec<&str> = later.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["edge (10.0.0.0:9901)", "edge", "edge (10.0.0.2:9901)"], "names stay");
+    }
+
+    #[test]
+    fn a_page_without_a_filter_counts_nothing_and_loses_nothing() {
+        let mut table = Table::default();
+        let mut read = |now, page: Totals| table.take(now, vec![("a:1".to_owned(), page)]).remove(0);
+        let empty = |uptime| Totals::read(&format!("envoy_server_uptime {uptime}\n")).unwrap();
+        assert_eq!(read(85, empty(10)).name, "a:1");
+        assert_eq!(all(&read(100, page(5, 25, 1_000))), None, "what it counted before is no evidence");
+        let without = read(115, empty(40));
+        assert_eq!((without.name.as_str(), without.seen, without.revision), ("edge", 115, None));
+        assert_eq!(without.counted, None);
+        assert_eq!(all(&read(130, page(5, 55, 1_010))), Some(10));
+        read(145, empty(3));
+        assert_eq!(all(&read(160, page(5, 18, 1_020))), Some(1_020), "it restarted meanwhile");
+    }
+
+    #[test]
+    fn a_process_that_may_have_restarted_counts_nothing_once() {
+        let mut table = Table::default();
+        let mut read = |now, page: Totals| table.take(now, vec![("a:1".to_owned(), page)]).remove(0);
+        read(100, page(5, 30, 1_000));
+        let unclear = read(600, page(5, 40, 1_200));
+        assert_eq!((unclear.counted, unclear.since), (None, vec![(5, 600)]));
+        assert_eq!(all(&read(615, page(5, 55, 1_230))), Some(30));
     }
 }

@@ -13,23 +13,44 @@ use crate::rollout::Name;
 /// What is read of a proxy's page.
 const PREFIXES: [&str; 2] = ["coalmine_", "envoy_server_uptime"];
 
+/// How many seconds the age of a process may be behind: Envoy renews it at times, and a page takes its time.
+const UPTIME_MAY_LAG: u64 = 60;
+
 /// The most counters of one proxy.
 const MAX_COUNTERS: usize = 200_000;
 
 /// All that is known of a proxy at one reading.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Totals {
+    /// What it says of itself.
+    pub(super) facts: Facts,
+    /// Seconds since the process began. Envoy renews it where it flushes its statistics, each five seconds as a rule.
+    pub(super) uptime: Option<u64>,
+    counters: BTreeMap<Counter, Option<u64>>,
+}
+
+/// What a proxy says of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Facts {
     /// Envoy's `node.id`.
     pub(super) node: Option<String>,
-    /// Version of the filter.
+    /// Version of the filter. Without it no filter runs there, and what is counted there is not known.
     pub(super) filter: Option<String>,
     /// Revision of the policy in force.
     pub(super) revision: Option<u64>,
-    /// Seconds since the process began.
-    pub(super) uptime: Option<u64>,
     /// Rollouts that are switched off in it.
     pub(super) disabled: Vec<Name>,
-    counters: BTreeMap<Counter, u64>,
+}
+
+/// How a process stands to the one that was read before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Process {
+    /// It is the same one, with the same filter.
+    Same,
+    /// It is another one, or another filter: its counters began at 0.
+    New,
+    /// It is younger than it was to be, which a restart explains, and a clock that was set too.
+    Unclear,
 }
 
 /// One counter.
@@ -64,8 +85,11 @@ impl Totals {
     /// The totals of a page of metrics.
     ///
     /// # Errors
-    /// The page is not what it should be: a sentence.
+    /// The page is not what it should be, or was cut: a sentence.
     pub(super) fn read(text: &str) -> Result<Self, String> {
+        if !text.is_empty() && !text.ends_with('\n') {
+            return Err("its page ends in the middle of a line".to_owned());
+        }
         let mut totals = Self::default();
         for sample in samples(text, &PREFIXES) {
             totals.take(&sample?)?;
@@ -75,41 +99,52 @@ impl Totals {
 
     fn take(&mut self, sample: &Sample<'_>) -> Result<(), String> {
         match sample.name {
-            "coalmine_policy_revision" => self.revision = whole(sample)?.filter(|revision| *revision > 0),
+            "coalmine_policy_revision" => {
+                self.facts.revision = whole(sample)?.filter(|revision| *revision > 0)
+            }
             "envoy_server_uptime" => self.uptime = whole(sample)?,
             "coalmine_build_info" => {
-                self.filter = sample.label("version").map(str::to_owned);
-                self.node = sample.label("node").filter(|node| !node.is_empty()).map(str::to_owned);
+                self.facts.filter = sample.label("version").map(str::to_owned);
+                self.facts.node = sample.label("node").filter(|node| !node.is_empty()).map(str::to_owned);
             }
             "coalmine_rollout_disabled" if sample.value > 0.0 => {
-                self.disabled.extend(sample.label("rollout").and_then(|name| name.parse().ok()));
+                self.facts.disabled.extend(sample.label("rollout").and_then(|name| name.parse().ok()));
             }
             _ => {
-                let (Some(counter), Some(value)) = (counter(sample), whole(sample)?) else { return Ok(()) };
+                let Some(counter) = counter(sample) else { return Ok(()) };
                 if self.counters.len() >= MAX_COUNTERS {
                     return Err(format!("it has more than {MAX_COUNTERS} counters of rollouts"));
                 }
-                self.counters.insert(counter, value);
+                if self.counters.insert(counter, whole(sample)?).is_some() {
+                    return Err(format!("a series of {} stands there twice", sample.name));
+                }
             }
         }
         Ok(())
     }
 
-    /// Whether this is another process than it was, or another filter in it.
-    pub(super) fn has_begun_anew(&self, before: &Self) -> bool {
-        let is_younger = self.uptime.zip(before.uptime).is_some_and(|(now, before)| now < before);
-        is_younger || self.filter != before.filter
+    /// Whether this is the process that it was so many seconds ago.
+    pub(super) fn process(&self, before: &Self, elapsed: u64) -> Process {
+        if self.facts.filter != before.facts.filter {
+            return Process::New;
+        }
+        match self.uptime.zip(before.uptime) {
+            Some((now, before)) if now < before => Process::New,
+            Some((now, before)) if now.saturating_add(UPTIME_MAY_LAG) < before.saturating_add(elapsed) => {
+                Process::Unclear
+            }
+            _ => Process::Same,
+        }
     }
 
-    /// What was counted between two readings of one proxy. A counter that is lower than before began anew, and one that was
-    /// not there began at 0.
-    pub(super) fn since(&self, before: &Self) -> Counts {
-        let has_begun_anew = self.has_begun_anew(before);
+    /// What was counted since totals of the same process were read, or since a new one began. A counter that is lower than
+    /// before began anew, and one that was not there began at 0. One that has no value now, or had none, says nothing.
+    pub(super) fn since(&self, before: Option<&Self>) -> Counts {
         let mut counts = Counts::new();
         for (counter, now) in &self.counters {
-            let before =
-                before.counters.get(counter).filter(|_| !has_begun_anew).copied().unwrap_or_default();
-            let counted = now.checked_sub(before).unwrap_or(*now);
+            let before = before.and_then(|before| before.counters.get(counter)).unwrap_or(&Some(0));
+            let (Some(now), Some(before)) = (now, before) else { continue };
+            let counted = now.checked_sub(*before).unwrap_or(*now);
             let variants = counts.entry(counter.rollout.clone()).or_default();
             counter.what.add(variants.entry(counter.variant.clone()).or_default(), counted);
         }
@@ -206,26 +241,73 @@ mod tests {
             10,
             &[("rollout_disabled{rollout=\"shop/checkout\"}", 1), ("rollout_disabled{rollout=\"a\"}", 0)],
         );
-        assert_eq!((totals.node.as_deref(), totals.filter.as_deref()), (Some("edge-1"), Some("0.1.0")));
-        assert_eq!((totals.revision, totals.uptime), (Some(7), Some(10)));
-        assert_eq!(totals.disabled, ["shop/checkout".parse().unwrap()]);
-        assert_eq!(Totals::read("coalmine_policy_revision 0\n").unwrap().revision, None, "no policy yet");
+        assert_eq!(
+            (totals.facts.node.as_deref(), totals.facts.filter.as_deref()),
+            (Some("edge-1"), Some("0.1.0"))
+        );
+        assert_eq!((totals.facts.revision, totals.uptime), (Some(7), Some(10)));
+        assert_eq!(totals.facts.disabled, ["shop/checkout".parse().unwrap()]);
+        assert_eq!(
+            Totals::read("coalmine_policy_revision 0\n").unwrap().facts.revision,
+            None,
+            "no policy yet"
+        );
     }
 
     #[test]
     fn what_was_counted_is_the_difference_series_by_series() {
         let before = page(10, &[(ALL, 100)]);
         let after = page(25, &[(ALL, 130), (BAD, 4)]);
-        let counts = canary(&after.since(&before));
+        let counts = canary(&after.since(Some(&before)));
         assert_eq!((counts.all[3], counts.bad[3], counts.all[4]), (30, 4, 0));
     }
 
     #[test]
     fn a_counter_that_began_anew_counts_from_zero() {
         let before = page(10, &[(ALL, 100)]);
-        assert_eq!(canary(&page(25, &[(ALL, 30)]).since(&before)).all[3], 30);
-        // A process that began anew and has counted more than the one before: only its age tells.
-        assert_eq!(canary(&page(5, &[(ALL, 130)]).since(&before)).all[3], 130);
+        assert_eq!(canary(&page(25, &[(ALL, 30)]).since(Some(&before))).all[3], 30);
+        assert_eq!(canary(&page(5, &[(ALL, 130)]).since(None)).all[3], 130);
+    }
+
+    #[test]
+    fn the_age_of_a_process_tells_whether_it_is_the_same() {
+        let before = page(100, &[]);
+        let process = |uptime, elapsed| page(uptime, &[]).process(&before, elapsed);
+        assert_eq!(
+            (process(115, 15), process(110, 15), process(100, 60)),
+            (Process::Same, Process::Same, Process::Same)
+        );
+        assert_eq!(process(99, 15), Process::New);
+        assert_eq!(
+            process(120, 600),
+            Process::Unclear,
+            "it restarted while nobody looked, or our clock was set"
+        );
+        let another = Totals {
+            facts: Facts { filter: Some("2".to_owned()), ..before.facts.clone() },
+            ..before.clone()
+        };
+        assert_eq!(another.process(&before, 0), Process::New);
+        let ageless = Totals { uptime: None, ..before.clone() };
+        assert_eq!(
+            (ageless.process(&before, 600), before.process(&ageless, 600)),
+            (Process::Same, Process::Same)
+        );
+    }
+
+    #[test]
+    fn a_counter_without_a_value_says_nothing_until_it_has_two() {
+        let unread = |text: &str| Totals::read(&format!("coalmine_{ALL} {text}\n")).unwrap();
+        assert!(page(25, &[(ALL, 130)]).since(Some(&unread("NaN"))).is_empty());
+        assert!(unread("NaN").since(Some(&page(10, &[(ALL, 100)]))).is_empty());
+    }
+
+    #[test]
+    fn a_page_that_was_cut_or_says_a_thing_twice_is_an_error() {
+        assert!(Totals::read(&format!("coalmine_{ALL} 13")).unwrap_err().contains("middle of a line"));
+        let twice = format!("coalmine_{ALL} 13\ncoalmine_{ALL} 14\n");
+        assert!(Totals::read(&twice).unwrap_err().contains("coalmine_all_total stands there twice"));
+        assert_eq!(Totals::read("").unwrap(), Totals::default());
     }
 
     #[test]
@@ -233,7 +315,7 @@ mod tests {
         let slow = "slow_total{rollout=\"shop/checkout\",variant=\"canary\",threshold=\"250ms\"}";
         let by_group =
             "slow_total{rollout=\"shop/checkout\",variant=\"canary\",threshold=\"1s\",group=\"2\"}";
-        let counts = canary(&page(9, &[(slow, 5), (by_group, 6)]).since(&page(8, &[])));
+        let counts = canary(&page(9, &[(slow, 5), (by_group, 6)]).since(Some(&page(8, &[]))));
         assert_eq!(counts.slow[&250], Slow::Whole(5));
         assert!(matches!(counts.slow[&1_000], Slow::Groups(groups) if groups[2] == 6));
     }
@@ -242,7 +324,7 @@ mod tests {
     fn only_draws_are_evidence() {
         let drawn = "requests_total{rollout=\"shop/checkout\",variant=\"canary\",reason=\"bucket\"}";
         let pinned = "requests_total{rollout=\"shop/checkout\",variant=\"canary\",reason=\"pinned\"}";
-        let counts = canary(&page(9, &[(drawn, 5), (pinned, 6)]).since(&page(8, &[])));
+        let counts = canary(&page(9, &[(drawn, 5), (pinned, 6)]).since(Some(&page(8, &[]))));
         assert_eq!(counts.came, 5);
     }
 
