@@ -19,6 +19,8 @@ struct Gathered<'a> {
     counted: Vec<&'a Counted>,
     /// Proxies that do not run the latest form.
     late: Vec<&'a str>,
+    /// Proxies that run it and cannot carry it out.
+    disabled: Vec<&'a str>,
     /// Proxies whose evidence is left out after a change.
     warming: usize,
     /// Proxies that are there.
@@ -67,6 +69,10 @@ impl<'a> At<'a> {
                 gathered.late.push(&proxy.name);
                 continue;
             };
+            if proxy.disabled {
+                gathered.disabled.push(&proxy.name);
+                continue;
+            }
             match &proxy.counted {
                 Some(counted) if self.is_warm(proxy, counted) => gathered.counted.push(counted),
                 Some(_) => gathered.warming += 1,
@@ -107,6 +113,14 @@ impl<'a> At<'a> {
                 false => "the latest form is not published yet".to_owned(),
             };
             self.note(Kind::Proxies, message);
+        }
+        if !gathered.disabled.is_empty() {
+            let (disabled, present) = (gathered.disabled.len(), gathered.present);
+            let who = names(&gathered.disabled);
+            self.note(
+                Kind::Proxies,
+                format!("in {disabled} of {present} proxies it is switched off, as its key is missing there: {who}"),
+            );
         }
         if gathered.counted.is_empty() && gathered.warming > 0 {
             let warm_up = duration(self.plan.warm_up);

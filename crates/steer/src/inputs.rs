@@ -118,6 +118,9 @@ pub struct Proxy {
     pub running_since: u64,
     /// When it was seen last.
     pub seen: u64,
+    /// Whether it cannot run this rollout, as without its key: there everybody is on stable, and nothing is counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
     /// What it counted since the last tick.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counted>,

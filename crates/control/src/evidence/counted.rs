@@ -16,7 +16,7 @@ const CANARY: &str = "canary";
 /// The proxies as steering sees them for this rollout. `since` is the revision since which it stands as it does, `compared`
 /// the variant that the canary is compared with.
 ///
-/// A proxy that has switched the rollout off, as without its key, counts nothing and is left out.
+/// What a proxy counts that has switched the rollout off, as without its key, is no evidence.
 pub fn proxies(
     reading: &Reading,
     name: &Name,
@@ -29,9 +29,10 @@ pub fn proxies(
         revision: proxy.revision,
         running_since: running_since(proxy, since),
         seen: proxy.seen,
+        disabled: proxy.disabled.contains(name),
         counted: proxy.counted.as_ref().map(|counted| take(counted, name, plan, compared)),
     };
-    reading.proxies.iter().filter(|proxy| !proxy.disabled.contains(name)).map(steered).collect()
+    reading.proxies.iter().map(steered).collect()
 }
 
 /// When the proxy was first seen with a revision that has this form.
@@ -180,9 +181,12 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_has_switched_it_off_is_left_out() {
+    fn a_proxy_that_has_switched_it_off_is_told() {
         let mut reading = reading();
+        let disabled =
+            |reading: &Reading| proxies(reading, &name(), &plan("{}"), Some(7), "stable")[0].disabled;
+        assert!(!disabled(&reading));
         reading.proxies[0].disabled = vec![name()];
-        assert!(proxies(&reading, &name(), &plan("{}"), Some(7), "stable").is_empty());
+        assert!(disabled(&reading));
     }
 }

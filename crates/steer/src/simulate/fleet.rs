@@ -18,6 +18,8 @@ pub struct SimulatedProxy {
     pub lag: u64,
     /// Whether it is away: it serves nobody and is not seen.
     pub is_away: bool,
+    /// Whether it cannot run the rollout, as without its key.
+    pub is_disabled: bool,
     /// How many seconds the clock that stamps its readings is ahead.
     pub clock: i64,
     /// What the canary's users had here.
@@ -58,6 +60,7 @@ impl SimulatedProxy {
             name: format!("proxy-{number}"),
             lag: 0,
             is_away: false,
+            is_disabled: false,
             clock: 0,
             exposure: Exposure::default(),
             runs: None,
@@ -147,6 +150,7 @@ impl SimulatedProxy {
             revision: self.runs.as_ref().map(|(published, _)| published.revision),
             running_since: self.runs.as_ref().map_or(0, |(_, since)| stamp(*since)),
             seen: stamp(self.until),
+            disabled: self.is_disabled,
             counted,
         })
     }

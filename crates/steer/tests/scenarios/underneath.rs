@@ -204,6 +204,22 @@ fn a_proxy_that_lags_is_named_and_left_out() {
 }
 
 #[test]
+fn a_proxy_without_the_key_is_named_and_left_out() {
+    let mut story = Story::kubernetes("{}");
+    story.until_weight(1);
+    story.world.proxies[2].is_disabled = true;
+    story.run(60);
+    assert_eq!(
+        story.condition(Kind::Proxies).unwrap(),
+        "in 1 of 4 proxies it is switched off, as its key is missing there: proxy-3"
+    );
+    story.until_weight(25);
+    story.world.proxies.iter_mut().for_each(|proxy| proxy.is_disabled = true);
+    story.run(4 * 3600);
+    assert_eq!(story.percent(), 25, "without evidence nothing moves up");
+}
+
+#[test]
 fn a_proxy_that_nobody_sees_for_two_minutes_is_gone_and_not_late() {
     let mut story = Story::kubernetes("{}");
     story.until_weight(5);
