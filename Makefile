@@ -204,7 +204,7 @@ test-envoy: $(ENVOY_NEEDS) $(ENVOY) ## The filter on a real Envoy; ENVOY_VERSION
 	$(call RENDERED,$(ENVOY_VERSION))
 
 .PHONY: test-server
-test-server: $(FILTER) $(COMMAND_TESTED) $(ENVOY) ## The server with real Envoys that follow it, and whole releases
+test-server: $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED) $(ENVOY) ## The server with real Envoys that follow it, and whole releases
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) cargo test --locked --workspace --test server
 
 .PHONY: test-postgres

@@ -45,6 +45,9 @@ impl RootContext for Root {
         }
         match compile(&configuration) {
             Ok(policy) => {
+                for lack in policy.lacking() {
+                    log::error!("this proxy lacks a secret, what needs it is switched off here: {lack}");
+                }
                 if policy.leaves_notes() {
                     Host.keep_across_redirects(Policy::NOTES);
                 }
@@ -90,7 +93,14 @@ fn compile(configuration: &[u8]) -> Result<Policy, Problems> {
     if configuration.is_empty() {
         return Ok(Policy::default());
     }
-    Policy::from_document(&json::read(configuration)?, Environment::Read(&|name| Host.variable(name)))
+    #[cfg(feature = "test-crash")]
+    if String::from_utf8_lossy(configuration).contains("x-coalmine-test-crash") {
+        use coalmine_core::document::{Code, Problem};
+        return Err(
+            Problem::of_document(Code::InvalidValue, "this build refuses what names this header").into()
+        );
+    }
+    Policy::from_document(&json::read(configuration)?, Environment::OfProxy(&|name| Host.variable(name)))
 }
 
 fn refuse(problems: &Problems) {

@@ -69,6 +69,7 @@ async fn run(arguments: &Arguments) -> Result<bool> {
             envoy: absolute(&arguments.envoy)?,
             module: absolute(&arguments.filter)?,
             proxies: 2,
+            variables: Vec::new(),
         };
         story::tell(parts, &mut report).await?;
     }

@@ -77,7 +77,7 @@ pub(crate) fn policy_accepted(policy: &Policy, version: &str) {
         for gauge in registry.gauges.iter().filter(|gauge| gauge.is_disabled) {
             Host.record(gauge.id, 0);
         }
-        for rollout in policy.rollouts().iter().filter(|rollout| !rollout.is_enabled()) {
+        for rollout in policy.rollouts().iter().filter(|rollout| !rollout.draws()) {
             let name = rollout.name();
             registry.set_gauge(&format!("rollout=.={name};.;coalmine_rollout_disabled"), 1, true);
         }

@@ -353,13 +353,21 @@ fn what_would_tell_the_arms_apart_is_taken_out_of_every_response() {
 }
 
 #[test]
-fn a_key_comes_from_the_environment_or_the_policy_is_refused() {
+fn a_key_comes_from_the_environment_or_its_rollout_is_switched_off() {
     let keyed = r#""algorithm": "siphash-2-4", "key": {"env": "COALMINE_NO_SUCH_VARIABLE"}, "variants""#;
     let mut proxy = Proxy::start();
-    assert!(!proxy.configure(&POLICY.replace(r#""variants""#, keyed)));
+    assert!(proxy.configure(&POLICY.replace(r#""variants""#, keyed)));
     let log = host(|host| host.log.join("\n"));
     let problem = "rollouts[0].key.env: the environment has no variable \"COALMINE_NO_SUCH_VARIABLE\"";
     assert!(log.contains(problem), "{log}");
+    assert_eq!(counter("rollout=.=checkout;.;coalmine_rollout_disabled"), 1);
+    let answered = proxy.request(&to_checkout(&[("x-user-id", CANARY)]));
+    assert_eq!(answered.header("x-coalmine-variant"), [""; 0]);
+    proxy.tick();
+    assert_eq!(
+        counter("rollout=.=checkout;.;variant=.=stable;.;reason=.=noKey;.;coalmine_requests_total"),
+        1
+    );
 }
 
 #[test]

@@ -77,6 +77,33 @@ fn unread_secrets_are_named_and_nobody_leaves_stable() {
 }
 
 #[test]
+fn what_one_proxy_lacks_is_its_own_trouble_and_not_the_documents() {
+    let read = |key, secret| {
+        let node = json_document::read(document(key, secret).as_bytes()).unwrap();
+        Policy::from_document(&node, Environment::OfProxy(&variable)).unwrap()
+    };
+    let complete = read(json!({"env": "KEY"}), json!({"env": "SECRET"}));
+    assert!(complete.lacking().is_empty() && complete.rollouts()[0].draws());
+    let policy = read(json!({"env": "SHORT"}), json!([SECRET, {"env": "NO_SECRET"}]));
+    let lacking: Vec<String> = policy.lacking().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lacking,
+        [
+            "rollouts[0].key.env: the variable \"SHORT\" must be 32 hexadecimal digits; it has 4 bytes",
+            "rollouts[0].override.secret[1].env: the environment has no variable \"NO_SECRET\"",
+        ]
+    );
+    assert!(!policy.rollouts()[0].draws());
+    let secret = coalmine_core::token::Secret::new(SECRET.as_bytes()).unwrap();
+    let token = secret.mint("checkout", "canary", Duration::from_secs(60));
+    let request = StaticRequest::new("GET", "a", "/").with_header("x-user-id", "alice");
+    let assignment = policy.decide(&request, Duration::ZERO).assignment;
+    assert_eq!((assignment.variant_name(), assignment.reason), ("stable", Reason::NoKey));
+    let assignment = policy.decide(&request.with_header("x-over", &token), Duration::ZERO).assignment;
+    assert_eq!(assignment.reason, Reason::Override, "the secret that is there still signs");
+}
+
+#[test]
 fn a_variable_that_is_missing_is_named() {
     assert_eq!(
         refused(json!({"env": "NO_KEY"}), json!([SECRET, {"env": "NO_SECRET"}])).lines().collect::<Vec<_>>(),

@@ -119,7 +119,7 @@ impl<'a> At<'a> {
             let who = names(&gathered.disabled);
             self.note(
                 Kind::Proxies,
-                format!("in {disabled} of {present} proxies it is switched off, as its key is missing there: {who}"),
+                format!("it is switched off in {disabled} of {present} proxies, as without its key: {who}"),
             );
         }
         if gathered.counted.is_empty() && gathered.warming > 0 {

@@ -42,6 +42,8 @@ pub struct FleetParts {
     pub module: PathBuf,
     /// How many proxies.
     pub proxies: usize,
+    /// Variables of the proxies' environments: the number of the proxy, from 1, the name and the value.
+    pub variables: Vec<(usize, String, String)>,
 }
 
 /// A fleet. Dropping it ends and removes everything.
@@ -94,6 +96,15 @@ pub struct Seen {
     pub status: u16,
 }
 
+// === impl FleetParts ===
+
+impl FleetParts {
+    fn variables_of(&self, proxy: usize) -> Vec<(String, String)> {
+        let its = self.variables.iter().filter(|(number, ..)| *number == proxy);
+        its.map(|(_, name, value)| (name.clone(), value.clone())).collect()
+    }
+}
+
 // === impl Fleet ===
 
 impl Fleet {
@@ -114,7 +125,7 @@ impl Fleet {
                 binary: parts.envoy.clone(),
                 workers: 2,
                 log_level: LOG_LEVEL,
-                variables: Vec::new(),
+                variables: parts.variables_of(number),
             };
             proxies.push(Envoy::start(&launch, &bootstrap, &place).await?);
         }

@@ -49,7 +49,7 @@ pub fn filter() -> Result<PathBuf> {
     built("COALMINE_FILTER", "target/filter/coalmine.wasm", "`make filter` builds it")
 }
 
-/// The filter that traps on a request with the header [`CRASH_HEADER`]: `COALMINE_FILTER_CRASH`, or what
+/// The filter that traps on a request with the header [`CRASH_HEADER`], and refuses a policy that names it: `COALMINE_FILTER_CRASH`, or what
 /// `make filter-crash` has built.
 pub fn crashing_filter() -> Result<PathBuf> {
     built("COALMINE_FILTER_CRASH", "target/filter/coalmine-crash.wasm", "`make filter-crash` builds it")

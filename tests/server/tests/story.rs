@@ -19,13 +19,21 @@ plan:
   onInconclusive: promote
 ";
 
-async fn fleet() -> Fleet {
-    let parts = FleetParts {
+fn parts() -> FleetParts {
+    FleetParts {
         command: tools::command().unwrap(),
         envoy: tools::envoy().unwrap(),
         module: tools::filter().unwrap(),
         proxies: 2,
-    };
+        variables: Vec::new(),
+    }
+}
+
+async fn fleet() -> Fleet {
+    started(parts()).await
+}
+
+async fn started(parts: FleetParts) -> Fleet {
     let fleet = Fleet::start(parts).await.unwrap();
     fleet.write("checkout.yaml", ROLLOUT).unwrap();
     fleet
@@ -141,24 +149,24 @@ async fn a_killed_server_costs_no_request_and_goes_on_where_it_was() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollout_that_every_proxy_refuses_is_left_out_and_the_others_go_on() {
-    let fleet = fleet().await;
+    let fleet = started(FleetParts { module: tools::crashing_filter().unwrap(), ..parts() }).await;
     done(&fleet, "apply checkout.yaml").await;
     all_follow(&fleet).await;
-    // A variable that no proxy has: Envoy refuses the filter's whole configuration.
-    let keyed = "
-name: shop/keyed
+    let refused = format!(
+        "
+name: shop/refused
 policy:
-  match: {hosts: [keyed.example]}
-  identity: [{header: x-user-id}]
-  algorithm: siphash-2-4
-  key: {env: COALMINE_NOT_THERE}
-  variants: [{name: canary}]
-plan: {}
-";
-    fleet.write("keyed.yaml", keyed).unwrap();
-    done(&fleet, "apply keyed.yaml").await;
+  match: {{hosts: [refused.example]}}
+  identity: [{{header: {}}}]
+  variants: [{{name: canary}}]
+plan: {{}}
+",
+        tools::CRASH_HEADER
+    );
+    fleet.write("refused.yaml", &refused).unwrap();
+    done(&fleet, "apply refused.yaml").await;
     let is_held = wait::until("the rollout is left out", || async {
-        let status = json(&fleet, "status shop/keyed").await;
+        let status = json(&fleet, "status shop/refused").await;
         status["leftOut"].as_str().filter(|why| why.starts_with("a proxy refused it: ")).map(|_| ())
     });
     is_held.await.unwrap();
@@ -169,5 +177,35 @@ plan: {}
     let traffic = fleet.traffic(400, 4);
     let some = |seen: &[Seen]| seen.iter().any(|visit| visit.variant == Some("canary"));
     traffic.until("the canary has users", Instant::now(), some).await.unwrap();
+    assert!(traffic.stop().await.iter().all(|visit| visit.status == 200), "a request has failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_lacks_a_key_has_everybody_on_stable_and_follows() {
+    let variables = vec![(1, "COALMINE_KEYED".to_owned(), "5ca1ab1e0ddba11cafef00dbadc0ffee".to_owned())];
+    let fleet = started(FleetParts { variables, ..parts() }).await;
+    let keyed =
+        ROLLOUT.replace("  variants:", "  algorithm: siphash-2-4\n  key: {env: COALMINE_KEYED}\n  variants:");
+    fleet.write("keyed.yaml", &keyed).unwrap();
+    done(&fleet, "apply keyed.yaml").await;
+    done(&fleet, "start shop/checkout").await;
+    all_follow(&fleet).await;
+    let is_told = wait::until("the proxy is named", || async {
+        let status = json(&fleet, "status shop/checkout").await.to_string();
+        status.contains("it is switched off in 1 of 2 proxies").then_some(())
+    });
+    is_told.await.unwrap();
+    let disabled: Vec<Value> = json(&fleet, "proxies").await["proxies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["disabled"].clone())
+        .collect();
+    assert_eq!(disabled, [Value::Null, serde_json::json!(["shop/checkout"])]);
+    let traffic = fleet.traffic(400, 4);
+    let some = |seen: &[Seen]| seen.iter().any(|visit| visit.variant == Some("canary"));
+    traffic.until("the canary has users, by the other proxy", Instant::now(), some).await.unwrap();
+    done(&fleet, "rollback shop/checkout --wait --timeout 50s").await;
+    all_follow(&fleet).await;
     assert!(traffic.stop().await.iter().all(|visit| visit.status == 200), "a request has failed");
 }

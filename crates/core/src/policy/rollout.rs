@@ -98,6 +98,11 @@ impl Rollout {
         self.enabled
     }
 
+    /// Whether it draws users here: it is enabled, and its key was read.
+    pub fn draws(&self) -> bool {
+        self.enabled && self.bucketer.is_some()
+    }
+
     /// The text that makes its buckets independent of other rollouts'.
     pub fn salt(&self) -> &str {
         &self.salt

@@ -1,7 +1,7 @@
 //! Secrets of a policy: in the document, or in the environment under a name that the document gives. No problem ever
 //! quotes one.
 
-use coalmine_document::{Cursor, Known, Value, quoted};
+use coalmine_document::{Code, Cursor, Known, Problem, Value, quoted};
 
 use super::names;
 use crate::bucketing::Key;
@@ -13,25 +13,30 @@ const ENV: Known = Known { fields: &["env"], secret: &["env"], unsupported: &[] 
 pub enum Environment<'e> {
     /// Nowhere: the form of the document is checked, secrets stay unread.
     Unread,
-    /// Here; a name that is not there is a problem of the document. One line break at the end is no part of a value.
+    /// Here; a variable that is not there or will not do is a problem of the document. One line break at the end is no
+    /// part of a value.
     Read(&'e dyn Fn(&str) -> Option<String>),
+    /// In the environment of one proxy of many. What is not there or will not do is that proxy's trouble: the document is
+    /// taken all the same, and the secret is lacking here.
+    OfProxy(&'e dyn Fn(&str) -> Option<String>),
 }
 
-/// Reads secrets, and keeps the names of those that were not looked up.
+/// Reads secrets, and keeps the names of those that were not looked up, and what is lacking in this proxy.
 pub(super) struct SecretReader<'e> {
     environment: Environment<'e>,
     pub(super) unread: Vec<String>,
+    pub(super) lacking: Vec<Problem>,
 }
 
 // === impl SecretReader ===
 
 impl<'e> SecretReader<'e> {
     pub(super) fn new(environment: Environment<'e>) -> Self {
-        Self { environment, unread: Vec::new() }
+        Self { environment, unread: Vec::new(), lacking: Vec::new() }
     }
 
     /// The secret at this cursor, made from its text by `make`, which gives `None` for a text that will not do; `rule`
-    /// says what would. `None` also for a secret that was not looked up.
+    /// says what would. `None` also for a secret that was not looked up, or is lacking in this proxy.
     pub(super) fn read<T>(
         &mut self,
         cursor: &Cursor<'_, '_>,
@@ -50,12 +55,12 @@ impl<'e> SecretReader<'e> {
                 let fields = cursor.fields(&ENV);
                 let name = fields.required("env", "the name of an environment variable")?;
                 let variable = environment_name(&name)?;
-                let Environment::Read(look_up) = self.environment else {
+                let (Environment::Read(look_up) | Environment::OfProxy(look_up)) = self.environment else {
                     self.unread.push(variable.to_owned());
                     return None;
                 };
                 let Some(text) = look_up(variable) else {
-                    name.problem(format!("the environment has no variable {}", quoted(variable)));
+                    self.tell(&name, format!("the environment has no variable {}", quoted(variable)));
                     return None;
                 };
                 // A Secret that `echo` has made ends in a line break, which `$(..)` of a shell takes off.
@@ -68,9 +73,10 @@ impl<'e> SecretReader<'e> {
                         Some(b' ' | b'\t') => ", the last of them a blank",
                         _ => "",
                     };
-                    name.problem(format!(
-                        "the variable {variable} must be {rule}; it has {count} bytes{end}"
-                    ));
+                    self.tell(
+                        &name,
+                        format!("the variable {variable} must be {rule}; it has {count} bytes{end}"),
+                    );
                 }
                 secret
             }
@@ -78,6 +84,14 @@ impl<'e> SecretReader<'e> {
                 cursor.problem(format!("must be {rule}, or {{env: NAME}}"));
                 None
             }
+        }
+    }
+
+    /// Tells what is wrong with the variable of this name.
+    fn tell(&mut self, name: &Cursor<'_, '_>, message: String) {
+        match self.environment {
+            Environment::OfProxy(_) => self.lacking.push(name.to_problem(Code::InvalidValue, message)),
+            Environment::Read(_) | Environment::Unread => name.problem(message),
         }
     }
 }

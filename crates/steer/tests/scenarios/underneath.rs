@@ -211,7 +211,7 @@ fn a_proxy_without_the_key_is_named_and_left_out() {
     story.run(60);
     assert_eq!(
         story.condition(Kind::Proxies).unwrap(),
-        "in 1 of 4 proxies it is switched off, as its key is missing there: proxy-3"
+        "it is switched off in 1 of 4 proxies, as without its key: proxy-3"
     );
     story.until_weight(25);
     story.world.proxies.iter_mut().for_each(|proxy| proxy.is_disabled = true);
