@@ -185,6 +185,17 @@ impl Fleet {
         self.server = None;
     }
 
+    /// Removes the store of a server that does not run.
+    pub fn lose_store(&self) -> Result<()> {
+        for name in ["coalmine.db", "coalmine.db-wal", "coalmine.db-shm"] {
+            let path = self.folder.path().join(name);
+            if path.exists() {
+                std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// What the server has logged.
     pub fn log(&self) -> Result<String> {
         Ok(std::fs::read_to_string(self.server_log())?)

@@ -209,3 +209,32 @@ async fn a_proxy_that_lacks_a_key_has_everybody_on_stable_and_follows() {
     all_follow(&fleet).await;
     assert!(traffic.stop().await.iter().all(|visit| visit.status == 200), "a request has failed");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_has_lost_its_store_leaves_the_proxies_what_they_run() {
+    let mut fleet = fleet().await;
+    fleet.write("checkout.yaml", &ROLLOUT.replace("dwell: 2s", "dwell: 1h")).unwrap();
+    done(&fleet, "apply checkout.yaml").await;
+    done(&fleet, "start shop/checkout").await;
+    done(&fleet, "advance shop/checkout").await;
+    all_follow(&fleet).await;
+    let before = json(&fleet, "proxies").await["revision"].as_u64().unwrap();
+    fleet.kill_server();
+    fleet.lose_store().unwrap();
+    fleet.start_server().await.unwrap();
+    let is_seen = wait::until("both proxies are seen again", || async {
+        let known = json(&fleet, "proxies").await;
+        let rows = known["proxies"].as_array()?;
+        let is_same = |row: &Value| row["connected"].is_string() && row["revision"] == before;
+        (rows.len() == 2 && rows.iter().all(is_same) && known["revision"].is_null()).then_some(())
+    });
+    is_seen.await.unwrap();
+    let traffic = fleet.traffic(400, 4);
+    let some = |seen: &[Seen]| seen.iter().any(|visit| visit.variant == Some("canary"));
+    traffic.until("the canary still has users", Instant::now(), some).await.unwrap();
+    assert!(traffic.stop().await.iter().all(|visit| visit.status == 200), "a request has failed");
+
+    done(&fleet, "apply checkout.yaml").await;
+    all_follow(&fleet).await;
+    assert!(json(&fleet, "proxies").await["revision"].as_u64() > Some(before));
+}

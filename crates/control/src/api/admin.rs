@@ -31,14 +31,18 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// It can serve proxies and people: the store answers, and there is a policy.
+/// It can serve proxies and people: the store answers, and there is a policy where there are rollouts.
 pub(super) async fn readyz(State(app): State<App>) -> Response {
-    let publications = app.server.store().publications(FLEET).await;
-    match publications {
-        Ok(found) if found.latest.is_some() => "ok\n".into_response(),
-        Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "nothing has been published yet\n").into_response(),
+    match is_ready(&app).await {
+        Ok(true) => "ok\n".into_response(),
+        Ok(false) => (StatusCode::SERVICE_UNAVAILABLE, "nothing has been published yet\n").into_response(),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n").into_response(),
     }
+}
+
+async fn is_ready(app: &App) -> Result<bool, StoreError> {
+    let store = app.server.store();
+    Ok(store.publications(FLEET).await?.latest.is_some() || store.records().await?.is_empty())
 }
 
 /// Metrics, in the format of OpenMetrics. They are made when they are asked for: nothing is counted twice.

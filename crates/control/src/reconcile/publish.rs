@@ -31,6 +31,10 @@ async fn publish_once(server: &Server) -> Result<(), StoreError> {
     let records = store.records().await?;
     let versions: Versions = records.iter().map(|it| (it.record.name.clone(), it.version)).collect();
     let publications = store.publications(FLEET).await?;
+    // A store without a past may be a lost one. Proxies that run a policy keep it until there is something to say.
+    if records.is_empty() && publications.latest.is_none() {
+        return Ok(());
+    }
     let (specs, unreadable) = read(&records);
     let candidates: Vec<Candidate<'_>> =
         specs.iter().filter_map(|(record, spec)| candidate(record, spec)).collect();

@@ -315,12 +315,29 @@ async fn a_policy_that_draws_users_anew_waits_until_none_is_on_the_canary() {
 async fn of_two_servers_on_a_store_one_ticks_and_the_other_goes_on_later() {
     let mut world = World::new().await;
     let (second, _) = serve(&world.folder, &world.clock).await;
+    world.write("shop/checkout", ROLLOUT).await;
     world.tick().await;
     tick::tick_all(&second, &mut MadeUp::default(), &world.hooks, "two").await.unwrap();
     assert!(world.server.view().leads && !second.view().leads);
     world.clock.fetch_add(100, Ordering::Relaxed);
     tick::tick_all(&second, &mut MadeUp::default(), &world.hooks, "two").await.unwrap();
     assert!(second.view().leads);
+}
+
+#[tokio::test]
+async fn a_store_without_a_past_publishes_nothing_until_there_is_something_to_say() {
+    let mut world = World::new().await;
+    world.proxy.revision = Some(2_000_000);
+    world.clock.fetch_add(15, Ordering::Relaxed);
+    tick::tick_all(&world.server, &mut world.proxy, &world.hooks, "one").await.unwrap();
+    world.publish().await;
+    assert_eq!(world.server.store().publications(FLEET).await.unwrap().latest, None);
+    world.write("shop/checkout", ROLLOUT).await;
+    assert_eq!(world.latest().await.revision, 2_000_001);
+    operations::remove(&world.server, &"shop/checkout".parse().unwrap(), &ASKED).await.unwrap();
+    world.tick().await;
+    world.tick().await;
+    assert_eq!(world.published("shop/checkout").await, None, "with a past, nothing is something to say");
 }
 
 #[tokio::test]
