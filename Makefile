@@ -187,7 +187,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 test: test-unit test-wasm test-envoy test-server test-bench ## Every test that needs no privileges: 10 to 20 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres);"
-	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store judge-table)"
+	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills judge-table)"
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module
@@ -285,6 +285,11 @@ KILLS ?= 500
 proof-store: ## What the store acknowledges stays, whole, though its process is killed KILLS=.. times
 	COALMINE_TEST_KILLS=$(KILLS) cargo test --locked --release --package coalmine-control --lib \
 		store::crash_tests -- --nocapture
+
+.PHONY: proof-kills
+proof-kills: KILLS := 200
+proof-kills: $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED) $(ENVOY) ## A server killed KILLS=.. times in the middle of rollouts on real Envoys; COALMINE_SEED=..
+	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_KILLS=$(KILLS) cargo test --locked --workspace --test server -- --nocapture kills::
 
 RUNS ?= 10000
 SEED ?= 20261125

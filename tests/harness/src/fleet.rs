@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::{Response, StatusCode};
 use tempfile::TempDir;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::client::{Connection, Protocol, get};
 use crate::envoy::{Envoy, LOG_LEVEL, Launch, end_with_us};
@@ -220,13 +220,19 @@ impl Fleet {
 
     /// Runs the command against the server of this fleet.
     pub async fn run(&self, words: &str) -> Result<Ran> {
+        self.begin(words).await?
+    }
+
+    /// Begins to run the command against the server of this fleet.
+    pub fn begin(&self, words: &str) -> JoinHandle<Result<Ran>> {
         let mut command = Command::new(&self.parts.command);
         command.args(words.split_ascii_whitespace()).current_dir(self.folder.path());
         command.env("COALMINE_SERVER", format!("http://{}", self.listen)).stdin(Stdio::null());
-        let ran = tokio::task::spawn_blocking(move || command.output()).await?;
-        let Output { status, stdout, stderr } = ran.context("cannot run the command")?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) })
+        tokio::task::spawn_blocking(move || {
+            let Output { status, stdout, stderr } = command.output().context("cannot run the command")?;
+            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+            Ok(Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) })
+        })
     }
 
     /// The same, where it does what it should.

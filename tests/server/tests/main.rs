@@ -3,6 +3,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `subscribed` | what the management server and a proxy say to one another |
+//! | `kills` | a server that is killed at any moment of a rollout |
 //! | `story` | whole releases, by the command and on traffic |
 
 #![allow(
@@ -12,5 +13,6 @@
     reason = "a failed expectation is how a test fails"
 )]
 
+mod kills;
 mod story;
 mod subscribed;

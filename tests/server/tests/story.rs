@@ -6,7 +6,8 @@ use coalmine_harness::fleet::{Fleet, FleetParts, Ran, Seen, went_back};
 use coalmine_harness::{tools, wait};
 use serde_json::Value;
 
-const ROLLOUT: &str = "
+/// A rollout with a fast plan.
+pub(crate) const ROLLOUT: &str = "
 name: shop/checkout
 policy:
   identity: [{header: x-user-id}]
@@ -29,7 +30,7 @@ fn parts() -> FleetParts {
     }
 }
 
-async fn fleet() -> Fleet {
+pub(crate) async fn fleet() -> Fleet {
     started(parts()).await
 }
 
@@ -39,16 +40,16 @@ async fn started(parts: FleetParts) -> Fleet {
     fleet
 }
 
-async fn done(fleet: &Fleet, words: &str) -> Ran {
+pub(crate) async fn done(fleet: &Fleet, words: &str) -> Ran {
     fleet.done(words).await.unwrap()
 }
 
-async fn json(fleet: &Fleet, words: &str) -> Value {
+pub(crate) async fn json(fleet: &Fleet, words: &str) -> Value {
     serde_json::from_str(&done(fleet, &format!("{words} --format json")).await.stdout).unwrap()
 }
 
 /// Waits until each proxy is connected and runs what is published, as its own metrics say: one row each.
-async fn all_follow(fleet: &Fleet) {
+pub(crate) async fn all_follow(fleet: &Fleet) {
     let is_followed = wait::until("all proxies follow", || async {
         let known = json(fleet, "proxies").await;
         let rows = known["proxies"].as_array()?;
