@@ -108,7 +108,8 @@ def test_without_the_variable_everybody_is_stable(keyed: Scenario) -> None:
         pod = keyed.pods(label, namespace)[0]
         log = paths.LOGS / f"{namespace}.{pod['metadata']['name']}.proxy.log"
         wait_until("the proxy to name the variable", lambda: 'no variable "COALMINE_KEY"' in log.read_text())
-        wait_until("the gauge", lambda: any("coalmine_rollout_disabled" in line and line.endswith(" 1") for line in metrics(pod)))
+        wait_until("the gauge", lambda: any("coalmine_rollout_disabled" in name and value == 1
+                                            for name, value in metrics(pod).items()))
     for door in doors(keyed):
         door.await_versions(dict.fromkeys(USERS, keyed.version("stable")))
     hand_out_secrets(keyed)
