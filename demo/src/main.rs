@@ -70,6 +70,7 @@ async fn run(arguments: &Arguments) -> Result<bool> {
             module: absolute(&arguments.filter)?,
             proxies: 2,
             variables: Vec::new(),
+            store: "coalmine.db".to_owned(),
         };
         story::tell(parts, &mut report).await?;
     }

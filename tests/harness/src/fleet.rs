@@ -44,6 +44,8 @@ pub struct FleetParts {
     pub proxies: usize,
     /// Variables of the proxies' environments: the number of the proxy, from 1, the name and the value.
     pub variables: Vec<(usize, String, String)>,
+    /// The server's store: a path, from the folder of the run.
+    pub store: String,
 }
 
 /// A fleet. Dropping it ends and removes everything.
@@ -166,6 +168,7 @@ impl Fleet {
             ("127.0.0.1:8470", self.listen.to_string()),
             ("127.0.0.1:8471", self.admin.to_string()),
             ("target/filter/coalmine.wasm", self.parts.module.display().to_string()),
+            ("store: coalmine.db", format!("store: {}", self.parts.store)),
             ("[\"127.0.0.1:9901\", \"127.0.0.1:9902\"]", format!("[{}]", admins.join(", "))),
         ];
         let mut text = text;
@@ -187,8 +190,8 @@ impl Fleet {
 
     /// Removes the store of a server that does not run.
     pub fn lose_store(&self) -> Result<()> {
-        for name in ["coalmine.db", "coalmine.db-wal", "coalmine.db-shm"] {
-            let path = self.folder.path().join(name);
+        for end in ["", "-wal", "-shm"] {
+            let path = self.folder.path().join(format!("{}{end}", self.parts.store));
             if path.exists() {
                 std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
             }

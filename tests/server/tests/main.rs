@@ -3,6 +3,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `subscribed` | what the management server and a proxy say to one another |
+//! | `full_disk` | the disk of the store is full |
 //! | `kills` | a server that is killed at any moment of a rollout |
 //! | `story` | whole releases, by the command and on traffic |
 
@@ -13,6 +14,7 @@
     reason = "a failed expectation is how a test fails"
 )]
 
+mod full_disk;
 mod kills;
 mod story;
 mod subscribed;

@@ -20,13 +20,14 @@ plan:
   onInconclusive: promote
 ";
 
-fn parts() -> FleetParts {
+pub(crate) fn parts() -> FleetParts {
     FleetParts {
         command: tools::command().unwrap(),
         envoy: tools::envoy().unwrap(),
         module: tools::filter().unwrap(),
         proxies: 2,
         variables: Vec::new(),
+        store: "coalmine.db".to_owned(),
     }
 }
 
@@ -34,7 +35,7 @@ pub(crate) async fn fleet() -> Fleet {
     started(parts()).await
 }
 
-async fn started(parts: FleetParts) -> Fleet {
+pub(crate) async fn started(parts: FleetParts) -> Fleet {
     let fleet = Fleet::start(parts).await.unwrap();
     fleet.write("checkout.yaml", ROLLOUT).unwrap();
     fleet

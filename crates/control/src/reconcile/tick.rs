@@ -27,7 +27,11 @@ pub(super) async fn tick_all(
     holder: &str,
 ) -> Result<(), StoreError> {
     let now = server.now();
-    let leads = server.store().lease(holder, now, now + LEASE_TICKS * server.tick() + 1).await?;
+    let leads = match server.store().lease(holder, now, now + LEASE_TICKS * server.tick() + 1).await {
+        // Without room nobody has a lease, and harm still has to be seen.
+        Err(StoreError::Full(_)) => true,
+        leads => leads?,
+    };
     server.look(|view| view.leads = leads);
     if !leads {
         // Another server ticks now, and what this one saw when it last did is old.
@@ -46,10 +50,17 @@ pub(super) async fn tick_all(
     });
     let known = Known::read(server).await?;
     let mut conditions = BTreeMap::new();
+    let mut full = None;
     for stored in server.store().records().await? {
         let name = stored.record.name.clone();
-        let found = tick_one(server, &known, &reading, hooks, stored).await?;
-        conditions.insert(name, found);
+        match tick_one(server, &known, &reading, hooks, stored).await {
+            Ok(found) => {
+                conditions.insert(name, found);
+            }
+            // What another rollout has to say may be that users must go back, for which there is room.
+            Err(error @ StoreError::Full(_)) => full = Some(error),
+            Err(error) => return Err(error),
+        }
     }
     hooks.keep(|name| conditions.contains_key(name));
     server.look(|view| {
@@ -59,7 +70,7 @@ pub(super) async fn tick_all(
         }
     });
     server.wake();
-    Ok(())
+    full.map_or(Ok(()), Err)
 }
 
 async fn tick_one(

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `sql`, `writes` | [`Sql`]: SQLite in one file, or PostgreSQL |
 //! | `schema` | its tables |
+//! | `reserve` | room on the disk that is kept for rollbacks |
 //! | `session`, `address` | a connection, its times, and what a database says in our words |
 //! | `backup` | a copy while it runs |
 //! | `contract` | what every store must do, as a test |
@@ -21,6 +22,7 @@ mod contract;
 mod crash_tests;
 #[cfg(test)]
 mod postgres_tests;
+mod reserve;
 mod schema;
 #[cfg(test)]
 pub(crate) mod scripted;
@@ -32,7 +34,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
-use coalmine_steer::{Moment, State};
+use coalmine_steer::{Moment, State, What};
 use serde::{Deserialize, Serialize};
 
 use crate::publish::Publication;
@@ -124,6 +126,15 @@ pub struct Change {
     pub release: Option<ReleaseRecord>,
     /// What is answered to who asked for this.
     pub answer: Option<Answer>,
+}
+
+impl Change {
+    /// Whether a full disk must not prevent it: it takes users off the canary, or it is the evidence that says so.
+    fn is_urgent(&self) -> bool {
+        let back = [What::RollsBack, What::RolledBack, What::Lowered, What::Superseded];
+        let is_evidence = self.expected > 0 && self.history.is_empty() && self.answer.is_none();
+        is_evidence || self.history.iter().any(|entry| back.contains(&entry.logged.what))
+    }
 }
 
 /// A line of history, and the decision behind it, so that it can be made again.

@@ -13,6 +13,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::address::Address;
+use super::reserve::Reserve;
 use super::schema;
 use super::session::{Database, Session, Statement};
 use super::writes::signed;
@@ -27,6 +28,7 @@ const LEASE: &str = "tick";
 /// The store.
 pub struct Sql {
     database: Database,
+    reserve: Reserve,
 }
 
 // === impl Sql ===
@@ -37,9 +39,11 @@ impl Sql {
     /// # Errors
     /// It cannot be reached, is no database, or is of a newer release.
     pub async fn open(address: Address) -> Result<Self, StoreError> {
+        let reserve = Reserve::beside(&address);
         let database = Database::open(address).await?;
         schema::make(&database).await?;
-        Ok(Self { database })
+        reserve.keep().await;
+        Ok(Self { database, reserve })
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -62,6 +66,18 @@ impl Sql {
             Ok(_) => Ok(writing),
             Err(error) => writing.end(Err(error)).await,
         }
+    }
+
+    async fn commit_once(&self, change: &Change) -> Result<u64, StoreError> {
+        let mut writing = self.write().await?;
+        let version = writing.commit(change).await;
+        writing.end(version).await
+    }
+
+    async fn publish_once(&self, publication: &Publication, versions: &Versions) -> Result<(), StoreError> {
+        let mut writing = self.write().await?;
+        let published = writing.publish(publication, versions).await;
+        writing.end(published).await
     }
 
     async fn first(&self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
@@ -141,9 +157,12 @@ impl Store for Sql {
     }
 
     async fn commit(&self, change: Change) -> Result<u64, StoreError> {
-        let mut writing = self.write().await?;
-        let version = writing.commit(&change).await;
-        writing.end(version).await
+        match self.commit_once(&change).await {
+            Err(StoreError::Full(_)) if change.is_urgent() && self.reserve.give_up().await => {
+                self.commit_once(&change).await
+            }
+            done => done,
+        }
     }
 
     async fn remove(&self, name: &Name, version: u64) -> Result<(), StoreError> {
@@ -187,7 +206,9 @@ impl Store for Sql {
     async fn forget(&self, history_before: u64, now: u64) -> Result<(), StoreError> {
         let mut writing = self.write().await?;
         let forgotten = writing.forget(history_before, now.saturating_sub(DAY)).await;
-        writing.end(forgotten).await
+        writing.end(forgotten).await?;
+        self.reserve.keep().await;
+        Ok(())
     }
 
     async fn publications(&self, fleet: &str) -> Result<Publications, StoreError> {
@@ -210,9 +231,13 @@ impl Store for Sql {
     }
 
     async fn publish(&self, publication: &Publication, versions: &Versions) -> Result<(), StoreError> {
-        let mut writing = self.write().await?;
-        let published = writing.publish(publication, versions).await;
-        writing.end(published).await
+        match self.publish_once(publication, versions).await {
+            // It follows what has been committed.
+            Err(StoreError::Full(_)) if self.reserve.give_up().await => {
+                self.publish_once(publication, versions).await
+            }
+            done => done,
+        }
     }
 
     async fn refuse(&self, fleet: &str, revision: u64, why: &str) -> Result<(), StoreError> {
