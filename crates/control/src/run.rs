@@ -18,9 +18,9 @@ use tonic::service::Routes;
 
 use crate::access::{May, Tokens};
 use crate::api::{self, App};
-use crate::config::{Config, ModuleFile};
+use crate::config::{Config, Evidence, ModuleFile};
 use crate::ending::{Ending, ending};
-use crate::evidence::Proxies;
+use crate::evidence::{Prometheus, Proxies, Source};
 use crate::listen;
 use crate::publish::xds::{Caller, Denied, Filter, Fleet, Gate, Module, Node, Settings, Xds};
 use crate::reconcile::{self, Hooks};
@@ -44,7 +44,7 @@ pub struct Ready {
     server: Arc<Server>,
     filter: Filter,
     hooks: Hooks,
-    source: Proxies,
+    source: Box<dyn Source>,
     certificates: Option<Arc<Certificates>>,
     listener: TcpListener,
     admin: TcpListener,
@@ -165,8 +165,7 @@ impl Ready {
         let filter = Filter { module, environment: config.environment.iter().cloned().collect() };
         let hooks =
             Hooks::new(&config.gates, &config.notifiers).map_err(|error| NotReady(error.to_string()))?;
-        let source = Proxies::new(config.proxies.clone(), Duration::from_secs(config.tick) / READ_WITHIN);
-        let source = source.map_err(|_| NotReady("no HTTP client can be made".to_owned()))?;
+        let source = source(&config).map_err(NotReady)?;
         let store = Arc::new(Sql::open(config.store.clone()).await?);
         let operator = Operator { filter: filter.digest(), ..config.operator.clone() };
         let server = Arc::new(Server::new(store, operator, config.tick, now));
@@ -228,13 +227,7 @@ impl Ready {
             Address::File(_) => "this host".to_owned(),
             Address::Postgres(_) => format!("{}-{}", std::process::id(), now()),
         };
-        tasks.spawn(reconcile::tick_always(
-            self.server,
-            Box::new(self.source),
-            self.hooks,
-            holder,
-            ending.clone(),
-        ));
+        tasks.spawn(reconcile::tick_always(self.server, self.source, self.hooks, holder, ending.clone()));
         tasks.spawn(listen::serve(self.admin, api::admin_router(app), None, ending.clone()));
         tasks.spawn(listen::serve(self.listener, public, self.certificates, ending));
         stop.await;
@@ -298,6 +291,15 @@ impl fmt::Display for NotReady {
 }
 
 impl std::error::Error for NotReady {}
+
+/// Where the configuration says that evidence is read.
+fn source(config: &Config) -> Result<Box<dyn Source>, String> {
+    let within = Duration::from_secs(config.tick) / READ_WITHIN;
+    Ok(match &config.evidence {
+        Evidence::Proxies(addresses) => Box::new(Proxies::new(addresses.clone(), within)?),
+        Evidence::Prometheus(address) => Box::new(Prometheus::new(address, within)?),
+    })
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,10 +2,12 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `evidence` | where evidence is read |
 //! | `policy` | what the operator says once for all rollouts |
 //! | `tokens` | who may do what |
 //! | `secret` | secrets, from the environment or from files |
 
+mod evidence;
 mod policy;
 mod secret;
 mod tokens;
@@ -20,6 +22,7 @@ use crate::access::Token;
 use crate::rollout::Operator;
 use crate::store::Address;
 
+pub use evidence::{Credentials, Evidence, Pem, PrometheusAddress};
 pub use secret::Surroundings;
 
 const CONFIG: Known = Known::new(&[
@@ -41,7 +44,6 @@ const CONFIG: Known = Known::new(&[
 ]);
 const TLS: Known = Known::new(&["certificate", "key", "clientCa"]);
 const XDS: Known = Known::new(&["module", "inline", "environment"]);
-const EVIDENCE: Known = Known::new(&["proxies"]);
 
 /// Where the API and the management server listen unless the configuration says otherwise.
 pub const LISTEN: &str = "127.0.0.1:8470";
@@ -81,8 +83,8 @@ pub struct Config {
     pub environment: Vec<String>,
     /// A file that the policy document is written to as well.
     pub file: Option<PathBuf>,
-    /// Admin interfaces of the proxies, `host:port`, from which evidence is read.
-    pub proxies: Vec<String>,
+    /// Where evidence is read.
+    pub evidence: Evidence,
     /// Seconds between two ticks.
     pub tick: u64,
     /// What the operator says once for all rollouts.
@@ -176,7 +178,10 @@ impl Config {
             module,
             environment,
             file: fields.get("file").and_then(|field| field.string()).map(PathBuf::from),
-            proxies: fields.get("evidence").map(|field| read_evidence(&field)).unwrap_or_default(),
+            evidence: fields
+                .get("evidence")
+                .map(|field| evidence::read(&field, surroundings))
+                .unwrap_or_default(),
             tick: fields.get("tick").and_then(|field| read_tick(&field)).unwrap_or(TICK),
             operator,
             gates,
@@ -242,20 +247,6 @@ fn read_xds(cursor: &Cursor<'_, '_>) -> (ModuleFile, Vec<String>) {
         (None, None) => ModuleFile::OnProxy(MODULE.to_owned()),
     };
     (file, fields.get("environment").map(|field| read_texts(&field)).unwrap_or_default())
-}
-
-fn read_evidence(cursor: &Cursor<'_, '_>) -> Vec<String> {
-    let fields = cursor.fields_as(&EVIDENCE, "where evidence is read, as {proxies: [\"127.0.0.1:9901\"]}");
-    let Some(proxies) = fields.get("proxies") else { return Vec::new() };
-    for item in proxies.items() {
-        let text = item.string().unwrap_or_default();
-        let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-        if port.is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
-            let given = item.quote(text);
-            item.problem(format!("{given} is no host and port of an admin interface, as 127.0.0.1:9901"));
-        }
-    }
-    read_texts(&proxies)
 }
 
 fn read_tick(cursor: &Cursor<'_, '_>) -> Option<u64> {

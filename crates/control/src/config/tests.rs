@@ -115,3 +115,49 @@ colour: red
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     assert!(!problems.join("\n").contains("geheim"));
 }
+
+#[test]
+fn evidence_may_be_read_from_a_prometheus() {
+    let config = read(
+        "
+evidence:
+  prometheus:
+    url: https://prometheus.example/team/
+    labels: {job: envoy}
+    user: coalmine
+    password: {env: DATABASE}
+",
+    )
+    .unwrap();
+    let Evidence::Prometheus(address) = &config.evidence else { panic!("{config:?}") };
+    assert_eq!(address.url, "https://prometheus.example/team");
+    assert_eq!(address.labels["job"], "envoy");
+    assert!(matches!(&address.credentials, Some(Credentials::Basic { user, .. }) if user == "coalmine"));
+    assert!(!format!("{config:?}").contains("geheim"));
+    let told = |text: &str| read(&format!("evidence: {{prometheus: {text}}}")).unwrap_err().join("\n");
+    for (text, expected) in [
+        ("{}", "evidence.prometheus: \"url\" is missing"),
+        ("{url: 'http://a:geheim@b'}", "evidence.prometheus.url: must be a URL without a password"),
+        ("{url: 'prometheus:9090'}", "evidence.prometheus.url: must be a URL"),
+        ("{url: 'http://a', token: geheim}", "evidence.prometheus.token: is a secret in clear"),
+        ("{url: 'http://a', user: a}", "evidence.prometheus.user: has no \"password\""),
+        ("{url: 'http://a', password: {env: DATABASE}}", "evidence.prometheus.password: has no \"user\""),
+        (
+            "{url: 'http://a', user: a, password: {env: DATABASE}, token: {env: DATABASE}}",
+            "evidence.prometheus.token: \"token\" and \"user\"",
+        ),
+        (
+            "{url: 'http://a', certificate: none.pem}",
+            "evidence.prometheus.certificate: none.pem cannot be read",
+        ),
+        (
+            "{url: 'http://a', labels: {'a-b': c}}",
+            "evidence.prometheus.labels.a-b: \"a-b\" is no name of a label",
+        ),
+    ] {
+        let problems = told(text);
+        assert!(problems.contains(expected) && !problems.contains("geheim"), "{expected}\n{problems}");
+    }
+    let both = read("evidence: {proxies: ['a:1'], prometheus: {url: 'http://a'}}").unwrap_err().join("\n");
+    assert!(both.starts_with("evidence.prometheus: \"proxies\" and \"prometheus\" both"), "{both}");
+}

@@ -37,6 +37,11 @@ pub(super) fn samples<'t>(
 // === impl Sample ===
 
 impl<'t> Sample<'t> {
+    /// A sample that did not stand in a page.
+    pub(super) fn new(name: &'t str, labels: Vec<(&'t str, Cow<'t, str>)>, value: f64) -> Self {
+        Self { name, labels, value }
+    }
+
     /// The value of a label.
     pub(super) fn label(&self, name: &str) -> Option<&str> {
         self.labels.iter().find(|(label, _)| *label == name).map(|(_, value)| value.as_ref())

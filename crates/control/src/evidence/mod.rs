@@ -3,12 +3,14 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `proxies` | [`Proxies`]: the pages of metrics of the proxies themselves |
+//! | `prometheus` | [`Prometheus`]: a Prometheus that scrapes them |
 //! | `exposition` | Prometheus' text format |
 //! | `totals`, `table` | what a proxy has counted at one reading, and the proxies from reading to reading |
 //! | `counted` | from a reading to what steering takes of it |
 
 pub mod counted;
 mod exposition;
+mod prometheus;
 mod proxies;
 mod table;
 mod totals;
@@ -21,6 +23,7 @@ use coalmine_judge::GROUPS;
 
 use crate::rollout::Name;
 
+pub use prometheus::Prometheus;
 pub use proxies::Proxies;
 
 /// Where readings come from.
@@ -90,4 +93,16 @@ pub enum Slow {
     Whole(u64),
     /// By hash group.
     Groups([u64; GROUPS]),
+}
+
+/// The innermost cause says what happened.
+fn sentence(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it does not answer in time".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
 }

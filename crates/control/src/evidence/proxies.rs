@@ -8,9 +8,9 @@ use futures_util::{StreamExt as _, stream};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::table::Table;
+use super::table::{Page, Table};
 use super::totals::Totals;
-use super::{Reading, Source};
+use super::{Reading, Source, sentence};
 
 /// How many proxies are read at a time.
 const AT_ONCE: usize = 32;
@@ -37,13 +37,14 @@ impl Proxies {
     ///
     /// # Errors
     /// No client can be made.
-    pub fn new(addresses: Vec<String>, within: Duration) -> Result<Self, reqwest::Error> {
+    pub fn new(addresses: Vec<String>, within: Duration) -> Result<Self, String> {
         // An admin interface is asked directly and never sends anybody elsewhere.
         let client = reqwest::Client::builder()
             .timeout(within)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .build()?;
+            .build()
+            .map_err(|error| sentence(&error))?;
         Ok(Self { addresses, client, within, table: Table::default() })
     }
 
@@ -75,7 +76,7 @@ impl Source for Proxies {
         let mut read = Vec::new();
         for (address, page) in pages {
             match page {
-                Ok(totals) => read.push((address.to_string(), totals)),
+                Ok(totals) => read.push(Page { address: address.to_string(), at: now, totals }),
                 Err(error) => errors.push(format!("{address}: {error}")),
             }
         }
@@ -103,18 +104,6 @@ async fn page(client: &reqwest::Client, address: SocketAddr) -> Result<Totals, S
     }
     let text = String::from_utf8(page).map_err(|_| "its page is no text".to_owned())?;
     Totals::read(&text)
-}
-
-/// The innermost cause says what happened.
-fn sentence(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "it does not answer in time".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

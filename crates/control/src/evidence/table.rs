@@ -10,6 +10,17 @@ const FORGOTTEN_AFTER: u64 = 600;
 /// How many revisions of a proxy are remembered with their times.
 const KEPT_REVISIONS: usize = 64;
 
+/// What a proxy showed at a time.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    /// What tells the proxy from others, as its address.
+    pub(super) address: String,
+    /// When that was, in seconds since 1970.
+    pub(super) at: u64,
+    /// What it has counted.
+    pub(super) totals: Totals,
+}
+
 /// The proxies by address.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -31,15 +42,18 @@ struct Known {
 // === impl Table ===
 
 impl Table {
-    /// Takes what the proxies at these addresses have counted, and gives all that are known. Those that did not answer are
-    /// there as they were seen last.
-    pub(super) fn take(&mut self, now: u64, read: Vec<(String, Totals)>) -> Vec<ProxyReading> {
+    /// Takes what proxies have shown, and gives all that are known. Those that did not answer, or whose page has been seen
+    /// already, are there as they were seen last.
+    pub(super) fn take(&mut self, now: u64, pages: Vec<Page>) -> Vec<ProxyReading> {
         let mut counted = BTreeMap::new();
-        for (address, totals) in read {
+        for Page { address, at, totals } in pages {
             let name = self.name(&address, totals.facts.node.as_deref());
             let known = self.proxies.entry(address.clone()).or_default();
+            if known.seen == at {
+                continue;
+            }
             known.name = name;
-            if let Some(found) = known.take(now, totals) {
+            if let Some(found) = known.take(at, totals) {
                 counted.insert(address, found);
             }
         }
@@ -126,6 +140,10 @@ mod tests {
         .unwrap()
     }
 
+    fn at(at: u64, address: &str, totals: Totals) -> Page {
+        Page { address: address.to_owned(), at, totals }
+    }
+
     fn all(reading: &ProxyReading) -> Option<u64> {
         let counted = reading.counted.as_ref()?;
         Some(counted.rollouts[&"a/b".parse().unwrap()]["canary"].all[0])
@@ -134,9 +152,8 @@ mod tests {
     #[test]
     fn a_proxy_counts_from_its_second_reading_on() {
         let mut table = Table::default();
-        let read = |table: &mut Table, now, page| {
-            table.take(now, vec![("10.0.0.1:9901".to_owned(), page)]).remove(0)
-        };
+        let read =
+            |table: &mut Table, now, page| table.take(now, vec![at(now, "10.0.0.1:9901", page)]).remove(0);
         let first = read(&mut table, 100, page(5, 10, 1_000));
         assert_eq!((first.name.as_str(), first.seen, all(&first)), ("edge", 100, None));
         let second = read(&mut table, 115, page(6, 25, 1_010));
@@ -152,11 +169,10 @@ mod tests {
     #[test]
     fn a_proxy_that_does_not_answer_stays_for_a_while_and_its_counts_come_later() {
         let mut table = Table::default();
-        let address = || "10.0.0.1:9901".to_owned();
-        table.take(100, vec![(address(), page(5, 10, 0))]);
+        table.take(100, vec![at(100, "10.0.0.1:9901", page(5, 10, 0))]);
         let away = table.take(115, Vec::new());
         assert_eq!((away[0].seen, away[0].counted.clone()), (100, None));
-        let again = table.take(130, vec![(address(), page(5, 40, 30))]);
+        let again = table.take(130, vec![at(130, "10.0.0.1:9901", page(5, 40, 30))]);
         assert_eq!(again[0].counted.as_ref().map(|it| (it.from, it.until)), Some((100, 130)));
         assert!(table.take(730, Vec::new()).len() == 1 && table.take(731, Vec::new()).is_empty());
     }
@@ -164,11 +180,10 @@ mod tests {
     #[test]
     fn two_proxies_of_one_name_are_told_apart() {
         let mut table = Table::default();
-        let both =
-            vec![("10.0.0.1:9901".to_owned(), page(5, 10, 0)), ("10.0.0.2:9901".to_owned(), page(5, 10, 0))];
+        let both = vec![at(100, "10.0.0.1:9901", page(5, 10, 0)), at(100, "10.0.0.2:9901", page(5, 10, 0))];
         let names: Vec<String> = table.take(100, both).into_iter().map(|it| it.name).collect();
         assert_eq!(names, ["edge", "edge (10.0.0.2:9901)"]);
-        let later = table.take(115, vec![("10.0.0.0:9901".to_owned(), page(5, 10, 0))]);
+        let later = table.take(115, vec![at(115, "10.0.0.0:9901", page(5, 10, 0))]);
         let names: Vec<&str> = later.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, ["edge (10.0.0.0:9901)", "edge", "edge (10.0.0.2:9901)"], "names stay");
     }
@@ -176,7 +191,7 @@ mod tests {
     #[test]
     fn a_page_without_a_filter_counts_nothing_and_loses_nothing() {
         let mut table = Table::default();
-        let mut read = |now, page: Totals| table.take(now, vec![("a:1".to_owned(), page)]).remove(0);
+        let mut read = |now, page: Totals| table.take(now, vec![at(now, "a:1", page)]).remove(0);
         let empty = |uptime| Totals::read(&format!("envoy_server_uptime {uptime}\n")).unwrap();
         assert_eq!(read(85, empty(10)).name, "a:1");
         assert_eq!(all(&read(100, page(5, 25, 1_000))), None, "what it counted before is no evidence");
@@ -191,7 +206,7 @@ mod tests {
     #[test]
     fn a_process_that_may_have_restarted_counts_nothing_once() {
         let mut table = Table::default();
-        let mut read = |now, page: Totals| table.take(now, vec![("a:1".to_owned(), page)]).remove(0);
+        let mut read = |now, page: Totals| table.take(now, vec![at(now, "a:1", page)]).remove(0);
         read(100, page(5, 30, 1_000));
         let unclear = read(600, page(5, 40, 1_200));
         assert_eq!((unclear.counted, unclear.since), (None, vec![(5, 600)]));

@@ -97,6 +97,18 @@ impl Totals {
         Ok(totals)
     }
 
+    /// The totals of samples that were taken at one time.
+    ///
+    /// # Errors
+    /// They are not what they should be: a sentence.
+    pub(super) fn of<'t>(samples: impl Iterator<Item = Sample<'t>>) -> Result<Self, String> {
+        let mut totals = Self::default();
+        for sample in samples {
+            totals.take(&sample)?;
+        }
+        Ok(totals)
+    }
+
     fn take(&mut self, sample: &Sample<'_>) -> Result<(), String> {
         match sample.name {
             "coalmine_policy_revision" => {

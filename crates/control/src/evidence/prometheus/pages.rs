@@ -1,0 +1,119 @@
+//! From an answer to what each proxy showed at its latest scrape.
+//!
+//! Prometheus stamps all samples of one scrape with one time, so the samples of a target with the latest time are its page.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::evidence::exposition::Sample;
+use crate::evidence::table::Page;
+use crate::evidence::totals::Totals;
+
+/// The most series.
+const MAX_SERIES: usize = 500_000;
+/// Labels that the filter gives; all others are of the target.
+const OURS: [&str; 9] =
+    ["__name__", "rollout", "variant", "reason", "group", "threshold", "class", "version", "node"];
+/// What Prometheus puts in front of a label that the target has as well.
+const EXPORTED: &str = "exported_";
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    data: Option<Data<'a>>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    #[serde(borrow)]
+    result: Vec<Series<'a>>,
+}
+
+/// A series, and its samples with their times in seconds, the oldest first.
+#[derive(Deserialize)]
+struct Series<'a> {
+    #[serde(borrow)]
+    metric: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    #[serde(borrow)]
+    values: Vec<(f64, Cow<'a, str>)>,
+}
+
+/// What is known of a target's latest scrape.
+#[derive(Default)]
+struct Target<'a, 's> {
+    /// Its time, in seconds.
+    at: f64,
+    samples: Vec<(&'s Series<'a>, f64)>,
+}
+
+/// The latest page of each target.
+pub(super) fn read(answer: &[u8]) -> Result<Vec<Page>, String> {
+    let answer: Answer<'_> = serde_json::from_slice(answer)
+        .map_err(|error| format!("its answer is none of Prometheus: {error}"))?;
+    let Some(Data { result }) = answer.data else {
+        return Err(answer.error.unwrap_or_else(|| "its answer has no data".to_owned()));
+    };
+    if result.len() > MAX_SERIES {
+        return Err(format!(
+            "it has {} series, and at most {MAX_SERIES} are read; narrow them by labels",
+            result.len()
+        ));
+    }
+    let mut targets: BTreeMap<String, Target<'_, '_>> = BTreeMap::new();
+    for series in &result {
+        let Some((at, value)) = series.values.last() else { continue };
+        let value = value.parse().map_err(|_| format!("{value} is no number"))?;
+        let target = targets.entry(series.target()).or_default();
+        if *at > target.at {
+            *target = Target { at: *at, samples: Vec::new() };
+        }
+        // A series that ended with an earlier scrape is not on the latest page.
+        if *at >= target.at {
+            target.samples.push((series, value));
+        }
+    }
+    let mut pages = Vec::new();
+    for (name, target) in targets {
+        match target.totals() {
+            Ok(totals) => pages.push(Page { address: name, at: target.at as u64, totals }),
+            Err(error) => tracing::warn!("a proxy cannot be read from Prometheus: {name}: {error}"),
+        }
+    }
+    Ok(pages)
+}
+
+// === impl Series ===
+
+impl Series<'_> {
+    /// What names the target: all labels that are not the filter's.
+    fn target(&self) -> String {
+        let labels = self.metric.iter().filter(|(name, _)| !OURS.contains(&plain(name)));
+        let labels: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
+        labels.join(" ")
+    }
+
+    /// The series as it stood on the page.
+    fn sample(&self, value: f64) -> Option<Sample<'_>> {
+        let name = self.metric.get("__name__")?;
+        let is_hidden = |label: &str| self.metric.contains_key(format!("{EXPORTED}{label}").as_str());
+        let labels = self.metric.iter().filter(|(label, _)| !is_hidden(label));
+        let labels = labels.map(|(label, value)| (plain(label), Cow::Borrowed(value.as_ref()))).collect();
+        Some(Sample::new(name, labels, value))
+    }
+}
+
+/// The label as the filter named it.
+fn plain(label: &str) -> &str {
+    label.strip_prefix(EXPORTED).unwrap_or(label)
+}
+
+// === impl Target ===
+
+impl Target<'_, '_> {
+    fn totals(&self) -> Result<Totals, String> {
+        Totals::of(self.samples.iter().filter_map(|(series, value)| series.sample(*value)))
+    }
+}

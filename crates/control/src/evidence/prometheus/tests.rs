@@ -1,0 +1,161 @@
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+
+fn series(name: &str, labels: &Value, values: &[(f64, &str)]) -> Value {
+    let mut metric = json!({"__name__": name, "instance": "10.0.0.1:9901", "job": "envoy"});
+    for (label, value) in labels.as_object().unwrap() {
+        metric[label] = value.clone();
+    }
+    json!({"metric": metric, "values": values})
+}
+
+fn all(variant: &str, values: &[(f64, &str)]) -> Value {
+    series(
+        "coalmine_all_total",
+        &json!({"rollout": "shop/checkout", "variant": variant, "group": "3"}),
+        values,
+    )
+}
+
+fn answer(series: &[Value]) -> String {
+    json!({"status": "success", "data": {"resultType": "matrix", "result": series}}).to_string()
+}
+
+/// A proxy's facts at a time.
+fn facts(at: f64) -> [Value; 2] {
+    [
+        series("coalmine_build_info", &json!({"version": "1", "node": "edge-1"}), &[(at, "1")]),
+        series("coalmine_policy_revision", &json!({}), &[(at, "7")]),
+    ]
+}
+
+#[test]
+fn the_samples_of_the_latest_scrape_are_a_page() {
+    let mut found = facts(115.0).to_vec();
+    found.push(all("canary", &[(100.0, "5"), (115.0, "9")]));
+    // It ended with the scrape before.
+    found.push(all("gone", &[(100.0, "5")]));
+    let pages = pages::read(answer(&found).as_bytes()).unwrap();
+    assert_eq!(pages.len(), 1);
+    assert_eq!((pages[0].address.as_str(), pages[0].at), ("instance=10.0.0.1:9901 job=envoy", 115));
+    let mut table = Table::default();
+    table.take(100, vec![Page { at: 100, totals: Default::default(), ..pages[0].clone() }]);
+    let first = table.take(120, pages.clone()).remove(0);
+    assert_eq!((first.name.as_str(), first.seen, first.revision), ("edge-1", 115, Some(7)));
+    let mut found = facts(130.0).to_vec();
+    found.push(all("canary", &[(100.0, "5"), (130.0, "29")]));
+    let later = pages::read(answer(&found).as_bytes()).unwrap();
+    let second = table.take(135, later.clone()).remove(0).counted.unwrap();
+    assert_eq!((second.from, second.until), (115, 130), "by the clock of Prometheus");
+    assert_eq!(second.rollouts[&"shop/checkout".parse().unwrap()]["canary"].all[3], 20);
+    assert_eq!(table.take(140, later).remove(0).counted, None, "no scrape since");
+}
+
+#[test]
+fn labels_that_the_target_has_as_well_are_told_apart() {
+    let labels =
+        json!({"node": "worker-17", "exported_node": "edge-1", "exported_version": "1", "version": "v2"});
+    let mut found = vec![series("coalmine_build_info", &labels, &[(100.0, "1")])];
+    found.push(series(
+        "coalmine_policy_revision",
+        &json!({"node": "worker-17", "version": "v2"}),
+        &[(100.0, "7")],
+    ));
+    let pages = pages::read(answer(&found).as_bytes()).unwrap();
+    let seen = Table::default().take(100, pages);
+    assert_eq!(seen.len(), 1);
+    assert_eq!((seen[0].name.as_str(), seen[0].revision), ("edge-1", Some(7)));
+    assert_eq!(seen[0].filter.as_deref(), Some("1"));
+}
+
+#[test]
+fn what_makes_no_sense_is_told() {
+    let told = |text: &str| pages::read(text.as_bytes()).unwrap_err();
+    assert!(told("<html>").contains("none of Prometheus"));
+    assert_eq!(told("{\"status\": \"error\", \"error\": \"too many samples\"}"), "too many samples");
+    assert!(told("{}").contains("no data"));
+    assert!(told(&answer(&[all("canary", &[(1.0, "many")])])).contains("many is no number"));
+    // One target that makes no sense keeps no other from being read.
+    let other = json!({"instance": "10.0.0.2:9901"});
+    let mut found = facts(100.0).to_vec();
+    found.push(series("coalmine_policy_revision", &other, &[(100.0, "1.5")]));
+    assert_eq!(pages::read(answer(&found).as_bytes()).unwrap().len(), 1);
+}
+
+#[test]
+fn one_selector_reads_everything_and_labels_narrow_it() {
+    let labels = BTreeMap::from([("job".to_owned(), "en\"voy\\".to_owned())]);
+    let asked = query(&labels);
+    assert!(
+        asked.starts_with("{__name__=~\"coalmine_(requests_total|") && asked.ends_with("[2m]"),
+        "{asked}"
+    );
+    assert!(asked.contains(",job=\"en\\\"voy\\\\\"}"), "{asked}");
+}
+
+/// Answers one request with this, and gives what was asked.
+async fn answering(answer: String) -> (String, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = String::new();
+        while !request.contains("time=") {
+            let mut part = [0; 4_096];
+            let length = stream.read(&mut part).await.unwrap();
+            request.push_str(std::str::from_utf8(&part[..length]).unwrap());
+        }
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        request
+    });
+    (url, asked)
+}
+
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+fn source(url: String, credentials: Option<Credentials>) -> Prometheus {
+    crate::tls::choose_provider();
+    let address = PrometheusAddress { url, credentials, ..PrometheusAddress::default() };
+    Prometheus::new(&address, Duration::from_secs(20)).unwrap()
+}
+
+#[tokio::test]
+async fn it_is_asked_with_its_credentials_and_they_are_shown_nowhere() {
+    for (credentials, header) in [
+        (Credentials::Bearer("s3cret-t0ken".to_owned()), "authorization: Bearer s3cret-t0ken"),
+        (
+            Credentials::Basic { user: "coal".to_owned(), password: "mine".to_owned() },
+            "authorization: Basic Y29hbDptaW5l",
+        ),
+    ] {
+        assert!(
+            !format!("{credentials:?}").contains("s3cret") && !format!("{credentials:?}").contains("mine")
+        );
+        let (url, asked) = answering(ok(&answer(&facts(100.0)))).await;
+        let mut source = source(url, Some(credentials));
+        assert!(!format!("{source:?}").contains("s3cret"));
+        let reading = source.read(105).await;
+        assert_eq!((reading.away, reading.proxies.len()), (None, 1));
+        let asked = asked.await.unwrap();
+        assert!(asked.starts_with("POST /api/v1/query HTTP/1.1\r\n"), "{asked}");
+        assert!(asked.contains(header) && asked.contains("time=105"), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_away_or_answers_an_error_is_told() {
+    let (url, _asked) =
+        answering("HTTP/1.1 422 Wrong\r\ncontent-length: 9\r\n\r\nno\x07 query".to_owned()).await;
+    let reading = source(url, None).read(100).await;
+    assert_eq!(reading.away.unwrap(), "Prometheus: it answers 422 Unprocessable Entity: no query");
+    let reading = source("http://127.0.0.1:1".to_owned(), None).read(100).await;
+    assert!(reading.away.unwrap().starts_with("Prometheus: "));
+    assert!(reading.proxies.is_empty());
+}
