@@ -59,6 +59,7 @@ pub struct Fleet {
     listen: SocketAddr,
     admin: SocketAddr,
     parts: FleetParts,
+    evidence: Option<String>,
     folder: TempDir,
 }
 
@@ -112,6 +113,13 @@ impl FleetParts {
 impl Fleet {
     /// Starts the proxies, which have no server yet, and then the server.
     pub async fn start(parts: FleetParts) -> Result<Self> {
+        let mut fleet = Self::without_server(parts).await?;
+        fleet.start_server().await?;
+        Ok(fleet)
+    }
+
+    /// Starts the proxies.
+    pub async fn without_server(parts: FleetParts) -> Result<Self> {
         let folder =
             tempfile::Builder::new().prefix("coalmine-fleet-").tempdir().context("no temporary folder")?;
         let [listen, admin] = [free()?, free()?];
@@ -131,10 +139,24 @@ impl Fleet {
             };
             proxies.push(Envoy::start(&launch, &bootstrap, &place).await?);
         }
-        let mut fleet =
-            Self { server: None, proxies, _upstreams: upstreams, fails, listen, admin, parts, folder };
-        fleet.start_server().await?;
-        Ok(fleet)
+        let evidence = None;
+        Ok(Self {
+            server: None,
+            proxies,
+            _upstreams: upstreams,
+            fails,
+            listen,
+            admin,
+            parts,
+            evidence,
+            folder,
+        })
+    }
+
+    /// From the next start of the server on, it reads evidence as this field of the configuration says, instead of from
+    /// the proxies.
+    pub fn read_evidence(&mut self, field: &str) {
+        self.evidence = Some(field.to_owned());
     }
 
     /// Starts the server, on the store that there is, and waits until it is ready.
@@ -164,12 +186,13 @@ impl Fleet {
             .with_context(|| format!("cannot read {}", shipped.display()))?;
         let admins: Vec<String> =
             self.proxies.iter().map(|proxy| format!("\"{}\"", proxy.admin_address())).collect();
+        let proxies = format!("{{proxies: [{}]}}", admins.join(", "));
         let replaced = [
             ("127.0.0.1:8470", self.listen.to_string()),
             ("127.0.0.1:8471", self.admin.to_string()),
             ("target/filter/coalmine.wasm", self.parts.module.display().to_string()),
             ("store: coalmine.db", format!("store: {}", self.parts.store)),
-            ("[\"127.0.0.1:9901\", \"127.0.0.1:9902\"]", format!("[{}]", admins.join(", "))),
+            ("{proxies: [\"127.0.0.1:9901\", \"127.0.0.1:9902\"]}", self.evidence.clone().unwrap_or(proxies)),
         ];
         let mut text = text;
         for (old, new) in replaced {

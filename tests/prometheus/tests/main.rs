@@ -5,6 +5,7 @@
 
 mod filter;
 mod prometheus;
+mod server;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
