@@ -218,10 +218,13 @@ test-bench: $(BENCH_NEEDS) $(COMMAND_TESTED) target/debug/coalmine-bench ## What
 		--processes 1 --bursts 1 --json target/bench/brief.json --svg target/bench/brief.svg >target/bench/brief.txt
 
 PROMETHEUS ?= $(shell command -v prometheus)
+PROMTOOL ?= $(dir $(PROMETHEUS))promtool
 
 .PHONY: test-prometheus
-test-prometheus: $(FILTER) $(COMMAND_TESTED) $(ENVOY) ## The command on a real Prometheus: Debian's package, or PROMETHEUS=..
+test-prometheus: $(FILTER) $(COMMAND_TESTED) $(ENVOY) ## Command and server on a real Prometheus, and its alerts: Debian's package, or PROMETHEUS=..
 	@test -x "$(PROMETHEUS)" || { echo "no prometheus: apt-get install prometheus, or PROMETHEUS=path"; exit 1; }
+	cd envoy/fleet/prometheus && $(PROMTOOL) check config prometheus.yaml && \
+		$(PROMTOOL) test rules alerts_test.yaml rules_test.yaml
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_PROMETHEUS=$(PROMETHEUS) \
 		cargo test --locked --workspace --test prometheus -- --nocapture
 
