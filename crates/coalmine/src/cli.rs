@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    assign, completions, diff, explain, import, judge, output, power, rehearse, remote, render, schema,
-    serve, simulate, token, validate, weights,
+    assign, backup, completions, diff, explain, import, judge, output, power, rehearse, remote, render,
+    schema, serve, simulate, token, validate, weights,
 };
 
 const AFTER: &str = "\
@@ -37,6 +37,7 @@ enum Command {
     Power(power::Power),
     Rehearse(rehearse::Rehearse),
     Serve(serve::Serve),
+    Backup(backup::Backup),
     Get(remote::Get),
     Apply(remote::Apply),
     Delete(remote::Delete),
@@ -78,6 +79,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Power(power) => power.run(),
         Command::Rehearse(rehearse) => rehearse.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Backup(backup) => backup.run(),
         Command::Get(get) => get.run(),
         Command::Apply(apply) => apply.run(),
         Command::Delete(delete) => delete.run(),

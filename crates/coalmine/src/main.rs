@@ -5,7 +5,7 @@
 //! | modules | what is in them |
 //! |---|---|
 //! | `cli`, `args`, `completions` | the command line, and the arguments that subcommands share |
-//! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `power`, `rehearse`, `serve`, `schema` | one subcommand each |
+//! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `power`, `rehearse`, `serve`, `backup`, `schema` | one subcommand each |
 //! | `remote` | the subcommands that talk to a server |
 //! | `routes` | routes as Envoy reads them: which one takes a request, and where it leads |
 //! | `input`, `scan`, `policy_file`, `users` | files, the policies and rollouts in them, and lists of users |
@@ -18,6 +18,7 @@
 
 mod args;
 mod assign;
+mod backup;
 mod chart;
 mod cli;
 mod completions;

@@ -237,3 +237,29 @@ fn a_server_ends_when_it_is_told() {
     serving.signal("TERM");
     assert!(serving.child.wait().unwrap().success());
 }
+
+#[test]
+fn a_backup_of_a_running_server_is_a_store() {
+    let serving = Serving::start("store: kept.db\n");
+    for words in ["apply checkout.yaml", "start shop/checkout"] {
+        assert_eq!(serving.run(words).code, 0, "{words}");
+    }
+    let copied = serving.run("backup --store kept.db copy.db");
+    assert!(copied.code == 0 && copied.stderr.contains("copy.db is a copy of kept.db"), "{}", copied.stderr);
+    for (words, why) in [
+        ("backup --store kept.db copy.db", "copy.db is there already, and is not written over"),
+        ("backup --store none.db other.db", "none.db: there is no such file"),
+        ("backup --store checkout.yaml other.db", "checkout.yaml is no SQLite database"),
+    ] {
+        let ran = serving.run(words);
+        assert_eq!(ran.code, 2, "{words}: {}", ran.stderr);
+        assert!(ran.stderr.contains(why), "{words}: {}", ran.stderr);
+    }
+    let copy = std::fs::read(serving.lab.path().join("copy.db")).unwrap();
+    drop(serving);
+    let lab = Lab::new().with("checkout.yaml", ROLLOUT);
+    std::fs::write(lab.path().join("copy.db"), copy).unwrap();
+    let again = Serving::start_in(lab, "store: copy.db\n", &[]);
+    let history = again.run("history shop/checkout").stdout;
+    assert!(history.contains("started by"), "{history}");
+}

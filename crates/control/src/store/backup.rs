@@ -17,6 +17,19 @@ const COPY_WITHIN: Duration = Duration::from_secs(10 * 60);
 #[derive(Debug)]
 pub struct NoBackup(String);
 
+/// Copies the SQLite store of a server, which may run, to a file that must not be there.
+///
+/// # Errors
+/// There is no store, or no copy can be written: a sentence.
+pub fn back_up(store: &Path, to: &Path) -> Result<(), NoBackup> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| no(to, error))?;
+    runtime.block_on(async {
+        let store = Sql::existing(store).await.map_err(|error| NoBackup(error.to_string()))?;
+        store.backup(to).await
+    })
+}
+
 // === impl Sql ===
 
 impl Sql {

@@ -46,6 +46,19 @@ impl Sql {
         Ok(Self { database, reserve })
     }
 
+    /// Opens a store in SQLite that is there, of whatever release, and changes nothing in it.
+    ///
+    /// # Errors
+    /// It is not there, or is no database.
+    pub(super) async fn existing(path: &Path) -> Result<Self, StoreError> {
+        let address = Address::File(path.to_owned());
+        if !path.is_file() {
+            return Err(StoreError::Away(format!("{address:?}: there is no such file")));
+        }
+        let reserve = Reserve::beside(&address);
+        Ok(Self { database: Database::open(address).await?, reserve })
+    }
+
     pub(super) fn address(&self) -> &Address {
         self.database.address()
     }
