@@ -7,7 +7,7 @@ use coalmine_steer::Plan;
 use coalmine_steer::inputs::{self, GuardCounts};
 use coalmine_steer::plan::{Guard, GuardSource};
 
-use super::{Counted, ProxyReading, Reading, Slow, VariantCounts};
+use super::{Counted, Open, ProxyReading, Reading, Slow, VariantCounts};
 use crate::rollout::Name;
 
 /// The variant of new versions.
@@ -52,7 +52,9 @@ fn take(counted: &Counted, name: &Name, plan: &Plan, compared: &str) -> inputs::
         .iter()
         .filter_map(|guard| Some((guard.name.clone(), guard_counts(guard, &stable, &canary)?)))
         .collect();
-    inputs::Counted { from: counted.from, until: counted.until, guards, served: None, open: None }
+    let pair = |open: Open| [open.begun, open.open];
+    let open = stable.open.zip(canary.open).map(|(stable, canary)| [pair(stable), pair(canary)]);
+    inputs::Counted { from: counted.from, until: counted.until, guards, served: None, open }
 }
 
 /// Counts of one guard; none of what is not counted here.
@@ -128,6 +130,7 @@ mod tests {
             all: [all; GROUPS],
             bad: [bad; GROUPS],
             slow: BTreeMap::from([(250, slow)]),
+            open: Some(Open { begun: all, open: bad }),
         };
         let variants = BTreeMap::from([
             ("stable".to_owned(), counts(100, 1, Slow::Groups([2; GROUPS]))),
@@ -152,6 +155,7 @@ mod tests {
             plan("{guards: {errors: {}, late: {slowerThan: 250ms}, other: {slowerThan: 1s}, q: {query: q}}}");
         let counted = proxies(&reading(), &name(), &plan, Some(7), "stable").remove(0).counted.unwrap();
         assert_eq!((counted.from, counted.until), (100, 115));
+        assert_eq!(counted.open, Some([[100, 1], [10, 4]]));
         assert_eq!(
             (counted.guards["errors"].stable[3], counted.guards["errors"].canary[3]),
             ([100, 1], [10, 4])

@@ -6,10 +6,12 @@
 //! | `prometheus` | [`Prometheus`]: a Prometheus that scrapes them |
 //! | `exposition` | Prometheus' text format |
 //! | `totals`, `table` | what a proxy has counted at one reading, and the proxies from reading to reading |
+//! | `flights` | requests that have been open for long |
 //! | `counted` | from a reading to what steering takes of it |
 
 pub mod counted;
 mod exposition;
+mod flights;
 mod prometheus;
 mod proxies;
 mod table;
@@ -30,8 +32,11 @@ pub use proxies::Proxies;
 #[async_trait]
 pub trait Source: Send + fmt::Debug {
     /// Reads every proxy now. What was counted is the difference to the reading before, proxy by proxy and series by series.
-    async fn read(&mut self, now: u64) -> Reading;
+    async fn read(&mut self, now: u64, forms: &Forms) -> Reading;
 }
+
+/// Of each rollout, the revision since which it stands as it does.
+pub type Forms = BTreeMap<Name, u64>;
 
 /// One reading of all proxies.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,6 +89,17 @@ pub struct VariantCounts {
     pub bad: [u64; GROUPS],
     /// Those that were slower than so many milliseconds: by group where they are counted so.
     pub slow: BTreeMap<u64, Slow>,
+    /// Requests that have been open for long; none before that can be known.
+    pub open: Option<Open>,
+}
+
+/// Requests since the rollout stands as it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Those that had come half a minute ago.
+    pub begun: u64,
+    /// At least so many of them have not ended.
+    pub open: u64,
 }
 
 /// Slow requests.

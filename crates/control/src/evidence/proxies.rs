@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::table::{Page, Table};
 use super::totals::Totals;
-use super::{Reading, Source, sentence};
+use super::{Forms, Reading, Source, sentence};
 
 /// How many proxies are read at a time.
 const AT_ONCE: usize = 32;
@@ -66,7 +66,7 @@ impl Proxies {
 
 #[async_trait]
 impl Source for Proxies {
-    async fn read(&mut self, now: u64) -> Reading {
+    async fn read(&mut self, now: u64, forms: &Forms) -> Reading {
         let (addresses, mut errors) = self.resolve().await;
         let client = &self.client;
         let pages =
@@ -85,7 +85,7 @@ impl Source for Proxies {
         }
         // One that answers is enough to go on; the others are seen to be away.
         let away = if read.is_empty() { errors.first().cloned() } else { None };
-        Reading { away, proxies: self.table.take(now, read) }
+        Reading { away, proxies: self.table.take(now, read, forms) }
     }
 }
 
@@ -151,12 +151,13 @@ mod tests {
         ];
         for address in &hostile {
             let mut proxies = Proxies::new(vec![address.clone()], Duration::from_secs(20)).unwrap();
-            let reading = proxies.read(100).await;
+            let reading = proxies.read(100, &Forms::new()).await;
             assert!(reading.away.is_some() && reading.proxies.is_empty(), "{reading:?}");
         }
         let mut addresses = vec![answering(OK, PAGE, false).await];
         addresses.extend(hostile);
-        let reading = Proxies::new(addresses, Duration::from_secs(20)).unwrap().read(100).await;
+        let reading =
+            Proxies::new(addresses, Duration::from_secs(20)).unwrap().read(100, &Forms::new()).await;
         assert_eq!(reading.away, None);
         let names: Vec<(&str, Option<u64>)> =
             reading.proxies.iter().map(|proxy| (proxy.name.as_str(), proxy.revision)).collect();
@@ -168,7 +169,8 @@ mod tests {
         crate::tls::choose_provider();
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = silent.local_addr().unwrap().to_string();
-        let reading = Proxies::new(vec![address], Duration::from_millis(50)).unwrap().read(100).await;
+        let reading =
+            Proxies::new(vec![address], Duration::from_millis(50)).unwrap().read(100, &Forms::new()).await;
         assert!(reading.away.unwrap().contains("does not answer in time"));
     }
 }

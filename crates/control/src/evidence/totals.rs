@@ -76,6 +76,9 @@ enum What {
     SlowBy(u64, usize),
 }
 
+/// Of each variant, how many requests have come and how many have ended, since the process began.
+pub(super) type Flow = BTreeMap<String, (u64, u64)>;
+
 /// Counts by rollout and variant.
 pub(super) type Counts = BTreeMap<Name, BTreeMap<String, VariantCounts>>;
 
@@ -147,6 +150,22 @@ impl Totals {
             }
             _ => Process::Same,
         }
+    }
+
+    /// What has come and ended of a rollout.
+    pub(super) fn flow(&self, rollout: &Name) -> Flow {
+        let mut flow = Flow::new();
+        let first = Counter { rollout: rollout.clone(), variant: String::new(), what: What::Came };
+        let its = self.counters.range(first..).take_while(|(counter, _)| counter.rollout == *rollout);
+        for (counter, value) in its {
+            let (came, ended) = flow.entry(counter.variant.clone()).or_default();
+            match counter.what {
+                What::Came => *came += value.unwrap_or_default(),
+                What::All(_) => *ended += value.unwrap_or_default(),
+                What::Bad(_) | What::Slow(_) | What::SlowBy(..) => {}
+            }
+        }
+        flow
     }
 
     /// What was counted since totals of the same process were read, or since a new one began. A counter that is lower than

@@ -2,6 +2,7 @@
 
 use coalmine_steer::Inputs;
 
+use crate::evidence::Forms;
 use crate::publish::Publication;
 use crate::rollout::{Record, Spec};
 use crate::server::Server;
@@ -24,6 +25,12 @@ impl Known {
     pub(crate) async fn read(server: &Server) -> Result<Self, StoreError> {
         let publications = server.store().publications(crate::server::FLEET).await?;
         Ok(Self { now: server.now(), latest: publications.latest, frozen: server.store().frozen().await? })
+    }
+
+    /// Of each rollout that is observed, the revision since which it stands as it does.
+    pub(crate) fn forms(&self) -> Forms {
+        let parts = self.latest.iter().flat_map(|latest| &latest.parts);
+        parts.filter(|(_, part)| part.form.observe).map(|(name, part)| (name.clone(), part.since)).collect()
     }
 
     /// The inputs of a tick or a verb, without evidence and answers of gates.

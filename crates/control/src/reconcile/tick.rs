@@ -43,12 +43,12 @@ pub(super) async fn tick_all(
         });
         return Ok(());
     }
-    let reading = source.read(now).await;
+    let known = Known::read(server).await?;
+    let reading = source.read(now, &known.forms()).await;
     server.look(|view| {
         view.proxies.clone_from(&reading.proxies);
         view.away.clone_from(&reading.away);
     });
-    let known = Known::read(server).await?;
     let mut conditions = BTreeMap::new();
     let mut full = None;
     for stored in server.store().records().await? {

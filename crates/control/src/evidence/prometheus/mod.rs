@@ -18,7 +18,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Identity, StatusCode};
 
 use super::table::{Page, Table};
-use super::{Reading, Source, sentence};
+use super::{Forms, Reading, Source, sentence};
 use crate::config::{Credentials, PrometheusAddress};
 
 /// The most bytes of an answer.
@@ -98,12 +98,12 @@ impl fmt::Debug for Prometheus {
 
 #[async_trait]
 impl Source for Prometheus {
-    async fn read(&mut self, now: u64) -> Reading {
+    async fn read(&mut self, now: u64, forms: &Forms) -> Reading {
         match self.ask(now).await {
-            Ok(pages) => Reading { away: None, proxies: self.table.take(now, pages) },
+            Ok(pages) => Reading { away: None, proxies: self.table.take(now, pages, forms) },
             Err(error) => {
                 let away = format!("Prometheus: {error}");
-                Reading { away: Some(away), proxies: self.table.take(now, Vec::new()) }
+                Reading { away: Some(away), proxies: self.table.take(now, Vec::new(), forms) }
             }
         }
     }

@@ -44,16 +44,16 @@ fn the_samples_of_the_latest_scrape_are_a_page() {
     assert_eq!(pages.len(), 1);
     assert_eq!((pages[0].address.as_str(), pages[0].at), ("instance=10.0.0.1:9901 job=envoy", 115));
     let mut table = Table::default();
-    table.take(100, vec![Page { at: 100, totals: Default::default(), ..pages[0].clone() }]);
-    let first = table.take(120, pages.clone()).remove(0);
+    table.take(100, vec![Page { at: 100, totals: Default::default(), ..pages[0].clone() }], &Forms::new());
+    let first = table.take(120, pages.clone(), &Forms::new()).remove(0);
     assert_eq!((first.name.as_str(), first.seen, first.revision), ("edge-1", 115, Some(7)));
     let mut found = facts(130.0).to_vec();
     found.push(all("canary", &[(100.0, "5"), (130.0, "29")]));
     let later = pages::read(answer(&found).as_bytes()).unwrap();
-    let second = table.take(135, later.clone()).remove(0).counted.unwrap();
+    let second = table.take(135, later.clone(), &Forms::new()).remove(0).counted.unwrap();
     assert_eq!((second.from, second.until), (115, 130), "by the clock of Prometheus");
     assert_eq!(second.rollouts[&"shop/checkout".parse().unwrap()]["canary"].all[3], 20);
-    assert_eq!(table.take(140, later).remove(0).counted, None, "no scrape since");
+    assert_eq!(table.take(140, later, &Forms::new()).remove(0).counted, None, "no scrape since");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn labels_that_the_target_has_as_well_are_told_apart() {
         &[(100.0, "7")],
     ));
     let pages = pages::read(answer(&found).as_bytes()).unwrap();
-    let seen = Table::default().take(100, pages);
+    let seen = Table::default().take(100, pages, &Forms::new());
     assert_eq!(seen.len(), 1);
     assert_eq!((seen[0].name.as_str(), seen[0].revision), ("edge-1", Some(7)));
     assert_eq!(seen[0].filter.as_deref(), Some("1"));
@@ -141,7 +141,7 @@ async fn it_is_asked_with_its_credentials_and_they_are_shown_nowhere() {
         let (url, asked) = answering(ok(&answer(&facts(100.0)))).await;
         let mut source = source(url, Some(credentials));
         assert!(!format!("{source:?}").contains("s3cret"));
-        let reading = source.read(105).await;
+        let reading = source.read(105, &Forms::new()).await;
         assert_eq!((reading.away, reading.proxies.len()), (None, 1));
         let asked = asked.await.unwrap();
         assert!(asked.starts_with("POST /api/v1/query HTTP/1.1\r\n"), "{asked}");
@@ -153,9 +153,9 @@ async fn it_is_asked_with_its_credentials_and_they_are_shown_nowhere() {
 async fn what_is_away_or_answers_an_error_is_told() {
     let (url, _asked) =
         answering("HTTP/1.1 422 Wrong\r\ncontent-length: 9\r\n\r\nno\x07 query".to_owned()).await;
-    let reading = source(url, None).read(100).await;
+    let reading = source(url, None).read(100, &Forms::new()).await;
     assert_eq!(reading.away.unwrap(), "Prometheus: it answers 422 Unprocessable Entity: no query");
-    let reading = source("http://127.0.0.1:1".to_owned(), None).read(100).await;
+    let reading = source("http://127.0.0.1:1".to_owned(), None).read(100, &Forms::new()).await;
     assert!(reading.away.unwrap().starts_with("Prometheus: "));
     assert!(reading.proxies.is_empty());
 }

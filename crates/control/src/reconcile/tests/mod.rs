@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::hooks::Hooks;
 use super::{publish, tick};
-use crate::evidence::{Counted, ProxyReading, Reading, Source, VariantCounts};
+use crate::evidence::{Counted, Forms, ProxyReading, Reading, Source, VariantCounts};
 use crate::operations::{self, Asked};
 use crate::publish::Publication;
 use crate::rollout::{Name, Operator, Record};
@@ -56,7 +56,7 @@ struct MadeUp {
 
 #[async_trait]
 impl Source for MadeUp {
-    async fn read(&mut self, now: u64) -> Reading {
+    async fn read(&mut self, now: u64, _: &Forms) -> Reading {
         if self.is_away {
             return Reading { away: Some("nobody answers".to_owned()), proxies: Vec::new() };
         }
