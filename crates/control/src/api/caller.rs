@@ -4,6 +4,8 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use base64ct::{Base64, Encoding as _};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::App;
 use super::shapes::Trouble;
@@ -19,6 +21,17 @@ const MAX_ACTOR: usize = 128;
 pub(super) struct Sender {
     caller: Caller,
     actor: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct NamePath {
+    /// Namespace of the rollout.
+    #[param(pattern = "^[a-z0-9-]{1,63}$", example = "shop")]
+    namespace: String,
+    /// Name of the rollout in its namespace.
+    #[param(pattern = "^[a-z0-9-]{1,63}$", example = "checkout")]
+    name: String,
 }
 
 /// The rollout that a path names.
@@ -101,12 +114,7 @@ impl FromRequestParts<App> for Named {
     type Rejection = Trouble;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Trouble> {
-        #[derive(serde::Deserialize)]
-        struct Place {
-            namespace: String,
-            name: String,
-        }
-        let place = Path::<Place>::from_request_parts(parts, app).await;
+        let place = Path::<NamePath>::from_request_parts(parts, app).await;
         let Path(place) = place.map_err(|_| Trouble::not_found("this path names no rollout"))?;
         match Name::new(&place.namespace, &place.name) {
             Ok(name) => Ok(Self(name)),

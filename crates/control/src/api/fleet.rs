@@ -7,9 +7,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::App;
 use super::caller::Sender;
+use super::description::Reads;
 use super::shapes::{Proxies, Proxy, Time, Trouble};
 use crate::access::May;
 use crate::publish::Publication;
@@ -17,18 +19,36 @@ use crate::server::FLEET;
 
 const REVISION: HeaderName = HeaderName::from_static("coalmine-revision");
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(super) struct RevisionPath {
+    /// The revision.
     revision: u64,
 }
 
 /// The policy document that proxies should have.
+#[utoipa::path(
+    get, path = "/v1/policy", operation_id = "getPolicy",
+    responses(
+        (status = 200, description = "The policy document", body = serde_json::Value, headers(("Coalmine-Revision" = u64, description = "Its revision"))),
+        Reads
+    )
+)]
 pub(super) async fn policy(State(app): State<App>, sender: Sender) -> Result<Response, Trouble> {
     sender.must_everywhere(May::Read)?;
     let latest = app.server.store().publications(FLEET).await?.latest;
     latest.map(document).ok_or_else(|| Trouble::not_found("nothing has been published yet"))
 }
 
+/// The policy document of a revision; the latest 100 are kept.
+#[utoipa::path(
+    get, path = "/v1/policy/{revision}", operation_id = "getPolicyOfRevision",
+    params(RevisionPath),
+    responses(
+        (status = 200, description = "The policy document", body = serde_json::Value, headers(("Coalmine-Revision" = u64, description = "Its revision"))),
+        Reads
+    )
+)]
 pub(super) async fn policy_of(
     State(app): State<App>,
     sender: Sender,
@@ -46,6 +66,10 @@ fn document(publication: Publication) -> Response {
 }
 
 /// All proxies: those whose metrics are read, and those that are connected.
+#[utoipa::path(
+    get, path = "/v1/proxies", operation_id = "listProxies",
+    responses((status = 200, description = "The proxies, by name", body = Proxies), Reads)
+)]
 pub(super) async fn proxies(State(app): State<App>, sender: Sender) -> Result<Json<Proxies>, Trouble> {
     sender.must_everywhere(May::Read)?;
     let view = app.server.view();

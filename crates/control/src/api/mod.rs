@@ -7,10 +7,12 @@
 //! | `verbs`, `verdict` | what people say, and what tools ask |
 //! | `fleet`, `events` | the policy, the proxies, and what happens |
 //! | `admin` | health and metrics |
+//! | `description` | the description of all that, in OpenAPI |
 //! | `caller`, `trouble`, `show` | who asks, what is wrong, and from a record to an answer |
 
 mod admin;
 mod caller;
+mod description;
 mod events;
 mod fleet;
 mod rollouts;
@@ -30,7 +32,9 @@ use axum::http::uri::Authority;
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::access::Tokens;
 use crate::ending::Ending;
@@ -80,25 +84,30 @@ impl App {
 
 /// The API for people and tools.
 pub fn router(app: App) -> Router {
-    let rollout = get(rollouts::get).put(rollouts::put).delete(rollouts::delete);
-    Router::new()
-        .route("/v1/rollouts", get(rollouts::list))
-        .route("/v1/rollouts/{namespace}/{name}", rollout)
-        .route("/v1/rollouts/{namespace}/{name}/history", get(rollouts::history))
-        .route("/v1/rollouts/{namespace}/{name}/releases/{number}", get(verbs::release))
-        .route("/v1/rollouts/{namespace}/{name}/verdict", get(verdict::get))
-        .route("/v1/rollouts/{namespace}/{name}/verdict/{word}", post(verdict::is))
-        .route("/v1/rollouts/{namespace}/{name}/{verb}", post(verbs::act))
-        .route("/v1/freeze", get(verbs::frozen).put(verbs::freeze).delete(verbs::thaw))
-        .route("/v1/policy", get(fleet::policy))
-        .route("/v1/policy/{revision}", get(fleet::policy_of))
-        .route("/v1/proxies", get(fleet::proxies))
-        .route("/v1/events", get(events::events))
+    Router::from(routes())
         .fallback(nothing)
         .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn(trouble::translated))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(app)
+}
+
+/// Every route with its description: a handler without one is no route.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(description::base())
+        .routes(routes!(description::openapi))
+        .routes(routes!(rollouts::list))
+        .routes(routes!(rollouts::get, rollouts::put, rollouts::delete))
+        .routes(routes!(rollouts::history))
+        .routes(routes!(verbs::release))
+        .routes(routes!(verdict::get))
+        .routes(routes!(verdict::is))
+        .routes(routes!(verbs::act))
+        .routes(routes!(verbs::frozen, verbs::freeze, verbs::thaw))
+        .routes(routes!(fleet::policy))
+        .routes(routes!(fleet::policy_of))
+        .routes(routes!(fleet::proxies))
+        .routes(routes!(events::events))
 }
 
 /// Health and metrics.

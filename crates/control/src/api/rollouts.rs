@@ -6,8 +6,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use coalmine_document::SourceText;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
-use super::caller::{Named, Sender};
+use super::caller::{NamePath, Named, Sender};
+use super::description::{Changes, IfVersion, Reads};
 use super::shapes::{Done, Line, Rollout, Trouble};
 use super::{App, show, trouble};
 use crate::access::May;
@@ -17,20 +19,30 @@ use crate::operations::{self, Asked, Written};
 const MAX_LINES: u32 = 1_000;
 const LINES: u32 = 50;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct DryRun {
+    /// Only say what would happen.
     #[serde(default)]
     pub(super) dry_run: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
+    /// Only lines with a smaller number.
     before: Option<u64>,
+    /// The most lines of the answer, 50 unless given, at most 1,000.
     limit: Option<u32>,
 }
 
+/// All rollouts that the token may read.
+#[utoipa::path(
+    get, path = "/v1/rollouts", operation_id = "listRollouts",
+    responses((status = 200, description = "The rollouts, by name", body = Vec<Rollout>), Reads)
+)]
 pub(super) async fn list(State(app): State<App>, sender: Sender) -> Result<Json<Vec<Rollout>>, Trouble> {
     let view = app.server.view();
     let records = app.server.store().records().await?;
@@ -38,6 +50,15 @@ pub(super) async fn list(State(app): State<App>, sender: Sender) -> Result<Json<
     Ok(Json(seen.map(|stored| show::rollout(stored, &view)).collect()))
 }
 
+/// One rollout.
+#[utoipa::path(
+    get, path = "/v1/rollouts/{namespace}/{name}", operation_id = "getRollout",
+    params(NamePath),
+    responses(
+        (status = 200, description = "The rollout", body = Rollout, headers(("ETag" = String, description = "Version of the record"))),
+        Reads
+    )
+)]
 pub(super) async fn get(
     State(app): State<App>,
     sender: Sender,
@@ -50,6 +71,20 @@ pub(super) async fn get(
     Ok((etag(stored.version), Json(shown)).into_response())
 }
 
+/// Writes a rollout. The answer to a wrong document has every problem with its place.
+#[utoipa::path(
+    put, path = "/v1/rollouts/{namespace}/{name}", operation_id = "putRollout",
+    params(NamePath, DryRun, IfVersion),
+    request_body(
+        description = "The document, as it stands in its file: YAML or JSON, whatever the content type says",
+        content((String = "application/yaml"), (serde_json::Value = "application/json"))
+    ),
+    responses(
+        (status = 200, description = "Changed, or the same already", body = Done, headers(("ETag" = String, description = "Version of the record"))),
+        (status = 201, description = "New", body = Done, headers(("ETag" = String, description = "Version of the record"))),
+        Changes
+    )
+)]
 pub(super) async fn put(
     State(app): State<App>,
     sender: Sender,
@@ -67,6 +102,12 @@ pub(super) async fn put(
     Ok((status, etag(written.stored.version), Json(done(&app, &written, &text, dry_run))).into_response())
 }
 
+/// Deletes a rollout, once all its users are on stable.
+#[utoipa::path(
+    delete, path = "/v1/rollouts/{namespace}/{name}", operation_id = "deleteRollout",
+    params(NamePath, DryRun, IfVersion),
+    responses((status = 202, description = "Its users go to stable, and then it is gone", body = Done), Changes)
+)]
 pub(super) async fn delete(
     State(app): State<App>,
     sender: Sender,
@@ -82,6 +123,12 @@ pub(super) async fn delete(
     Ok((StatusCode::ACCEPTED, Json(done(&app, &written, "", dry_run))).into_response())
 }
 
+/// What happened to a rollout, the newest first.
+#[utoipa::path(
+    get, path = "/v1/rollouts/{namespace}/{name}/history", operation_id = "getHistory",
+    params(NamePath, Page),
+    responses((status = 200, description = "Lines of history", body = Vec<Line>), Reads)
+)]
 pub(super) async fn history(
     State(app): State<App>,
     sender: Sender,

@@ -7,15 +7,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coalmine_steer::{Condition, Kind, Outcome, Verdict, What};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
 
+use super::description;
 use crate::rollout::Name;
 
 /// A time, in seconds since 1970; in JSON `2026-11-26T12:00:00Z`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, format = DateTime)]
 pub struct Time(pub u64);
 
 /// A rollout.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
     /// Its name.
@@ -38,6 +41,7 @@ pub struct Rollout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<String>,
     /// What the latest tick said.
+    #[schema(schema_with = description::verdict)]
     pub verdict: Verdict,
     /// Why, as a sentence.
     pub message: String,
@@ -61,10 +65,11 @@ pub struct Rollout {
 }
 
 /// A condition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ShownCondition {
     /// The kind.
+    #[schema(value_type = String)]
     pub kind: Kind,
     /// Whether it holds the rollout where it is.
     pub holds: bool,
@@ -73,7 +78,7 @@ pub struct ShownCondition {
 }
 
 /// A release, for ever.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Release {
     /// Its rollout.
@@ -85,6 +90,7 @@ pub struct Release {
     /// Where it is, never `Idle`; after the end it equals the outcome.
     pub phase: String,
     /// How it ended, once and for ever; null while it goes on.
+    #[schema(schema_with = description::outcome, required)]
     pub outcome: Option<Outcome>,
     /// Canary's weight.
     pub weight: f64,
@@ -93,7 +99,7 @@ pub struct Release {
 }
 
 /// What a verb or a change made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Done {
     /// Whether anything changed.
@@ -112,7 +118,7 @@ pub struct Done {
 }
 
 /// The verdict on a rollout.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ShownVerdict {
     /// The rollout.
@@ -120,6 +126,7 @@ pub struct ShownVerdict {
     /// Number of its latest release; 0 before the first.
     pub release: u64,
     /// The word.
+    #[schema(schema_with = description::verdict)]
     pub verdict: Verdict,
     /// The step of the plan, from 1; 0 before the first.
     pub step: usize,
@@ -134,7 +141,7 @@ pub struct ShownVerdict {
 }
 
 /// A line of history.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Line {
     /// Its number, from 1: the next page begins `before` the smallest. 0 in events.
@@ -144,6 +151,7 @@ pub struct Line {
     /// When.
     pub at: Time,
     /// What happened.
+    #[schema(value_type = String)]
     pub what: What,
     /// Canary's weight then.
     pub weight: f64,
@@ -155,7 +163,7 @@ pub struct Line {
 }
 
 /// A proxy.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Proxy {
     /// Its name: Envoy's `node.id`, or its address.
@@ -187,7 +195,7 @@ pub struct Proxy {
 }
 
 /// All proxies.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Proxies {
     /// The revision that they should run.
@@ -201,15 +209,16 @@ pub struct Proxies {
 }
 
 /// Whether everything is frozen.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Freeze {
     /// Why; null where nothing is frozen.
+    #[schema(required)]
     pub message: Option<String>,
 }
 
 /// What a verb may say; every field may be left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Said {
     /// Why, for history.
@@ -224,7 +233,7 @@ pub struct Said {
 }
 
 /// An error: `application/problem+json`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Trouble {
     /// The status, once more.
@@ -239,7 +248,7 @@ pub struct Trouble {
 }
 
 /// A problem in a document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
     /// The place in the document, as `plan.steps[1]`.

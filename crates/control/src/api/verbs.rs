@@ -9,10 +9,12 @@ use coalmine_document::parts_per_million;
 use coalmine_steer::{Request, Verb};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use utoipa::IntoParams;
 
-use super::caller::{Named, Sender};
+use super::caller::{NamePath, Named, Sender};
+use super::description::{Changes, IfVersion, Reads};
 use super::rollouts::{DryRun, done, expected};
-use super::shapes::{Freeze, Release, Said, Trouble};
+use super::shapes::{Done, Freeze, Release, Said, Trouble};
 use super::{App, show};
 use crate::access::May;
 use crate::operations::{self, Asked, Written};
@@ -24,17 +26,36 @@ const KEY: &str = "idempotency-key";
 const MAX_KEY: usize = 256;
 const MAX_MESSAGE: usize = 1_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(super) struct VerbPath {
+    /// The verb.
+    #[param(schema_with = super::description::verb)]
     verb: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(super) struct ReleasePath {
+    /// Number of the release, from 1.
     number: u64,
 }
 
 /// Says a verb: 202 with the place of the release. With an idempotency key the same request has the same answer.
+#[utoipa::path(
+    post, path = "/v1/rollouts/{namespace}/{name}/{verb}", operation_id = "sayVerb",
+    params(
+        NamePath, VerbPath, DryRun, IfVersion,
+        ("Idempotency-Key" = Option<String>, Header, description = "Of the token's own, 1 to 256 characters: the same key has the same answer for a day"),
+        ("Coalmine-Actor" = Option<String>, Header, description = "The person for whom a tool acts, for history")
+    ),
+    request_body(content = Option<Said>, description = "May be empty, except with weights"),
+    responses(
+        (status = 200, description = "It is so already, or only what would happen", body = Done, headers(("Location" = String, description = "The release"))),
+        (status = 202, description = "It goes on", body = Done, headers(("Location" = String, description = "The release"))),
+        Changes
+    )
+)]
 pub(super) async fn act(
     State(app): State<App>,
     sender: Sender,
@@ -83,6 +104,12 @@ pub(super) async fn act(
     }
 }
 
+/// One release, for ever.
+#[utoipa::path(
+    get, path = "/v1/rollouts/{namespace}/{name}/releases/{number}", operation_id = "getRelease",
+    params(NamePath, ReleasePath),
+    responses((status = 200, description = "The release", body = Release), Reads)
+)]
 pub(super) async fn release(
     State(app): State<App>,
     sender: Sender,
@@ -95,10 +122,21 @@ pub(super) async fn release(
     Ok(Json(show::release(&name, &found)))
 }
 
+/// Whether everything is frozen.
+#[utoipa::path(
+    get, path = "/v1/freeze", operation_id = "getFreeze",
+    responses((status = 200, description = "Why, where it is", body = Freeze), Reads)
+)]
 pub(super) async fn frozen(State(app): State<App>, _: Sender) -> Result<Json<Freeze>, Trouble> {
     Ok(Json(Freeze { message: app.server.store().frozen().await? }))
 }
 
+/// Freezes everything: nothing goes up; judging and rollbacks go on.
+#[utoipa::path(
+    put, path = "/v1/freeze", operation_id = "freeze",
+    request_body(content = Option<Said>, description = "May be empty; only its message counts"),
+    responses((status = 200, description = "Frozen", body = Freeze), Changes)
+)]
 pub(super) async fn freeze(
     State(app): State<App>,
     sender: Sender,
@@ -114,6 +152,11 @@ pub(super) async fn freeze(
     Ok(Json(Freeze { message: Some(message) }))
 }
 
+/// Ends the freeze.
+#[utoipa::path(
+    delete, path = "/v1/freeze", operation_id = "thaw",
+    responses((status = 200, description = "Nothing is frozen", body = Freeze), Changes)
+)]
 pub(super) async fn thaw(State(app): State<App>, sender: Sender) -> Result<Json<Freeze>, Trouble> {
     sender.must_everywhere(May::Operate)?;
     operations::freeze(&app.server, None).await.map_err(|refused| Trouble::of(refused, ""))?;

@@ -5,8 +5,10 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use coalmine_steer::Verdict;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
-use super::caller::{Named, Sender};
+use super::caller::{NamePath, Named, Sender};
+use super::description::{Conflict, Reads};
 use super::shapes::{ShownVerdict, Trouble};
 use super::{App, show};
 use crate::access::May;
@@ -15,11 +17,20 @@ use crate::rollout::Name;
 /// How many ticks old the latest one may be before the judge cannot know.
 const STALE_TICKS: u64 = 4;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(super) struct WordPath {
+    /// The verdict that is wanted.
+    #[param(schema_with = super::description::verdict)]
     word: String,
 }
 
+/// The verdict on a rollout, 200 on `hold` too.
+#[utoipa::path(
+    get, path = "/v1/rollouts/{namespace}/{name}/verdict", operation_id = "getVerdict",
+    params(NamePath),
+    responses((status = 200, description = "The verdict of the latest tick", body = ShownVerdict), Reads)
+)]
 pub(super) async fn get(
     State(app): State<App>,
     sender: Sender,
@@ -30,6 +41,11 @@ pub(super) async fn get(
 }
 
 /// 200 where the verdict is this word, `advance` also on `promote`; otherwise 409 with the sentence.
+#[utoipa::path(
+    post, path = "/v1/rollouts/{namespace}/{name}/verdict/{word}", operation_id = "askVerdict",
+    params(NamePath, WordPath),
+    responses((status = 200, description = "It is this word", body = ShownVerdict), Conflict, Reads)
+)]
 pub(super) async fn is(
     State(app): State<App>,
     sender: Sender,

@@ -17,6 +17,7 @@ use crate::rollout::{Name, Operator, ReleaseRecord};
 use crate::store::scripted::Scripted;
 use crate::store::{Address, Change, Sql, Store as _};
 
+mod described;
 mod kept;
 mod repeated;
 mod rollouts;
@@ -124,10 +125,12 @@ fn name() -> Name {
 
 /// What the API answers to a request, whatever is in it.
 async fn answer(app: &App, request: Request<Body>) -> Answer {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = router(app.clone()).oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, usize::MAX).await.unwrap();
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    described::holds(&method, &path, parts.status.as_u16(), &parts.headers);
     Answer { status: parts.status.as_u16(), headers: parts.headers, body }
 }
 

@@ -1,0 +1,167 @@
+//! The description of the API in OpenAPI 3.1, made from the handlers.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{
+    Components, Content, Info, OpenApi, OpenApiBuilder, Ref, RefOr, Response as Described, ResponseBuilder,
+    SecurityRequirement,
+};
+use utoipa::{IntoParams, IntoResponses, PartialSchema, ToSchema};
+
+use super::shapes::Trouble;
+use crate::rollout::Name;
+
+const ABOUT: &str = "Rollouts, releases and verdicts. 4xx are final; 503 means: try again. Health and metrics are on a \
+                     port of their own.";
+const PROBLEM: &str = "application/problem+json";
+
+/// What a request may say of the version that it is about.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes headers, and is never made")]
+pub(super) struct IfVersion {
+    /// The `ETag` of the record, as `"7"`.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+    /// `*`: only where there is no such rollout yet.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}
+
+/// How every request that reads may be refused.
+pub(super) struct Reads;
+
+/// How one that changes something may be refused beside.
+pub(super) struct Changes;
+
+/// It is not so now.
+pub(super) struct Conflict;
+
+/// The description of this API.
+#[utoipa::path(
+    get, path = "/openapi.json", operation_id = "getOpenApi", security(()),
+    responses((status = 200, description = "This document", body = serde_json::Value))
+)]
+pub(super) async fn openapi() -> Response {
+    static DOCUMENT: LazyLock<Option<Bytes>> =
+        LazyLock::new(|| serde_json::to_vec(&super::routes().into_openapi()).ok().map(Bytes::from));
+    match DOCUMENT.clone() {
+        Some(document) => {
+            let json = HeaderValue::from_static("application/json");
+            ([(header::CONTENT_TYPE, json)], document).into_response()
+        }
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// What is said of all of it; the routes add themselves.
+pub(super) fn base() -> OpenApi {
+    let mut info = Info::new("Coalmine", env!("CARGO_PKG_VERSION"));
+    info.description = Some(ABOUT.to_owned());
+    let mut components = Components::new();
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    let basic = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
+    components.add_security_scheme("bearer", bearer);
+    components.add_security_scheme("basic", basic);
+    components.schemas.extend([(Trouble::name().into_owned(), Trouble::schema())]);
+    let mut nested = Vec::new();
+    Trouble::schemas(&mut nested);
+    components.schemas.extend(nested);
+    let none = Vec::<String>::new();
+    let security = ["bearer", "basic"].map(|scheme| SecurityRequirement::new(scheme, none.clone()));
+    OpenApiBuilder::new().info(info).components(Some(components)).security(Some(security)).build()
+}
+
+/// The words of a verdict.
+pub(super) fn verdict() -> Schema {
+    words(&["rollback", "hold", "advance", "promote"], false)
+}
+
+/// The verbs.
+pub(super) fn verb() -> Schema {
+    words(
+        &["start", "pause", "hold", "resume", "advance", "approve", "rollback", "promote", "weights"],
+        false,
+    )
+}
+
+/// How a release ended, or null.
+pub(super) fn outcome() -> Schema {
+    words(&["Promoted", "RolledBack", "Superseded"], true)
+}
+
+fn words(words: &[&str], or_null: bool) -> Schema {
+    let null = or_null.then_some(None);
+    let values = words.iter().map(|word| Some((*word).to_owned())).chain(null);
+    let kind = match or_null {
+        true => SchemaType::from_iter([Type::String, Type::Null]),
+        false => SchemaType::new(Type::String),
+    };
+    ObjectBuilder::new().schema_type(kind).enum_values(Some(values)).build().into()
+}
+
+fn refusals(refusals: &[(&str, &str)]) -> BTreeMap<String, RefOr<Described>> {
+    let described = |about: &str| {
+        let schema = Ref::from_schema_name(Trouble::name());
+        let content = Content::new(Some(schema));
+        RefOr::T(ResponseBuilder::new().description(about).content(PROBLEM, content).build())
+    };
+    refusals.iter().map(|(status, about)| ((*status).to_owned(), described(about))).collect()
+}
+
+// === impl Reads ===
+
+const READS: [(&str, &str); 5] = [
+    ("400", "A body, a header or a query that is none"),
+    ("401", "No token, or an unknown one"),
+    ("403", "The token may not do this"),
+    ("404", "There is no such thing"),
+    ("503", "Try again"),
+];
+
+impl IntoResponses for Reads {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        refusals(&READS)
+    }
+}
+
+// === impl Changes ===
+
+impl IntoResponses for Changes {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        let mut all = refusals(&READS);
+        all.append(&mut Conflict::responses());
+        all.append(&mut refusals(&[
+            ("412", "The record has another version"),
+            ("413", "The body is too large"),
+            ("422", "The document has problems, or the idempotency key belongs to another request"),
+            ("507", "The disk is full, or a record would be too large"),
+        ]));
+        all
+    }
+}
+
+// === impl Conflict ===
+
+impl IntoResponses for Conflict {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        refusals(&[("409", "It makes no sense now, or would do harm")])
+    }
+}
+
+// === impl Name ===
+
+impl PartialSchema for Name {
+    fn schema() -> RefOr<Schema> {
+        let name = ObjectBuilder::new().schema_type(SchemaType::new(Type::String));
+        Schema::from(name.pattern(Some("^[a-z0-9-]{1,63}/[a-z0-9-]{1,63}$"))).into()
+    }
+}
+
+impl ToSchema for Name {}
