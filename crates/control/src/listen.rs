@@ -24,8 +24,6 @@ use crate::ending::Ending;
 use crate::publish::xds::{Peer, keep_alive};
 use crate::tls::Certificates;
 
-/// The most connections of a port at a time.
-const MAX_CONNECTIONS: usize = 20_000;
 /// How long a client may take for its handshake, and for the headers of a request.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long open requests may go on once the server ends.
@@ -55,14 +53,16 @@ pub fn refuses(address: SocketAddr, tokens: &[Token], has_tls: bool, insecure: b
     None
 }
 
-/// Serves until the server ends, and then for as long as open requests take, at most ten seconds.
+/// Serves `most` connections at a time until the server ends, and then for as long as open requests take, at most ten
+/// seconds.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     certificates: Option<Arc<Certificates>>,
+    most: usize,
     mut ending: Ending,
 ) {
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = Arc::new(Semaphore::new(most));
     let graceful = Arc::new(GracefulShutdown::new());
     loop {
         let accepted = tokio::select! {
@@ -78,7 +78,7 @@ pub(crate) async fn serve(
             }
         };
         let Ok(permit) = connections.clone().try_acquire_owned() else {
-            tracing::warn!("{MAX_CONNECTIONS} connections are open, and no more are taken");
+            tracing::warn!("{most} connections are open, and no more are taken");
             continue;
         };
         let (router, watcher) = (router.clone(), graceful.watcher());
@@ -138,6 +138,8 @@ where
     let _ = watcher.watch(connection).await;
 }
 
+#[cfg(test)]
+mod stranger;
 #[cfg(test)]
 mod tests {
     use super::*;

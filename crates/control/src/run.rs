@@ -211,6 +211,7 @@ impl Ready {
             public_url: self.config.public_url.clone(),
             has_tls: self.certificates.is_some(),
             ending: ending.clone(),
+            limits: self.config.limits,
         };
         // What is no method of the service is for the API to answer.
         let grpc: Router = Routes::new(xds.service()).into_axum_router().reset_fallback();
@@ -228,8 +229,9 @@ impl Ready {
             Address::Postgres(_) => format!("{}-{}", std::process::id(), now()),
         };
         tasks.spawn(reconcile::tick_always(self.server, self.source, self.hooks, holder, ending.clone()));
-        tasks.spawn(listen::serve(self.admin, api::admin_router(app), None, ending.clone()));
-        tasks.spawn(listen::serve(self.listener, public, self.certificates, ending));
+        let most = self.config.limits.connections;
+        tasks.spawn(listen::serve(self.admin, api::admin_router(app), None, most, ending.clone()));
+        tasks.spawn(listen::serve(self.listener, public, self.certificates, most, ending));
         stop.await;
         tracing::info!("ends; proxies go on with the policy that they have");
         end.now();

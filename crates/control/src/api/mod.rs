@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{StatusCode, header};
@@ -37,17 +37,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::Tokens;
+use crate::config::Limits;
 use crate::ending::Ending;
 use crate::publish::xds::ProxyTable;
 use crate::server::Server;
 use shapes::Trouble;
+use tokio::sync::Semaphore;
 
 pub(crate) use caller::token;
-
-/// The most bytes of a body.
-const MAX_BODY: usize = 1 << 20;
-/// How long an answer may take.
-const WITHIN: Duration = Duration::from_secs(10);
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -64,6 +61,8 @@ pub struct App {
     pub has_tls: bool,
     /// The end of the server.
     pub ending: Ending,
+    /// How much is taken from whoever comes by.
+    pub limits: Limits,
 }
 
 // === impl App ===
@@ -86,9 +85,9 @@ impl App {
 pub fn router(app: App) -> Router {
     Router::from(routes())
         .fallback(nothing)
-        .layer(middleware::from_fn(in_time))
-        .layer(middleware::from_fn(trouble::translated))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(Slots::new(&app.limits), in_time))
+        .layer(middleware::from_fn_with_state(app.limits, trouble::translated))
+        .layer(DefaultBodyLimit::max(app.limits.body))
         .with_state(app)
 }
 
@@ -123,8 +122,28 @@ async fn nothing() -> Trouble {
     Trouble::not_found("there is nothing here; the API begins at /v1/rollouts")
 }
 
-async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(WITHIN, next.run(request)).await {
+/// What the requests that are worked on share.
+#[derive(Clone)]
+struct Slots {
+    free: Arc<Semaphore>,
+    time: Duration,
+}
+
+// === impl Slots ===
+
+impl Slots {
+    fn new(limits: &Limits) -> Self {
+        Self { free: Arc::new(Semaphore::new(limits.requests)), time: limits.time }
+    }
+}
+
+/// Works on a request where there is room, and for a time. A stream of events takes none once it has begun.
+async fn in_time(State(slots): State<Slots>, request: Request, next: Next) -> Response {
+    let Ok(_slot) = slots.free.try_acquire() else {
+        let detail = "too many requests are worked on; try again";
+        return Trouble::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
+    };
+    match tokio::time::timeout(slots.time, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             Trouble::new(StatusCode::SERVICE_UNAVAILABLE, "this took too long; try again").into_response()

@@ -1,13 +1,14 @@
 //! Errors, as `application/problem+json`. What begins with 4 is final; 503 means: try again.
 
 use axum::body::to_bytes;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use coalmine_document::{Problem, SourceText};
 
 use super::shapes::{Place, Trouble};
+use crate::config::Limits;
 use crate::operations::Refused;
 use crate::store::StoreError;
 
@@ -59,7 +60,7 @@ impl Trouble {
 }
 
 /// What the framework refuses before a handler sees it, in the same words as everything else.
-pub(super) async fn translated(request: Request, next: Next) -> Response {
+pub(super) async fn translated(State(limits): State<Limits>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
@@ -68,7 +69,7 @@ pub(super) async fn translated(request: Request, next: Next) -> Response {
     }
     let (parts, body) = response.into_parts();
     let detail = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => format!("a body has at most {} MiB", super::MAX_BODY >> 20),
+        StatusCode::PAYLOAD_TOO_LARGE => format!("a body has at most {} bytes", limits.body),
         StatusCode::METHOD_NOT_ALLOWED => "this path does not take this method; see \"Allow\"".to_owned(),
         _ => {
             let said = to_bytes(body, MAX_TOLD).await.unwrap_or_default();

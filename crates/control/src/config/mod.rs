@@ -3,11 +3,13 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `evidence` | where evidence is read |
+//! | `limits` | how much it takes from whoever comes by |
 //! | `policy` | what the operator says once for all rollouts |
 //! | `tokens` | who may do what |
 //! | `secret` | secrets, from the environment or from files |
 
 mod evidence;
+mod limits;
 mod policy;
 mod secret;
 mod tokens;
@@ -23,6 +25,7 @@ use crate::rollout::Operator;
 use crate::store::Address;
 
 pub use evidence::{Credentials, Evidence, Pem, PrometheusAddress};
+pub use limits::Limits;
 pub use secret::Surroundings;
 
 const CONFIG: Known = Known::new(&[
@@ -32,6 +35,7 @@ const CONFIG: Known = Known::new(&[
     "store",
     "tls",
     "insecure",
+    "limits",
     "tokens",
     "xds",
     "file",
@@ -75,6 +79,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Whether to listen beyond this host without TLS.
     pub insecure: bool,
+    /// How much it takes from whoever comes by.
+    pub limits: Limits,
     /// Who may do what.
     pub tokens: Vec<Token>,
     /// Where proxies have the filter's module from.
@@ -174,6 +180,7 @@ impl Config {
             ),
             tls: fields.get("tls").map(|field| read_tls(&field)),
             insecure: fields.get("insecure").is_some_and(|field| field.boolean()),
+            limits: fields.get("limits").map(|field| limits::read(&field)).unwrap_or_default(),
             tokens: fields.get("tokens").map(|field| tokens::read(&field, surroundings)).unwrap_or_default(),
             module,
             environment,

@@ -42,6 +42,7 @@ xds: {inline: target/filter/coalmine.wasm, environment: [COALMINE_KEY]}
 file: /var/lib/coalmine/policy.json
 evidence: {proxies: ['127.0.0.1:9901', 'edge.internal:9901']}
 tick: 5s
+limits: {body: 524288, connections: 100, requests: 8, time: 5s}
 policy:
   route: {header: x-canary}
   override: {header: x-force, secret: {env: COALMINE_FORCE}}
@@ -55,6 +56,8 @@ notifiers: {oncall: {env: TOKEN}}
     .unwrap();
     assert_eq!(config.public_url.as_deref(), Some("https://coalmine.example"));
     assert!(matches!(config.store, Address::Postgres(_)));
+    let time = std::time::Duration::from_secs(5);
+    assert_eq!(config.limits, Limits { body: 524_288, connections: 100, requests: 8, time });
     assert_eq!(config.operator.slow, [250, 1_000]);
     assert!(config.operator.gates.contains("smoke") && config.operator.notifiers.contains("oncall"));
     assert_eq!(config.module, ModuleFile::Here(PathBuf::from("target/filter/coalmine.wasm")));
@@ -84,6 +87,7 @@ tokens:
 xds: {module: a, inline: b}
 evidence: {proxies: [edge]}
 tick: 5m
+limits: {body: 1, requests: 0, time: 0s}
 policy: {route: {header: 'x y'}, slow: [1s, 250ms]}
 gates: {'Smoke Test': x}
 colour: red
@@ -104,6 +108,9 @@ colour: red
         "xds.inline: \"module\" and \"inline\"",
         "evidence.proxies[0]: \"edge\" is no host and port",
         "tick: must be from 1s to 60s",
+        "limits.body: must be a whole number from 262144 to 16777216",
+        "limits.requests: must be a whole number from 1",
+        "limits.time: must be from 1s to 60s",
         "policy.route.header: ",
         "policy.slow: must ascend",
         "gates[\"Smoke Test\"]: \"Smoke Test\" is no valid name",

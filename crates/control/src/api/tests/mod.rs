@@ -74,6 +74,7 @@ impl World {
             public_url,
             has_tls: false,
             ending,
+            limits: Limits::default(),
         };
         Self { app, store, clock, end, _folder: folder }
     }
@@ -320,7 +321,7 @@ async fn everybody_sees_and_does_what_their_token_allows() {
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_and_harms_nothing() {
     let world = World::new().await;
-    let long = "x".repeat(MAX_BODY + 1);
+    let long = "x".repeat(world.app.limits.body + 1);
     assert_eq!(world.put(&long).await.status, StatusCode::PAYLOAD_TOO_LARGE.as_u16());
     for (method, path) in [
         (Method::GET, "/"),

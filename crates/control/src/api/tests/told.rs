@@ -40,10 +40,10 @@ async fn every_refusal_is_a_problem_in_json() {
     }
     let wrong = world.ask(ADMIN, Method::PATCH, PATH, &[], "").await;
     assert!(wrong.headers[header::ALLOW].to_str().unwrap().contains("PUT"), "it says what would be right");
-    let large = world.put(&"x".repeat(MAX_BODY + 1)).await;
+    let large = world.put(&"x".repeat(world.app.limits.body + 1)).await;
     assert_eq!(large.status, 413);
     assert_is_problem(&large, "a large body");
-    assert!(large.body["detail"].as_str().unwrap().contains("1 MiB"), "{}", large.body);
+    assert!(large.body["detail"].as_str().unwrap().contains("1048576 bytes"), "{}", large.body);
     for (token, status) in [("", 401), ("guess-0123456789", 401), (READER, 403)] {
         let answer = world.ask(token, Method::DELETE, PATH, &[], "").await;
         assert_eq!(answer.status, status);
