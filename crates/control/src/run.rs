@@ -211,6 +211,7 @@ impl Ready {
             public_url: self.config.public_url.clone(),
             has_tls: self.certificates.is_some(),
             ending: ending.clone(),
+            counted: api::Counted::default(),
             limits: self.config.limits,
         };
         // What is no method of the service is for the API to answer.

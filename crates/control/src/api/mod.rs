@@ -6,12 +6,13 @@
 //! | `rollouts` | rollouts: read, written, deleted; their history |
 //! | `verbs`, `verdict` | what people say, and what tools ask |
 //! | `fleet`, `events` | the policy, the proxies, and what happens |
-//! | `admin` | health and metrics |
+//! | `admin`, `counted` | health and metrics |
 //! | `description` | the description of all that, in OpenAPI |
 //! | `caller`, `trouble`, `show` | who asks, what is wrong, and from a record to an answer |
 
 mod admin;
 mod caller;
+mod counted;
 mod description;
 mod events;
 mod fleet;
@@ -45,6 +46,7 @@ use shapes::Trouble;
 use tokio::sync::Semaphore;
 
 pub(crate) use caller::token;
+pub use counted::Counted;
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -61,6 +63,8 @@ pub struct App {
     pub has_tls: bool,
     /// The end of the server.
     pub ending: Ending,
+    /// The requests so far.
+    pub counted: Counted,
     /// How much is taken from whoever comes by.
     pub limits: Limits,
 }
@@ -88,6 +92,7 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(Slots::new(&app.limits), in_time))
         .layer(middleware::from_fn_with_state(app.limits, trouble::translated))
         .layer(DefaultBodyLimit::max(app.limits.body))
+        .layer(middleware::from_fn_with_state(app.counted.clone(), counted::counted))
         .with_state(app)
 }
 

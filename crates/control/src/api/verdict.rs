@@ -1,13 +1,15 @@
 //! What another tool asks: should this rollout go on? It is answered from the latest tick.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use coalmine_steer::Verdict;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
-use super::caller::{NamePath, Named, Sender};
+use super::caller::{NamePath, Named, Sender, token};
 use super::description::{Conflict, Reads};
 use super::shapes::{ShownVerdict, Trouble};
 use super::{App, show};
@@ -23,6 +25,44 @@ pub(super) struct WordPath {
     /// The verdict that is wanted.
     #[param(schema_with = super::description::verdict)]
     word: String,
+}
+
+/// What Flagger's hooks post; other tools may leave it out.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub(super) struct Hook {
+    /// Name of the Canary.
+    name: Option<String>,
+    /// Namespace of the Canary.
+    namespace: Option<String>,
+    /// What the Canary says beside; `token` is the token where no header has one.
+    metadata: BTreeMap<String, String>,
+}
+
+// === impl Hook ===
+
+impl Hook {
+    fn read(text: &str) -> Result<Self, Trouble> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        // What is wrong with it is not told: it may hold a token.
+        serde_json::from_str(text).map_err(|_| {
+            Trouble::bad_request(
+                "the body is not what a hook posts, as {\"name\": \"checkout\", \"namespace\": \"shop\"}",
+            )
+        })
+    }
+
+    /// A hook that was copied from another Canary must not be answered for this one.
+    fn is_about(&self, name: &Name) -> Result<(), Trouble> {
+        let fits = |given: &Option<String>, own: &str| given.as_ref().is_none_or(|given| given == own);
+        if fits(&self.name, name.name()) && fits(&self.namespace, name.namespace()) {
+            return Ok(());
+        }
+        let detail = format!("the hook is of another Canary than {name}, which its address names");
+        Err(Trouble::bad_request(detail))
+    }
 }
 
 /// The verdict on a rollout, 200 on `hold` too.
@@ -44,15 +84,21 @@ pub(super) async fn get(
 #[utoipa::path(
     post, path = "/v1/rollouts/{namespace}/{name}/verdict/{word}", operation_id = "askVerdict",
     params(NamePath, WordPath),
+    request_body(content = Option<Hook>, description = "What Flagger's hooks post; may be empty"),
     responses((status = 200, description = "It is this word", body = ShownVerdict), Conflict, Reads)
 )]
 pub(super) async fn is(
     State(app): State<App>,
-    sender: Sender,
     Named(name): Named,
     Path(WordPath { word }): Path<WordPath>,
+    headers: HeaderMap,
+    text: String,
 ) -> Result<Json<ShownVerdict>, Trouble> {
+    let hook = Hook::read(&text);
+    let in_body = hook.as_ref().ok().and_then(|hook| hook.metadata.get("token"));
+    let sender = Sender::of(&app, &headers, token(&headers).as_ref().or(in_body).map(String::as_str))?;
     sender.must(May::Read, &name)?;
+    hook?.is_about(&name)?;
     let asked = match word.as_str() {
         "advance" => Verdict::Advance,
         "hold" => Verdict::Hold,

@@ -74,6 +74,7 @@ impl World {
             public_url,
             has_tls: false,
             ending,
+            counted: Counted::default(),
             limits: Limits::default(),
         };
         Self { app, store, clock, end, _folder: folder }

@@ -84,3 +84,24 @@ async fn keys_of_two_tokens_have_nothing_to_do_with_one_another() {
     world.post("start", &[], "").await;
     assert_eq!(world.post("advance", &late, "").await.status, 202);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_writers_of_one_version_one_wins() {
+    let world = Arc::new(World::new().await);
+    let etag = world.put(ROLLOUT).await.headers[header::ETAG].to_str().unwrap().to_owned();
+    let writers = (0..50).map(|step| {
+        let (world, etag) = (world.clone(), etag.clone());
+        tokio::spawn(async move {
+            let text = ROLLOUT.replace("25", &(30 + step).to_string());
+            world.ask(ADMIN, Method::PUT, PATH, &[("if-match", &etag)], &text).await.status
+        })
+    });
+    let mut statuses = Vec::new();
+    for writer in writers.collect::<Vec<_>>() {
+        statuses.push(writer.await.unwrap());
+    }
+    statuses.sort_unstable();
+    assert_eq!((statuses[0], &statuses[1..]), (200, [412; 49].as_slice()));
+    let history = world.get(&format!("{PATH}/history")).await.body;
+    assert_eq!(history.as_array().unwrap().len(), 2, "{history}");
+}

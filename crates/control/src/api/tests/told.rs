@@ -149,3 +149,31 @@ async fn hostile_bodies_and_headers_are_refused_and_harm_nothing() {
     let message = format!("{{\"message\": \"{}\"}}", "x".repeat(1_001));
     assert_eq!(world.post("resume", &[], &message).await.status, 400);
 }
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_no_client_makes_a_series() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    for path in [PATH, "/v1/rollouts/shop/none", "/v1/rollouts/SHOP/none", "/x", "/y"] {
+        world.get(path).await;
+    }
+    let odd = Method::from_bytes(b"DANCE").unwrap();
+    world.ask(ADMIN, odd, PATH, &[], "").await;
+    let request = Request::get("/metrics").body(Body::empty()).unwrap();
+    let response = admin_router(world.app.clone()).oneshot(request).await.unwrap();
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let route = "route=\"/v1/rollouts/{namespace}/{name}\"";
+    for (labels, count) in [
+        (format!("{route},method=\"PUT\",code=\"201\""), 1),
+        (format!("{route},method=\"GET\",code=\"200\""), 1),
+        (format!("{route},method=\"GET\",code=\"404\""), 2),
+        ("route=\"other\",method=\"GET\",code=\"404\"".to_owned(), 2),
+        (format!("{route},method=\"other\",code=\"405\""), 1),
+    ] {
+        let line = format!("coalmine_server_requests_total{{{labels}}} {count}\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
+    assert_eq!(text.matches("coalmine_server_requests_total{").count(), 5, "{text}");
+    assert!(!text.contains(ADMIN), "no secret");
+}

@@ -92,3 +92,35 @@ async fn a_verdict_to_promote_is_one_to_advance_too() {
         assert_eq!(world.ask(READER, method, &path, &[], "").await.status, 403);
     }
 }
+
+#[tokio::test]
+async fn a_hook_of_flagger_shows_its_token_and_is_about_its_own_canary() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    world.post("start", &[], "").await;
+    world.makes(|state| state.said.verdict = Verdict::Hold).await;
+    let path = format!("{PATH}/verdict/hold");
+    let hook = |name: &str, token: &str| {
+        json!({
+            "name": name, "namespace": "shop", "phase": "Progressing", "checksum": "758df7c9fc",
+            "metadata": {"token": token, "any": "thing"},
+        })
+        .to_string()
+    };
+    for (token, body, status) in [
+        ("", hook("checkout", READER), 200),
+        (READER, hook("checkout", "guess"), 200),
+        (READER, "{}".to_owned(), 200),
+        ("", hook("checkout", "guess"), 401),
+        ("guess", hook("checkout", READER), 401),
+        ("", "{}".to_owned(), 401),
+        ("", "[".to_owned(), 401),
+        ("", hook("search", READER), 400),
+        (READER, "{\"namespace\": \"bank\"}".to_owned(), 400),
+        (READER, format!("{{\"metadata\": \"{READER}\"}}"), 400),
+    ] {
+        let answer = world.ask(token, Method::POST, &path, &[], &body).await;
+        assert_eq!(answer.status, status, "{token} {body}: {}", answer.body);
+        assert!(!answer.body.to_string().contains(READER), "{}", answer.body);
+    }
+}
