@@ -94,8 +94,8 @@ impl At<'_> {
         }
         match verb {
             Verb::Start { new_users } => self.say_start(new_users, hand),
-            Verb::Pause => Ok(self.state.paused.replace(hand.clone()).is_none()),
-            Verb::HoldNoRollback => Ok(self.state.no_rollback.replace(hand.clone()).is_none()),
+            Verb::Pause => Ok(put(&mut self.state.paused, hand)),
+            Verb::HoldNoRollback => Ok(put(&mut self.state.no_rollback, hand)),
             Verb::Resume => Ok(self.say_resume()),
             Verb::Advance => self.say_advance(),
             Verb::Approve => self.say_approve(hand),
@@ -189,9 +189,7 @@ impl At<'_> {
     fn say_approve(&mut self, hand: &Hand) -> Result<bool, Refusal> {
         let stage = self.state.stage;
         match &mut self.state.release {
-            Some(release) if stage == Stage::Progressing => {
-                Ok(release.here.approved.replace(hand.clone()).is_none())
-            }
+            Some(release) if stage == Stage::Progressing => Ok(put(&mut release.here.approved, hand)),
             _ => refuse("no release is in progress"),
         }
     }
@@ -277,6 +275,13 @@ impl fmt::Display for Verb {
             Self::Weight(weight) => write!(f, "weight {} %", percent(*weight)),
         }
     }
+}
+
+/// The first who says it is who has said it: a second time has no effect, and is not recorded.
+fn put(hand: &mut Option<Hand>, by: &Hand) -> bool {
+    let is_new = hand.is_none();
+    hand.get_or_insert_with(|| by.clone());
+    is_new
 }
 
 // === impl Refusal ===

@@ -22,10 +22,12 @@ mod metrics;
 mod policy_file;
 mod preview;
 pub mod raw;
+mod relay;
 pub mod server;
 mod share;
 pub mod tools;
 mod upstream;
+mod version;
 pub mod wait;
 mod web_socket;
 
@@ -36,9 +38,11 @@ pub use lab::{Lab, LabBuilder};
 pub use metrics::Metrics;
 pub use policy_file::PolicyFile;
 pub use preview::Preview;
+pub use relay::Relay;
 pub use server::Server;
 pub use share::Binomial;
 pub use upstream::{Body, Upstream};
+pub use version::Version;
 pub use web_socket::WebSocket;
 
 /// Says that a test is left out on this machine, and why. Past the capture of a test's output: who reads that all is

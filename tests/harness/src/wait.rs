@@ -10,7 +10,15 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Asks again and again until there is an answer, at most for [`PATIENCE`]; `what` completes "waited for ...".
-pub async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> Result<T>
+pub async fn until<T, F>(what: &str, ask: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Option<T>>,
+{
+    within(PATIENCE, what, ask).await
+}
+
+/// The same, for what takes its time: at most for so long.
+pub async fn within<T, F>(patience: Duration, what: &str, mut ask: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Option<T>>,
 {
@@ -19,8 +27,8 @@ where
         if let Some(answer) = ask().await {
             return Ok(answer);
         }
-        if start.elapsed() > PATIENCE {
-            bail!("waited {} s for {what}, in vain", PATIENCE.as_secs());
+        if start.elapsed() > patience {
+            bail!("waited {} s for {what}, in vain", patience.as_secs());
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use coalmine_control::publish::Publication;
 use coalmine_control::publish::xds::{ByCluster, Filter, Fleet, Module, Refusal, Settings, Xds};
 use coalmine_envoy_tests::{rollout, user, visit};
-use coalmine_harness::{Connection, Lab, Protocol, tools, wait};
+use coalmine_harness::{Connection, Lab, LabBuilder, Protocol, tools, wait};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -122,8 +122,16 @@ pub async fn nobody() -> Result<SocketAddr> {
 
 /// An Envoy with two workers that subscribes to this server, in this dialect.
 pub async fn proxy(server: SocketAddr, dialect: &str) -> Result<Lab> {
-    let builder = Lab::builder()?.workers(2).without_access_log();
-    let builder = builder.edit(|bootstrap| bootstrap.subscribe(server, dialect, dialect))?;
+    subscribed(Lab::builder()?.without_access_log(), server, dialect).await
+}
+
+/// The same, with an access log.
+pub async fn logging_proxy(server: SocketAddr, dialect: &str) -> Result<Lab> {
+    subscribed(Lab::builder()?, server, dialect).await
+}
+
+async fn subscribed(builder: LabBuilder, server: SocketAddr, dialect: &str) -> Result<Lab> {
+    let builder = builder.workers(2).edit(|bootstrap| bootstrap.subscribe(server, dialect, dialect))?;
     // The file that a lab writes is not read by this proxy.
     builder.start(&everybody(1, 0.0)).await
 }

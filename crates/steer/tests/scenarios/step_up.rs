@@ -190,6 +190,13 @@ fn verbs_that_have_their_effect_already_change_nothing() {
         story.say(verb).unwrap();
     }
     assert_eq!(story.happened(What::Verb), 2);
+    // Who said it first, and when, stays: the second time is in no history.
+    let before = story.world.state.clone();
+    story.world.time += 5;
+    for verb in [Verb::Pause, Verb::Approve] {
+        story.say(verb).unwrap();
+    }
+    assert_eq!(story.world.state, before);
     story.say(Verb::Rollback).unwrap();
     story.until_phase(Phase::RolledBack);
     story.say(Verb::Rollback).unwrap();
