@@ -178,6 +178,8 @@ $(COMMAND_TESTED): FORCE | toolchain
 ENVOY_TESTS = COALMINE_ENVOY=$(CURDIR)/.tools/envoy/$(1)/envoy/_bin/envoy COALMINE_FILTER=$(CURDIR)/$(FILTER) \
 	COALMINE_FILTER_CRASH=$(CURDIR)/$(FILTER_CRASH) COALMINE_COMMAND=$(CURDIR)/$(COMMAND_TESTED)
 ENVOY_RUN = cargo test --locked --workspace --test envoy
+SERVER_RUN = cargo test --locked --workspace --test server
+SERVER_NEEDS := $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED)
 ENVOY_NEEDS := $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED) $(FLAGS)
 
 # What the command renders, through the `--mode validate` of an Envoy.
@@ -187,7 +189,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 test: test-unit test-wasm test-envoy test-server test-bench ## Every test that needs no privileges: 10 to 20 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres);"
-	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills judge-table)"
+	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect judge-table)"
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module
@@ -205,7 +207,7 @@ test-envoy: $(ENVOY_NEEDS) $(ENVOY) ## The filter on a real Envoy; ENVOY_VERSION
 
 .PHONY: test-server
 test-server: $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED) $(ENVOY) ## The server with real Envoys that follow it, and whole releases
-	$(call ENVOY_TESTS,$(ENVOY_VERSION)) cargo test --locked --workspace --test server
+	$(call ENVOY_TESTS,$(ENVOY_VERSION)) $(SERVER_RUN)
 
 .PHONY: test-postgres
 test-postgres: toolchain ## What every store must do, on a real PostgreSQL (Debian's package), which runs for this test only
@@ -229,13 +231,14 @@ test-prometheus: $(FILTER) $(COMMAND_TESTED) $(ENVOY) ## Command and server on a
 		cargo test --locked --workspace --test prometheus -- --nocapture
 
 .PHONY: test-matrix
-test-matrix: $(ENVOY_VERSIONS:%=test-matrix-%) ## The filter on every version of Envoy that is supported
+test-matrix: $(ENVOY_VERSIONS:%=test-matrix-%) ## The filter and the server on every version of Envoy that is supported
 
 # All that may differ from host to host, with fewer users. Whether a variant can be predicted does not.
 .PHONY: $(ENVOY_VERSIONS:%=test-matrix-%)
 $(ENVOY_VERSIONS:%=test-matrix-%): test-matrix-%: $(ENVOY_NEEDS) .tools/envoy/%
 	@echo "Envoy $*; left out: blind::predict, which is about the core"
 	$(call ENVOY_TESTS,$*) COALMINE_USERS=1000 $(ENVOY_RUN) -- --skip blind::predict
+	$(call ENVOY_TESTS,$*) $(SERVER_RUN)
 	$(call RENDERED,$*)
 
 # --- Longer proofs ------------------------------------------------------------------------------------------------
@@ -282,6 +285,16 @@ proof-steer: ## Steering over 100,000 random histories, and releases with three 
 	COALMINE_STEER_CASES=$(STEER_CASES) COALMINE_STEER_SEED=$(STEER_SEED) COALMINE_STEER_RUNS=2000 \
 		cargo test --locked --release --package coalmine-steer --test histories --test lives -- --nocapture
 
+.PHONY: proof-pushes
+proof-pushes: PUSHES ?= 500
+proof-pushes: $(SERVER_NEEDS) $(ENVOY) ## PUSHES=.. policies, five a second, under all the load that two Envoys can take: no request fails, each gets its draw
+	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_PUSHES=$(PUSHES) $(SERVER_RUN) -- --nocapture pushes::each
+
+.PHONY: proof-detect
+proof-detect: RUNS ?= 20
+proof-detect: $(SERVER_NEEDS) $(ENVOY) ## From a fault of the canary to its last request, RUNS=.. times each for errors and for latency; COALMINE_SEED=..
+	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_RUNS=$(RUNS) $(SERVER_RUN) -- --nocapture are_found
+
 KILLS ?= 500
 
 .PHONY: proof-store
@@ -294,10 +307,10 @@ proof-kills: KILLS := 200
 proof-kills: $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED) $(ENVOY) ## A server killed KILLS=.. times in the middle of rollouts on real Envoys; COALMINE_SEED=..
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_KILLS=$(KILLS) cargo test --locked --workspace --test server -- --nocapture kills::
 
-RUNS ?= 10000
 SEED ?= 20261125
 
 .PHONY: judge-table
+judge-table: RUNS ?= 10000
 judge-table: ## Simulate what the judge promises, beside the rules of Flagger and Argo; RUNS=.. a row, SEED=..
 	cargo run --quiet --locked --release --package coalmine-judge-table -- $(RUNS) $(SEED) $(CASE)
 

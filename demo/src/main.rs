@@ -71,6 +71,7 @@ async fn run(arguments: &Arguments) -> Result<bool> {
             proxies: 2,
             variables: Vec::new(),
             store: "coalmine.db".to_owned(),
+            seed: 1,
         };
         story::tell(parts, &mut report).await?;
     }

@@ -7,20 +7,20 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use http_body_util::{BodyExt as _, Empty, Full};
-use hyper::{Response, StatusCode};
+use http_body_util::Empty;
+use hyper::StatusCode;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::client::{Connection, Protocol, get};
 use crate::envoy::{Envoy, LOG_LEVEL, Launch, end_with_us};
-use crate::upstream::{ROUTE_HEADER, Upstream};
-use crate::{Bootstrap, wait};
+use crate::{Bootstrap, Relay, Version, wait};
 
 /// The host that users visit.
 const HOST: &str = "checkout.example";
@@ -46,6 +46,8 @@ pub struct FleetParts {
     pub variables: Vec<(usize, String, String)>,
     /// The server's store: a path, from the folder of the run.
     pub store: String,
+    /// Where the dice of the application begin.
+    pub seed: u64,
 }
 
 /// A fleet. Dropping it ends and removes everything.
@@ -54,8 +56,9 @@ pub struct Fleet {
     // Dropped in this order: the server first, the folder of all files at last.
     server: Option<Running>,
     proxies: Vec<Envoy>,
-    _upstreams: [Upstream; 2],
-    fails: Arc<AtomicU32>,
+    versions: [Version; 2],
+    relays: Vec<Relay>,
+    admins: Vec<Relay>,
     listen: SocketAddr,
     admin: SocketAddr,
     parts: FleetParts,
@@ -123,34 +126,27 @@ impl Fleet {
         let folder =
             tempfile::Builder::new().prefix("coalmine-fleet-").tempdir().context("no temporary folder")?;
         let [listen, admin] = [free()?, free()?];
-        let fails = Arc::new(AtomicU32::new(0));
-        let upstreams =
-            [application("stable", Arc::default()).await?, application("canary", fails.clone()).await?];
-        let mut proxies = Vec::new();
+        let versions =
+            [Version::start("stable", parts.seed).await?, Version::start("canary", !parts.seed).await?];
+        let (mut proxies, mut relays, mut admins) = (Vec::new(), Vec::new(), Vec::new());
         for number in 1..=parts.proxies {
             let place = folder.path().join(format!("edge-{number}"));
             std::fs::create_dir(&place).with_context(|| format!("cannot make {}", place.display()))?;
-            let bootstrap = bootstrap(number, &place, listen, &upstreams)?;
+            let relay = Relay::start(listen).await?;
+            let bootstrap = bootstrap(number, &place, relay.address(), &versions)?;
+            relays.push(relay);
             let launch = Launch {
                 binary: parts.envoy.clone(),
                 workers: 2,
                 log_level: LOG_LEVEL,
                 variables: parts.variables_of(number),
             };
-            proxies.push(Envoy::start(&launch, &bootstrap, &place).await?);
+            let proxy = Envoy::start(&launch, &bootstrap, &place).await?;
+            admins.push(Relay::start(proxy.admin_address()).await?);
+            proxies.push(proxy);
         }
         let evidence = None;
-        Ok(Self {
-            server: None,
-            proxies,
-            _upstreams: upstreams,
-            fails,
-            listen,
-            admin,
-            parts,
-            evidence,
-            folder,
-        })
+        Ok(Self { server: None, proxies, versions, relays, admins, listen, admin, parts, evidence, folder })
     }
 
     /// From the next start of the server on, it reads evidence as this field of the configuration says, instead of from
@@ -185,7 +181,7 @@ impl Fleet {
         let text = std::fs::read_to_string(&shipped)
             .with_context(|| format!("cannot read {}", shipped.display()))?;
         let admins: Vec<String> =
-            self.proxies.iter().map(|proxy| format!("\"{}\"", proxy.admin_address())).collect();
+            self.admins.iter().map(|relay| format!("\"{}\"", relay.address())).collect();
         let proxies = format!("{{proxies: [{}]}}", admins.join(", "));
         let replaced = [
             ("127.0.0.1:8470", self.listen.to_string()),
@@ -193,6 +189,8 @@ impl Fleet {
             ("target/filter/coalmine.wasm", self.parts.module.display().to_string()),
             ("store: coalmine.db", format!("store: {}", self.parts.store)),
             ("{proxies: [\"127.0.0.1:9901\", \"127.0.0.1:9902\"]}", self.evidence.clone().unwrap_or(proxies)),
+            // What one in ten requests of the application exceeds.
+            ("slow: [250ms, 1s]", "slow: [25ms, 250ms, 1s]".to_owned()),
         ];
         let mut text = text;
         for (old, new) in replaced {
@@ -229,7 +227,40 @@ impl Fleet {
 
     /// From now on, so many of a hundred requests fail at the canary.
     pub fn canary_fails(&self, percent: u32) {
-        self.fails.store(percent, Ordering::Relaxed);
+        self.canary().fails(percent * 10);
+    }
+
+    /// The version that most users have.
+    pub fn stable(&self) -> &Version {
+        &self.versions[0]
+    }
+
+    /// The new version.
+    pub fn canary(&self) -> &Version {
+        &self.versions[1]
+    }
+
+    /// Between each proxy and the server.
+    pub fn relays(&self) -> &[Relay] {
+        &self.relays
+    }
+
+    /// Between the server and each proxy's admin interface, where it reads what the proxy counts.
+    pub fn evidence(&self) -> &[Relay] {
+        &self.admins
+    }
+
+    /// From the next start of the server on, it has this module of the filter.
+    pub fn change_module(&mut self, module: &Path) {
+        self.parts.module = module.to_owned();
+    }
+
+    /// Reads from the server's API.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let request = hyper::Request::get(path).header("host", "server").body(Empty::new())?;
+        let answer = Connection::open(self.listen, Protocol::Http1).await?.send(request).await?;
+        ensure!(answer.status.is_success(), "{path}: {}", answer.status);
+        Ok(serde_json::from_slice(&answer.body)?)
     }
 
     /// The proxies.
@@ -325,10 +356,10 @@ async fn ready(admin: SocketAddr) -> bool {
     connection.send(request).await.is_ok_and(|answer| answer.status == StatusCode::OK)
 }
 
-fn bootstrap(number: usize, place: &Path, server: SocketAddr, upstreams: &[Upstream; 2]) -> Result<String> {
+fn bootstrap(number: usize, place: &Path, server: SocketAddr, versions: &[Version; 2]) -> Result<String> {
     let mut bootstrap = Bootstrap::read("envoy/fleet")?;
     let port = |port: u16| format!("port_value: {port}");
-    let [stable, canary] = upstreams.each_ref().map(|upstream| port(upstream.address().port()));
+    let [stable, canary] = versions.each_ref().map(|version| port(version.port()));
     bootstrap
         .replace("id: edge-1", &format!("id: edge-{number}"))?
         .replace("port_value: 9901", "port_value: 0")?
@@ -338,23 +369,6 @@ fn bootstrap(number: usize, place: &Path, server: SocketAddr, upstreams: &[Upstr
         .replace("port_value: 8470", &port(server.port()))?
         .replace("path: /dev/stdout", &format!("path: {}", place.join("access.log").display()))?;
     Ok(bootstrap.text().to_owned())
-}
-
-/// A version of the application: it says its name, and so many of a hundred requests fail, evenly.
-async fn application(name: &'static str, fails: Arc<AtomicU32>) -> Result<Upstream> {
-    let count = AtomicU32::new(0);
-    Upstream::answering(0, move |request| {
-        let number = count.fetch_add(1, Ordering::Relaxed);
-        // An application that is told its variant would give it away.
-        let is_told = request.headers().contains_key(ROUTE_HEADER);
-        let is_bad = number.wrapping_mul(37) % 100 < fails.load(Ordering::Relaxed);
-        let mut response = Response::new(Full::from(format!("{name}\n")).boxed_unsync());
-        if is_bad || is_told {
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        }
-        Ok(response)
-    })
-    .await
 }
 
 async fn lane(

@@ -6,7 +6,7 @@ use coalmine_harness::fleet::{Fleet, FleetParts, Seen, Traffic};
 use coalmine_harness::{Relay, tools, wait};
 use serde_json::Value;
 
-use crate::fleets::{all_follow, done, parts, started};
+use crate::story::{all_follow, done, parts, started};
 
 const API: &str = "/v1/rollouts/shop/checkout";
 /// Its steps do not end by themselves.

@@ -3,8 +3,10 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `subscribed` | what the management server and a proxy say to one another |
+//! | `detect` | how soon a fault of the canary is found, and what is none |
 //! | `full_disk` | the disk of the store is full |
 //! | `kills` | a server that is killed at any moment of a rollout |
+//! | `pushes` | many policies in a short time, under load |
 //! | `story` | whole releases, by the command and on traffic |
 
 #![allow(
@@ -14,7 +16,9 @@
     reason = "a failed expectation is how a test fails"
 )]
 
+mod detect;
 mod full_disk;
 mod kills;
+mod pushes;
 mod story;
 mod subscribed;

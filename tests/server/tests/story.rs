@@ -28,6 +28,7 @@ pub(crate) fn parts() -> FleetParts {
         proxies: 2,
         variables: Vec::new(),
         store: "coalmine.db".to_owned(),
+        seed: 1,
     }
 }
 
@@ -239,4 +240,53 @@ async fn a_server_that_has_lost_its_store_leaves_the_proxies_what_they_run() {
     done(&fleet, "apply checkout.yaml").await;
     all_follow(&fleet).await;
     assert!(json(&fleet, "proxies").await["revision"].as_u64() > Some(before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_module_of_the_filter_comes_by_a_push_and_costs_no_request() {
+    let mut fleet = fleet().await;
+    fleet.write("checkout.yaml", &ROLLOUT.replace("dwell: 2s", "dwell: 1h")).unwrap();
+    done(&fleet, "apply checkout.yaml").await;
+    done(&fleet, "start shop/checkout").await;
+    done(&fleet, "advance shop/checkout").await;
+    all_follow(&fleet).await;
+    let traffic = fleet.traffic(400, 16);
+    let some = |seen: &[Seen]| {
+        seen.len() > 1_000 && seen.iter().filter(|visit| visit.variant == Some("canary")).count() > 20
+    };
+    traffic.until("the canary has users", Instant::now(), some).await.unwrap();
+    let before = json(&fleet, "proxies").await["revision"].as_u64();
+
+    // The same code, and a section that a machine does not read: another module to Envoy.
+    let mut module = std::fs::read(tools::filter().unwrap()).unwrap();
+    module.extend_from_slice(b"\x00\x06\x04next\x01");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("next.wasm");
+    std::fs::write(&path, module).unwrap();
+    let machines = machines(&fleet).await;
+    fleet.kill_server();
+    fleet.change_module(&path);
+    fleet.start_server().await.unwrap();
+    all_follow(&fleet).await;
+    let is_new = wait::until("new machines in every proxy", || async {
+        let now = self::machines(&fleet).await;
+        now.iter().zip(&machines).all(|(now, before)| now > before).then_some(())
+    });
+    is_new.await.unwrap();
+    assert!(json(&fleet, "proxies").await["revision"].as_u64() > before);
+    traffic.until("users of the new module", Instant::now(), some).await.unwrap();
+    let seen = traffic.stop().await;
+    assert!(seen.iter().all(|visit| visit.status == 200 && visit.variant.is_some()), "a request has failed");
+    let back = went_back(&seen);
+    assert!(back.is_empty(), "users are back on stable after another module of the filter: {back:?}");
+    println!("{} requests while the filter was exchanged, none failed", seen.len());
+}
+
+/// How many machines for the filter each proxy has made so far.
+async fn machines(fleet: &Fleet) -> Vec<u64> {
+    let mut made = Vec::new();
+    for proxy in fleet.proxies() {
+        made.push(proxy.stat("wasm.envoy.wasm.runtime.v8.created").await.unwrap());
+    }
+    made
 }
