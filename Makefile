@@ -188,7 +188,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 .PHONY: test
 test: test-unit test-wasm test-envoy test-server test-bench ## Every test that needs no privileges: 10 to 20 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
-	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres);"
+	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); the unit for systemd (make test-systemd);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect judge-table)"
 
 .PHONY: test-unit
@@ -218,6 +218,15 @@ test-postgres: toolchain ## What every store must do, on a real PostgreSQL (Debi
 test-bench: $(BENCH_NEEDS) $(COMMAND_TESTED) target/debug/coalmine-bench ## What bench-envoy does, once and briefly
 	target/debug/coalmine-bench $(BENCH_ARGUMENTS) --coalmine $(COMMAND_TESTED) \
 		--processes 1 --bursts 1 --json target/bench/brief.json --svg target/bench/brief.svg >target/bench/brief.txt
+
+.PHONY: test-systemd
+test-systemd: ## The unit for systemd: what systemd itself says about it, and how exposed the service is
+	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && \
+	  sed 's|/usr/local/bin/coalmine|/bin/true|' envoy/fleet/coalmine.service > "$$folder/coalmine.service" && \
+	  remarks=$$(systemd-analyze verify "$$folder/coalmine.service" 2>&1) && \
+	  { test -z "$$remarks" || { echo "$$remarks"; exit 1; }; } && \
+	  systemd-analyze security --offline=true --threshold=20 --no-pager "$$folder/coalmine.service" > "$$folder/exposure" || \
+	  { cat "$$folder/exposure"; exit 1; }
 
 PROMETHEUS ?= $(shell command -v prometheus)
 PROMTOOL ?= $(dir $(PROMETHEUS))promtool
