@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use coalmine_steer::Form;
 
-use crate::rollout::compose::{Before, Candidate, Composed, compose};
+use crate::rollout::compose::{Composed, compose};
+use crate::rollout::place::{Before, Candidate, Said};
 use crate::rollout::{Name, Record, Spec};
 use crate::server::{FLEET, Server};
 use crate::store::{StoreError, Stored, Versions};
@@ -36,8 +37,10 @@ async fn publish_once(server: &Server) -> Result<(), StoreError> {
         return Ok(());
     }
     let (specs, unreadable) = read(&records);
-    let candidates: Vec<Candidate<'_>> =
+    let mut candidates: Vec<Candidate<'_>> =
         specs.iter().filter_map(|(record, spec)| candidate(record, spec)).collect();
+    let kept = records.iter().map(|stored| &stored.record);
+    candidates.extend(kept.filter(|it| unreadable.contains_key(&it.name) && !it.deleted).map(as_it_was));
     let shown = server.view().proxies.iter().filter_map(|proxy| proxy.revision).max().unwrap_or_default();
     let before = Before { shown, ..publications.before() };
     let Composed { publication, mut left_out } =
@@ -83,7 +86,12 @@ fn candidate<'a>(record: &'a Record, spec: &'a Spec) -> Option<Candidate<'a>> {
         None if record.deleted => return None,
         None => Form { weight: None, salt: None, policy: spec.policy_inputs().digest, observe: false },
     };
-    Some(Candidate { name: &record.name, created: record.created, spec, form })
+    Some(Candidate { name: &record.name, created: record.created, said: Some(Said { spec, form }) })
+}
+
+/// What this release cannot read stays in the policy as it was, until somebody writes or deletes it.
+fn as_it_was(record: &Record) -> Candidate<'_> {
+    Candidate { name: &record.name, created: record.created, said: None }
 }
 
 /// Lets go of deleted rollouts that no release has to be ended for; those with a plan a tick lets go.

@@ -2,19 +2,19 @@
 //!
 //! A rollout that would break the policy is left out alone, the younger before the older. Where the latest publication
 //! has it, it stays there as it was; only its weight may still go down, so that a rollback is always possible.
+//! Of rollouts that exclude each other, one that somebody has edited goes before those that stand as they stood: an edit
+//! of one team takes nothing from another team.
 
 use std::collections::BTreeMap;
 
 use coalmine_core::policy::{Environment, Rollout, Rule, conflicts};
-use coalmine_document::{Entry, Node, Span, Value, json};
-use coalmine_steer::Form;
-use coalmine_steer::plan::{GuardSource, Mode};
+use coalmine_document::{Node, Value, json};
+use coalmine_steer::plan::GuardSource;
 
 use super::claims::Claims;
 use super::held::{Held, held};
-use super::policy_part::{kept, weighted};
-use super::spec::digest;
-use super::{Name, Operator, Spec};
+use super::place::{Before, Candidate, Documents, Place, with};
+use super::{Name, Operator};
 use crate::publish::{Part, Publication};
 
 /// The most bytes of a policy: while a proxy takes a larger one, its requests wait noticeably.
@@ -26,32 +26,6 @@ const SEPARATOR: &str = ", ";
 /// How many seconds a revision that a proxy shows may lie in the future and still be believed: ten years.
 const FUTURE: u64 = 10 * 365 * 24 * 60 * 60;
 
-/// One rollout on its way into a policy.
-#[derive(Clone, Debug)]
-pub struct Candidate<'a> {
-    /// Its name.
-    pub name: &'a Name,
-    /// When it was first written: the older one of two stays.
-    pub created: u64,
-    /// What is written of it.
-    pub spec: &'a Spec,
-    /// What the policy is to say of it.
-    pub form: Form,
-}
-
-/// What a fleet had before.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Before<'a> {
-    /// The publication with the highest revision.
-    pub latest: Option<&'a Publication>,
-    /// The one that no proxy refused with the highest revision. Where it is not the latest, what changed between them is
-    /// not sent again.
-    pub good: Option<&'a Publication>,
-    /// The highest revision that a proxy shows. Where it is of another history, as after a lost store, the next one is made
-    /// higher, or that proxy would never follow.
-    pub shown: u64,
-}
-
 /// What comes of it.
 #[derive(Clone, Debug, Default)]
 pub struct Composed {
@@ -59,16 +33,6 @@ pub struct Composed {
     pub publication: Option<Publication>,
     /// The rollouts that are not in it as they should be, each with a sentence that says why.
     pub left_out: BTreeMap<Name, String>,
-}
-
-/// A rollout's place in the policy that is being made.
-pub(super) struct Place<'a> {
-    candidate: &'a Candidate<'a>,
-    /// As it should be, or as it was; none where neither can be.
-    pub(super) node: Option<Node>,
-    /// As it was in the last good publication, at no higher weight than now.
-    fallback: Option<Node>,
-    pub(super) form: Form,
 }
 
 /// Composes the policy of a fleet at this time, in seconds since 1970.
@@ -83,12 +47,17 @@ pub fn compose(
     let good = Documents::of(before.good);
     let mut ordered: Vec<&Candidate<'_>> = candidates.iter().collect();
     ordered.sort_by_key(|candidate| (candidate.created, candidate.name));
-    let mut places: Vec<Place<'_>> = ordered.into_iter().map(|it| Place::of(it, operator, &good)).collect();
+    let part = |name: &Name| before.good.and_then(|good| good.parts.get(name));
+    let mut places: Vec<Place<'_>> =
+        ordered.into_iter().map(|it| Place::of(it, operator, &good, part(it.name))).collect();
     let held = held(&places, &good, before);
     for place in &mut places {
         if let Some(held) = held.get(place.name()) {
             left_out.insert(place.name().clone(), format!("a proxy refused it: {}", held.why));
-            place.fall_back();
+            // What cannot be read is as it was already.
+            if place.candidate.said.is_some() {
+                place.fall_back();
+            }
         }
     }
     leave_out_claims(&mut places, &mut left_out);
@@ -107,18 +76,29 @@ pub fn compose(
     Composed { publication, left_out }
 }
 
-/// Leaves out rollouts whose hosts belong to another namespace. Not even their last form stays: it was not theirs.
+/// Leaves out rollouts whose hosts belong to another namespace. What a rollout has stays its own until a publication is
+/// without it, whoever is older; what is free goes to the oldest. One that wants too much stays as it was.
 fn leave_out_claims(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, String>) {
     let mut claims = Claims::default();
+    for place in places.iter() {
+        if let Some(last) = place.last() {
+            claims.keep(place.name(), last);
+        }
+    }
     for place in places {
-        if let Err(why) = claims.take(place.candidate.name, place.candidate.spec) {
-            left_out.insert(place.name().clone(), why);
+        let Some(Err(why)) = place.node.as_ref().map(|node| claims.take(place.name(), node)) else {
+            continue;
+        };
+        left_out.entry(place.name().clone()).or_insert(why);
+        place.fall_back();
+        if place.node.as_ref().is_some_and(|last| claims.take(place.name(), last).is_err()) {
             place.node = None;
         }
     }
 }
 
-/// Leaves out rollouts that are wrong by themselves or together with older ones, until none is.
+/// Leaves out rollouts that are wrong by themselves or together with others, until none is. The last good policy had no
+/// conflict, so one that somebody has edited goes first; of several the youngest.
 fn leave_out_conflicts(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, String>) {
     loop {
         let mut rollouts = Vec::new();
@@ -135,12 +115,20 @@ fn leave_out_conflicts(places: &mut [Place<'_>], left_out: &mut BTreeMap<Name, S
             }
         }
         for conflict in conflicts(&rollouts) {
-            let first = conflict.rollouts().next().and_then(|place| owners.get(place).copied());
-            if let Some(index) = first.filter(|_| conflict.rule != Rule::Reachable) {
-                let names: Vec<&str> = conflict
-                    .rollouts()
-                    .skip(1)
-                    .filter_map(|place| places.get(*owners.get(place)?))
+            if conflict.rule == Rule::Reachable {
+                continue;
+            }
+            let named: Vec<usize> =
+                conflict.rollouts().filter_map(|place| owners.get(place).copied()).collect();
+            let is_edited = |index: &usize| places.get(*index).is_some_and(Place::is_edited);
+            // A rule on the sum of all names only the one that is too much.
+            let edited = named.iter().copied().find(is_edited);
+            let edited = edited.or_else(|| owners.iter().rev().copied().find(is_edited));
+            if let Some(index) = edited.or(named.first().copied()) {
+                let names: Vec<&str> = named
+                    .iter()
+                    .filter(|other| **other != index)
+                    .filter_map(|other| places.get(*other))
                     .map(|place| place.candidate.name.as_str())
                     .collect();
                 let message = match names.is_empty() {
@@ -254,7 +242,7 @@ fn observe(places: &[Place<'_>], operator: &Operator) -> Node {
     let grouped = |at: u64| {
         places
             .iter()
-            .filter_map(|place| place.candidate.spec.plan.as_ref())
+            .filter_map(|place| place.candidate.said.as_ref()?.spec.plan.as_ref())
             .any(|plan| plan.guards.iter().any(|guard| guard.source == GuardSource::SlowerThan(at)))
     };
     let mut fields = vec![("responses", Node::from(Value::Bool(true)))];
@@ -271,135 +259,4 @@ fn observe(places: &[Place<'_>], operator: &Operator) -> Node {
         fields.push(("slow", Node::of_items(slow)));
     }
     Node::of_fields(fields)
-}
-
-/// The node with this field at its end, in the place of one of that name.
-fn with(mut node: Node, name: &str, value: Node) -> Node {
-    if let Value::Map(entries) = &mut node.value {
-        entries.retain(|entry| entry.key != name);
-        entries.push(Entry::new(name.to_owned(), Span::default(), value));
-    }
-    node
-}
-
-/// The rollouts of a published document, by name.
-pub(super) struct Documents {
-    nodes: BTreeMap<String, Node>,
-}
-
-// === impl Documents ===
-
-impl Documents {
-    pub(super) fn of(publication: Option<&Publication>) -> Self {
-        let document = publication.and_then(|it| json::read(it.document.as_bytes()).ok());
-        let rollouts = document.as_ref().and_then(|document| document.get("rollouts"));
-        let named = |node: &Node| {
-            let mut node = node.clone();
-            if let Value::Map(entries) = &mut node.value {
-                entries.retain(|entry| entry.key != "since");
-            }
-            Some((node.text_at(&["name"])?.to_owned(), node))
-        };
-        Self { nodes: rollouts.map_or(&[][..], Node::items).iter().filter_map(named).collect() }
-    }
-
-    pub(super) fn node(&self, name: &Name) -> Option<&Node> {
-        self.nodes.get(name.as_str())
-    }
-}
-
-// === impl Place ===
-
-impl<'a> Place<'a> {
-    fn of(candidate: &'a Candidate<'a>, operator: &Operator, good: &Documents) -> Self {
-        let fallback = good.node(candidate.name).map(|node| lowered(node, &candidate.form));
-        Self { candidate, node: Some(candidate.node(operator)), fallback, form: candidate.form.clone() }
-    }
-
-    pub(super) fn name(&self) -> &'a Name {
-        self.candidate.name
-    }
-
-    /// Digest of its text in the document; that of nothing where it has none.
-    pub(super) fn digest(&self) -> String {
-        digest(&self.node.as_ref().map(json::flat).unwrap_or_default())
-    }
-
-    /// As it was, where it was; the next time as nothing.
-    fn fall_back(&mut self) {
-        self.node = self.fallback.take();
-        // At 0 % nobody can tell one policy part from another.
-        if let Some(node) = self.node.as_ref().filter(|_| self.form.weight != Some(0)) {
-            self.form.policy = "as it was".to_owned();
-            self.form.weight = canary_weight(node);
-        }
-    }
-}
-
-/// A rollout as it was, at the weight that is wanted now where that is lower.
-fn lowered(node: &Node, form: &Form) -> Node {
-    let (Some(wanted), Some(variants)) = (form.weight, node.get("variants")) else { return node.clone() };
-    if canary_weight(node).is_none_or(|weight| weight <= wanted) {
-        return node.clone();
-    }
-    let share = |name: &str| if name == "canary" { wanted } else { wanted.min(1_000_000 - wanted) };
-    let mut lowered = node.clone();
-    let variants = weighted(variants, share);
-    if let Value::Map(entries) = &mut lowered.value
-        && let Some(entry) = entries.iter_mut().find(|entry| entry.key == "variants")
-    {
-        entry.node = variants;
-    }
-    lowered
-}
-
-fn canary_weight(node: &Node) -> Option<u32> {
-    let canary = node.get("variants")?.items().iter().find(|it| it.text_at(&["name"]) == Some("canary"))?;
-    match canary.get("weight")?.value {
-        Value::Number(percent) => coalmine_document::parts_per_million(percent).ok(),
-        _ => None,
-    }
-}
-
-// === impl Candidate ===
-
-impl Candidate<'_> {
-    /// The rollout as a policy has it.
-    fn node(&self, operator: &Operator) -> Node {
-        let mut fields = vec![("name", Node::of_text(self.name.as_str()))];
-        fields.extend(kept(&self.spec.policy));
-        if let Some(salt) = &self.form.salt
-            && self.spec.policy.get("salt").is_none()
-        {
-            fields.push(("salt", Node::of_text(salt.as_str())));
-        }
-        let is_elsewhere = self.spec.plan.as_ref().is_some_and(|plan| plan.mode == Mode::Judge);
-        if is_elsewhere {
-            fields.extend(operator.bucket_route.clone().map(|route| ("route", route)));
-        } else {
-            fields.extend(operator.route.clone().map(|route| ("route", route)));
-            let variants = self.spec.policy.get("variants");
-            fields.extend(variants.map(|variants| ("variants", weighted(variants, |name| self.share(name)))));
-            if self.form.observe {
-                fields.push(("observe", Value::Bool(true).into()));
-            }
-        }
-        fields.extend(operator.override_.clone().map(|tokens| ("override", tokens)));
-        Node::of_fields(fields)
-    }
-
-    /// The share of a variant in parts per million.
-    fn share(&self, variant: &str) -> u32 {
-        if self.spec.plan.is_none() {
-            let given = self.spec.weights.iter().find(|(name, _)| name == variant);
-            return given.map_or(0, |(_, weight)| *weight);
-        }
-        let canary = self.form.weight.unwrap_or_default();
-        match variant {
-            "canary" => canary,
-            // A baseline is as large as the canary, as long as there is room for both.
-            "baseline" => canary.min(1_000_000 - canary),
-            _ => 0,
-        }
-    }
 }

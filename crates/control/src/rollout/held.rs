@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Name;
-use super::compose::{Before, Documents, Place};
+use super::place::{Before, Documents, Place};
 
 /// A rollout's form that a proxy refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +30,9 @@ pub(super) fn held(places: &[Place<'_>], good: &Documents, before: Before<'_>) -
         let digest = place.digest();
         let earlier = before.latest.and_then(|latest| latest.held.get(name));
         if let Some(earlier) = earlier
-            && (earlier.digest == digest || earlier.policy.as_deref() == Some(&place.form.policy))
+            && (place.candidate.said.is_none()
+                || earlier.digest == digest
+                || earlier.policy.as_deref() == Some(&place.form.policy))
         {
             held.insert(name.clone(), earlier.clone());
             continue;

@@ -6,6 +6,7 @@
 //! | `spec`, `policy_part` | [`Spec`]: what people write, read with the place of every problem |
 //! | `record` | [`Record`]: what the store keeps of a rollout |
 //! | `compose` | all rollouts become one policy document |
+//! | `place` | what goes into that, and the place of each rollout in it |
 //! | `claims` | which namespace a host belongs to |
 //! | `held` | what a proxy refused |
 //! | `operator` | what the operator says once for all rollouts, and whether a rollout keeps to it |
@@ -15,6 +16,7 @@ pub mod compose;
 mod held;
 mod name;
 mod operator;
+pub mod place;
 mod policy_part;
 mod record;
 mod spec;

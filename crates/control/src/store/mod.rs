@@ -211,10 +211,10 @@ pub enum StoreError {
 
 impl Publications {
     /// As composition takes them.
-    pub fn before(&self) -> crate::rollout::compose::Before<'_> {
+    pub fn before(&self) -> crate::rollout::place::Before<'_> {
         let latest = self.latest.as_ref();
         let good = latest.filter(|latest| latest.refused.is_none()).or(self.good.as_ref());
-        crate::rollout::compose::Before { latest, good, shown: 0 }
+        crate::rollout::place::Before { latest, good, shown: 0 }
     }
 }
 

@@ -2,10 +2,13 @@
 
 use coalmine_steer::Form;
 
-use super::compose::{Before, Candidate, Composed, compose};
+use super::compose::{Composed, compose};
+use super::place::{Before, Candidate, Said};
 use super::{Name, Operator, Spec, read_text};
 use crate::publish::Publication;
 use crate::server::FLEET;
+
+mod staying;
 
 const POLICY: &str = "policy:
   match: {hosts: [HOST]}
@@ -18,6 +21,7 @@ plan: {}
 #[derive(Default)]
 struct Fleet {
     rollouts: Vec<(Name, u64, Spec, Form)>,
+    unreadable: Vec<Name>,
     operator: Operator,
     latest: Option<Publication>,
     good: Option<Publication>,
@@ -50,8 +54,7 @@ impl Fleet {
             .map(|(name, created, spec, form)| Candidate {
                 name,
                 created: *created,
-                spec,
-                form: form.clone(),
+                said: (!self.unreadable.contains(name)).then(|| Said { spec, form: form.clone() }),
             })
             .collect();
         let latest = self.latest.as_ref();
@@ -176,7 +179,7 @@ fn a_host_belongs_to_the_namespace_that_had_it_first() {
     let composed = fleet.compose();
     assert_eq!(
         why(&composed, "bank/checkout"),
-        "checkout.example belongs to shop/checkout, which is older and of another namespace"
+        "checkout.example belongs to shop/checkout, which had it first and is of another namespace"
     );
     assert_eq!(composed.left_out.len(), 1, "a namespace shares with itself, and other patterns are free");
     // What it does not get whole it does not get at all: the next one may have the rest.
@@ -191,7 +194,7 @@ fn a_host_belongs_to_the_namespace_that_had_it_first() {
     fleet.has("shop/every", 21, &everywhere, 5);
     assert_eq!(
         why(&fleet.compose(), "shop/every"),
-        "what no host names belongs to bank/every, which is older and of another namespace"
+        "what no host names belongs to bank/every, which had it first and is of another namespace"
     );
 }
 
