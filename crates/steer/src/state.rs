@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::actions::{Form, Notice};
+use crate::inputs::Policy;
 use crate::plan::{Mode, Plan};
 use crate::verdict::Verdict;
 
@@ -261,6 +262,15 @@ impl State {
             salt: self.salt.clone(),
             policy: self.policy.as_ref().map(|policy| policy.digest.clone()).unwrap_or_default(),
             observe: self.is_judged(),
+        }
+    }
+
+    /// Takes a policy part as the one in force. Whoever creates a rollout does so at once: its first publication says then
+    /// what the first tick would say, and no second one follows.
+    pub fn take(&mut self, policy: &Policy) {
+        self.policy = Some(TakenPolicy { digest: policy.digest.clone(), draw: policy.draw.clone() });
+        if policy.salt.is_some() {
+            self.salt.clone_from(&policy.salt);
         }
     }
 

@@ -4,7 +4,7 @@ use crate::actions::{Action, Kind, Step, What};
 use crate::at::At;
 use crate::inputs::Inputs;
 use crate::plan::{Mode, OnInconclusive, Plan, Rollback, Start};
-use crate::state::{Leg, Outcome, Stage, State, TakenPolicy};
+use crate::state::{Leg, Outcome, Stage, State};
 use crate::text::percent;
 use crate::verdict::{Verdict, Weighed, proof};
 
@@ -58,7 +58,6 @@ impl At<'_> {
     /// Takes the policy as it is written now, unless it would draw users anew who are on the canary.
     pub(crate) fn take_policy(&mut self) {
         let written = &self.inputs.policy;
-        let salt = written.salt.clone();
         match &self.state.policy {
             Some(taken) if taken.digest == written.digest => return,
             Some(taken) if taken.draw != written.draw && self.state.weight > 0 => {
@@ -71,10 +70,7 @@ impl At<'_> {
             }
             None => {}
         }
-        self.state.policy = Some(TakenPolicy { digest: written.digest.clone(), draw: written.draw.clone() });
-        if salt.is_some() {
-            self.state.salt = salt;
-        }
+        self.state.take(written);
     }
 
     /// Everybody goes to stable before the rollout may be forgotten.

@@ -36,6 +36,7 @@ async fn releases_are_judged_from_a_prometheus_and_hold_without_it() {
         proxies: 2,
         variables: Vec::new(),
         store: "coalmine.db".to_owned(),
+        seed: 20_261_126,
     };
     let mut fleet = Fleet::without_server(parts).await.unwrap();
     let targets: Vec<_> = fleet.proxies().iter().map(Envoy::admin_address).collect();

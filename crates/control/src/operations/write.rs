@@ -25,7 +25,7 @@ pub async fn write(server: &Server, name: &Name, text: &str, asked: &Asked<'_>) 
         let now = server.now();
         Ok(match before {
             Found::Stored(before) => rewritten(before, text, &spec, asked.by, now),
-            Found::Nothing(earlier) => Some(created(name, text, earlier, asked.by, now)),
+            Found::Nothing(earlier) => Some(created(name, text, &spec, earlier, asked.by, now)),
         })
     })
     .await?;
@@ -114,8 +114,18 @@ fn answered(stored: Stored, is_new: bool, is_changed: bool) -> Written {
 }
 
 /// The change that creates a rollout. Where there was one of this name, its releases stay: the next one has a new number.
-fn created(name: &Name, text: &str, earlier: Option<&ReleaseRecord>, by: &str, now: u64) -> Change {
+fn created(
+    name: &Name,
+    text: &str,
+    spec: &Spec,
+    earlier: Option<&ReleaseRecord>,
+    by: &str,
+    now: u64,
+) -> Change {
     let mut record = Record::new(name.clone(), text.to_owned(), now);
+    if spec.plan.is_some() {
+        record.state.take(&spec.policy_inputs());
+    }
     record.state.release = earlier.map(ReleaseRecord::ended);
     let event = event(&record, What::PolicyChanged, by, now, "created".to_owned());
     change(record, 0, event)

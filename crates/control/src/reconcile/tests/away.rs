@@ -74,6 +74,8 @@ async fn what_is_recorded_is_published_at_once_and_written_to_a_file() {
     operations::write(&world.server, &name, &ROLLOUT.replace("x-user-id", "x-account"), &ASKED)
         .await
         .unwrap();
+    // Steering takes the other policy part at a tick.
+    tick::tick_all(&world.server, &mut MadeUp::default(), &world.hooks, "one").await.unwrap();
     let holds =
         |path: &std::path::Path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("x-account"));
     until("published again", || revision(&world) > first && holds(&path)).await;

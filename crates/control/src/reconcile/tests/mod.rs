@@ -325,6 +325,20 @@ async fn of_two_servers_on_a_store_one_ticks_and_the_other_goes_on_later() {
 }
 
 #[tokio::test]
+async fn a_rollout_that_was_created_is_published_once() {
+    let mut world = World::new().await;
+    world.write("shop/checkout", ROLLOUT).await;
+    let first = world.latest().await.revision;
+    world.tick().await;
+    world.tick().await;
+    assert_eq!(
+        world.latest().await.revision,
+        first,
+        "a second one would send again what proxies may have refused"
+    );
+}
+
+#[tokio::test]
 async fn a_store_without_a_past_publishes_nothing_until_there_is_something_to_say() {
     let mut world = World::new().await;
     world.proxy.revision = Some(2_000_000);
