@@ -36,8 +36,7 @@ impl Context for Root {}
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let Some(configuration) = Host.configuration(size) else {
-            log::error!("policy refused: the host did not hand out its {size} bytes");
-            metrics::policy_rejected();
+            refuse(&format!("the host did not hand out its {size} bytes"));
             return false;
         };
         if is_first(VERSION) {
@@ -45,9 +44,6 @@ impl RootContext for Root {
         }
         match compile(&configuration) {
             Ok(policy) => {
-                for lack in policy.lacking() {
-                    log::error!("this proxy lacks a secret, what needs it is switched off here: {lack}");
-                }
                 if policy.leaves_notes() {
                     Host.keep_across_redirects(Policy::NOTES);
                 }
@@ -58,7 +54,9 @@ impl RootContext for Root {
                 true
             }
             Err(problems) => {
-                refuse(&problems);
+                let count = problems.count().to_string();
+                say("policy refused, the last good one stays in force; problems", &count);
+                refuse(&problems.to_string());
                 false
             }
         }
@@ -100,13 +98,22 @@ fn compile(configuration: &[u8]) -> Result<Policy, Problems> {
             Problem::of_document(Code::InvalidValue, "this build refuses what names this header").into()
         );
     }
-    Policy::from_document(&json::read(configuration)?, Environment::OfProxy(&|name| Host.variable(name)))
+    let environment = Environment::OfProxy {
+        look_up: &|name| Host.variable(name),
+        lacks: &|message| say("switched off here", message),
+    };
+    Policy::from_document(&json::read(configuration)?, environment)
 }
 
-fn refuse(problems: &Problems) {
-    log::error!("policy refused, the last good one stays in force; problems: {}", problems.count());
-    for line in problems.to_string().lines() {
-        log::error!("policy refused: {line}");
+fn refuse(why: &str) {
+    for line in why.lines() {
+        say("policy refused", line);
     }
     metrics::policy_rejected();
+}
+
+/// One place that logs is less to carry than two.
+#[inline(never)]
+fn say(what: &str, line: &str) {
+    log::error!("{what}: {line}");
 }

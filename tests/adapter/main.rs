@@ -358,7 +358,7 @@ fn a_key_comes_from_the_environment_or_its_rollout_is_switched_off() {
     let mut proxy = Proxy::start();
     assert!(proxy.configure(&POLICY.replace(r#""variants""#, keyed)));
     let log = host(|host| host.log.join("\n"));
-    let problem = "rollouts[0].key.env: the environment has no variable \"COALMINE_NO_SUCH_VARIABLE\"";
+    let problem = "switched off here: the environment has no variable \"COALMINE_NO_SUCH_VARIABLE\"";
     assert!(log.contains(problem), "{log}");
     assert_eq!(counter("rollout=.=checkout;.;coalmine_rollout_disabled"), 1);
     let answered = proxy.request(&to_checkout(&[("x-user-id", CANARY)]));

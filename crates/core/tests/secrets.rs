@@ -1,6 +1,7 @@
 //! Keys and secrets: where they come from, what will not do, and that no problem shows one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use coalmine_core::Reason;
@@ -80,17 +81,19 @@ fn unread_secrets_are_named_and_nobody_leaves_stable() {
 fn what_one_proxy_lacks_is_its_own_trouble_and_not_the_documents() {
     let read = |key, secret| {
         let node = json_document::read(document(key, secret).as_bytes()).unwrap();
-        Policy::from_document(&node, Environment::OfProxy(&variable)).unwrap()
+        let lacking = RefCell::new(Vec::new());
+        let lacks = |what: &str| lacking.borrow_mut().push(what.to_owned());
+        let environment = Environment::OfProxy { look_up: &variable, lacks: &lacks };
+        (Policy::from_document(&node, environment).unwrap(), lacking.take())
     };
-    let complete = read(json!({"env": "KEY"}), json!({"env": "SECRET"}));
-    assert!(complete.lacking().is_empty() && complete.rollouts()[0].draws());
-    let policy = read(json!({"env": "SHORT"}), json!([SECRET, {"env": "NO_SECRET"}]));
-    let lacking: Vec<String> = policy.lacking().iter().map(ToString::to_string).collect();
+    let (complete, lacking) = read(json!({"env": "KEY"}), json!({"env": "SECRET"}));
+    assert!(lacking.is_empty() && complete.rollouts()[0].draws());
+    let (policy, lacking) = read(json!({"env": "SHORT"}), json!([SECRET, {"env": "NO_SECRET"}]));
     assert_eq!(
         lacking,
         [
-            "rollouts[0].key.env: the variable \"SHORT\" must be 32 hexadecimal digits; it has 4 bytes",
-            "rollouts[0].override.secret[1].env: the environment has no variable \"NO_SECRET\"",
+            "the variable \"SHORT\" must be 32 hexadecimal digits; it has 4 bytes",
+            "the environment has no variable \"NO_SECRET\"",
         ]
     );
     assert!(!policy.rollouts()[0].draws());

@@ -126,14 +126,8 @@ impl<'d, 'p> Cursor<'d, 'p> {
     #[cold]
     #[inline(never)]
     fn tell_at(&self, span: Span, code: Code, message: String) {
-        self.reader.push(Problem { span, ..self.to_problem(code, message) });
-    }
-
-    /// A problem of this value that is not one of the document: whoever asks for it tells it.
-    #[cold]
-    pub fn to_problem(&self, code: Code, message: String) -> Problem {
         let path = self.path.to_owned_path();
-        Problem { path, span: self.span, code, message, related: Vec::new() }
+        self.reader.push(Problem { path, span, code, message, related: Vec::new() });
     }
 
     /// This value as one that holds a secret somewhere: problems name the kinds of what is in it, not the texts, and no

@@ -28,7 +28,6 @@ pub struct Policy {
     pub(super) managed_cookies: Vec<Box<str>>,
     observe: Observe,
     unread: Vec<String>,
-    lacking: Vec<Problem>,
 }
 
 /// A document after its reading.
@@ -53,7 +52,6 @@ impl Default for Policy {
             managed_cookies: Vec::new(),
             observe: Observe::default(),
             unread: Vec::new(),
-            lacking: Vec::new(),
         }
     }
 }
@@ -108,13 +106,6 @@ impl Policy {
         &self.unread
     }
 
-    /// What this proxy's environment lacks ([`Environment::OfProxy`]): a variable that is missing or will not do, each with
-    /// its place in the document. Without its key a rollout sends everybody to stable (`noKey`), and an override accepts
-    /// no token that only that secret would have signed.
-    pub fn lacking(&self) -> &[Problem] {
-        &self.lacking
-    }
-
     /// Whether some of its outcomes have notes.
     pub fn leaves_notes(&self) -> bool {
         self.rollouts.iter().any(|rollout| rollout.issued.is_some() || rollout.override_.is_some())
@@ -152,7 +143,6 @@ impl Policy {
             items.map(|(index, item)| Rollout::read(index, &item, &mut secrets)).collect()
         });
         let observe = fields.get("observe").map(|observe| Observe::read(&observe)).unwrap_or_default();
-        let SecretReader { unread, lacking, .. } = secrets;
-        Self { revision, rollouts, observe, unread, lacking, ..Self::default() }
+        Self { revision, rollouts, observe, unread: secrets.unread, ..Self::default() }
     }
 }

@@ -1,7 +1,7 @@
 //! Secrets of a policy: in the document, or in the environment under a name that the document gives. No problem ever
 //! quotes one.
 
-use coalmine_document::{Code, Cursor, Known, Problem, Value, quoted};
+use coalmine_document::{Cursor, Known, Value, quoted};
 
 use super::names;
 use crate::bucketing::Key;
@@ -17,22 +17,27 @@ pub enum Environment<'e> {
     /// part of a value.
     Read(&'e dyn Fn(&str) -> Option<String>),
     /// In the environment of one proxy of many. What is not there or will not do is that proxy's trouble: the document is
-    /// taken all the same, and the secret is lacking here.
-    OfProxy(&'e dyn Fn(&str) -> Option<String>),
+    /// taken all the same, the secret is lacking here, and `lacks` is told what it is. Without its key a rollout sends
+    /// everybody to stable (`noKey`), and an override accepts no token that only that secret has signed.
+    OfProxy {
+        /// The value of a variable.
+        look_up: &'e dyn Fn(&str) -> Option<String>,
+        /// Is told what is lacking.
+        lacks: &'e dyn Fn(&str),
+    },
 }
 
-/// Reads secrets, and keeps the names of those that were not looked up, and what is lacking in this proxy.
+/// Reads secrets, and keeps the names of those that were not looked up.
 pub(super) struct SecretReader<'e> {
     environment: Environment<'e>,
     pub(super) unread: Vec<String>,
-    pub(super) lacking: Vec<Problem>,
 }
 
 // === impl SecretReader ===
 
 impl<'e> SecretReader<'e> {
     pub(super) fn new(environment: Environment<'e>) -> Self {
-        Self { environment, unread: Vec::new(), lacking: Vec::new() }
+        Self { environment, unread: Vec::new() }
     }
 
     /// The secret at this cursor, made from its text by `make`, which gives `None` for a text that will not do; `rule`
@@ -55,7 +60,8 @@ impl<'e> SecretReader<'e> {
                 let fields = cursor.fields(&ENV);
                 let name = fields.required("env", "the name of an environment variable")?;
                 let variable = environment_name(&name)?;
-                let (Environment::Read(look_up) | Environment::OfProxy(look_up)) = self.environment else {
+                let (Environment::Read(look_up) | Environment::OfProxy { look_up, .. }) = self.environment
+                else {
                     self.unread.push(variable.to_owned());
                     return None;
                 };
@@ -88,9 +94,9 @@ impl<'e> SecretReader<'e> {
     }
 
     /// Tells what is wrong with the variable of this name.
-    fn tell(&mut self, name: &Cursor<'_, '_>, message: String) {
+    fn tell(&self, name: &Cursor<'_, '_>, message: String) {
         match self.environment {
-            Environment::OfProxy(_) => self.lacking.push(name.to_problem(Code::InvalidValue, message)),
+            Environment::OfProxy { lacks, .. } => lacks(&message),
             Environment::Read(_) | Environment::Unread => name.problem(message),
         }
     }
