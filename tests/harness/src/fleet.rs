@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use http_body_util::Empty;
 use hyper::StatusCode;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::client::{Connection, Protocol, get};
 use crate::envoy::{Envoy, LOG_LEVEL, Launch, end_with_us};
@@ -26,6 +26,8 @@ use crate::{Bootstrap, Relay, Version, wait};
 const HOST: &str = "checkout.example";
 /// The header that names them.
 const USER: &str = "x-user-id";
+/// The file with a proxy's listeners.
+const LISTENERS: &str = "listeners.yaml";
 /// How long two proxies may differ after a change: one has it, the other will have it.
 const APART: Duration = Duration::from_secs(2);
 /// How long a user's lane rests between two requests.
@@ -105,6 +107,15 @@ pub struct Seen {
 // === impl FleetParts ===
 
 impl FleetParts {
+    fn launch(&self, proxy: usize) -> Launch {
+        Launch {
+            binary: self.envoy.clone(),
+            workers: 2,
+            log_level: LOG_LEVEL,
+            variables: self.variables_of(proxy),
+        }
+    }
+
     fn variables_of(&self, proxy: usize) -> Vec<(String, String)> {
         let its = self.variables.iter().filter(|(number, ..)| *number == proxy);
         its.map(|(_, name, value)| (name.clone(), value.clone())).collect()
@@ -130,17 +141,12 @@ impl Fleet {
             [Version::start("stable", parts.seed).await?, Version::start("canary", !parts.seed).await?];
         let (mut proxies, mut relays, mut admins) = (Vec::new(), Vec::new(), Vec::new());
         for number in 1..=parts.proxies {
-            let place = folder.path().join(format!("edge-{number}"));
+            let place = place(&folder, number);
             std::fs::create_dir(&place).with_context(|| format!("cannot make {}", place.display()))?;
             let relay = Relay::start(listen).await?;
             let bootstrap = bootstrap(number, &place, relay.address(), &versions)?;
             relays.push(relay);
-            let launch = Launch {
-                binary: parts.envoy.clone(),
-                workers: 2,
-                log_level: LOG_LEVEL,
-                variables: parts.variables_of(number),
-            };
+            let launch = parts.launch(number);
             let proxy = Envoy::start(&launch, &bootstrap, &place).await?;
             admins.push(Relay::start(proxy.admin_address()).await?);
             proxies.push(proxy);
@@ -275,21 +281,60 @@ impl Fleet {
         Ok(path)
     }
 
-    /// Runs the command against the server of this fleet.
-    pub async fn run(&self, words: &str) -> Result<Ran> {
-        self.begin(words).await?
+    /// Where the server keeps its rollouts.
+    pub fn store(&self) -> PathBuf {
+        self.folder.path().join(&self.parts.store)
     }
 
-    /// Begins to run the command against the server of this fleet.
-    pub fn begin(&self, words: &str) -> JoinHandle<Result<Ran>> {
+    /// Sends a verb, and does not wait: an answer may come after the fleet was changed.
+    pub fn say(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<impl Future<Output = Result<(StatusCode, Value)>> + Send + use<>> {
+        let mut request = hyper::Request::post(path).header("host", "server");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (listen, request) = (self.listen, request.body(Empty::new())?);
+        Ok(async move {
+            let answer = Connection::open(listen, Protocol::Http1).await?.send(request).await?;
+            Ok((answer.status, serde_json::from_slice(&answer.body)?))
+        })
+    }
+
+    /// Ends a proxy, by its number from 1, and starts it again with the configuration that it had: at another address.
+    pub async fn restart_proxy(&mut self, number: usize) -> Result<()> {
+        let place = place(&self.folder, number);
+        let bootstrap = std::fs::read_to_string(place.join("bootstrap.yaml"))?;
+        let index = number.wrapping_sub(1);
+        let (Some(proxy), Some(admin)) = (self.proxies.get_mut(index), self.admins.get(index)) else {
+            bail!("there is no proxy {number}");
+        };
+        *proxy = Envoy::start(&self.parts.launch(number), &bootstrap, &place).await?;
+        admin.lead_to(proxy.admin_address());
+        Ok(())
+    }
+
+    /// Changes something in a proxy's listeners, which it takes while it runs.
+    pub fn change_listener(&self, number: usize, old: &str, new: &str) -> Result<()> {
+        let path = place(&self.folder, number).join(LISTENERS);
+        let text = std::fs::read_to_string(&path)?;
+        ensure!(text.contains(old), "`{old}` does not occur in {}", path.display());
+        let next = path.with_extension("next");
+        std::fs::write(&next, text.replace(old, new))?;
+        std::fs::rename(next, path).context("cannot replace the listeners")
+    }
+
+    /// Runs the command against the server of this fleet.
+    pub async fn run(&self, words: &str) -> Result<Ran> {
         let mut command = Command::new(&self.parts.command);
         command.args(words.split_ascii_whitespace()).current_dir(self.folder.path());
         command.env("COALMINE_SERVER", format!("http://{}", self.listen)).stdin(Stdio::null());
-        tokio::task::spawn_blocking(move || {
-            let Output { status, stdout, stderr } = command.output().context("cannot run the command")?;
-            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-            Ok(Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) })
-        })
+        let ran = tokio::task::spawn_blocking(move || command.output()).await?;
+        let Output { status, stdout, stderr } = ran.context("cannot run the command")?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) })
     }
 
     /// The same, where it does what it should.
@@ -356,6 +401,10 @@ async fn ready(admin: SocketAddr) -> bool {
     connection.send(request).await.is_ok_and(|answer| answer.status == StatusCode::OK)
 }
 
+fn place(folder: &TempDir, number: usize) -> PathBuf {
+    folder.path().join(format!("edge-{number}"))
+}
+
 fn bootstrap(number: usize, place: &Path, server: SocketAddr, versions: &[Version; 2]) -> Result<String> {
     let mut bootstrap = Bootstrap::read("envoy/fleet")?;
     let port = |port: u16| format!("port_value: {port}");
@@ -368,7 +417,17 @@ fn bootstrap(number: usize, place: &Path, server: SocketAddr, versions: &[Versio
         .replace("port_value: 8082", &canary)?
         .replace("port_value: 8470", &port(server.port()))?
         .replace("path: /dev/stdout", &format!("path: {}", place.join("access.log").display()))?;
-    Ok(bootstrap.text().to_owned())
+    let (head, rest) = bootstrap.text().split_once("  listeners:\n").context("no listeners")?;
+    let (listeners, clusters) = rest.split_once("  clusters:\n").context("no clusters")?;
+    // The same listeners in a file of their own: they can be changed while the proxy runs.
+    let kind = "  - \"@type\": type.googleapis.com/envoy.config.listener.v3.Listener\n    name: public\n";
+    ensure!(listeners.starts_with("  - name: public\n"), "the first listener is not `public`");
+    let path = place.join(LISTENERS);
+    let text = format!("resources:\n{}", listeners.replacen("  - name: public\n", kind, 1));
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    let source = format!("{{path: {}, watched_directory: {{path: {}}}}}", path.display(), place.display());
+    let discovery = format!("dynamic_resources: {{lds_config: {{path_config_source: {source}}}}}\n\n");
+    Ok(format!("{discovery}{head}  clusters:\n{clusters}"))
 }
 
 async fn lane(

@@ -1,171 +1,231 @@
-//! A server that is killed at any moment of a rollout, again and again, and what must hold whenever it is back.
+//! A server that is killed at any moment, also between the writes of one move: the record, its publication, and what
+//! proxies are sent.
 //!
-//! Every second time it is killed while somebody says a verb: between the writes of one move, before or behind them.
+//! What the store itself does when its process is killed is held by `make proof-store`; here it is the whole server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use coalmine_control::store::{Address, Sql, Store as _};
 use coalmine_envoy_tests::random::Random;
-
 use coalmine_harness::fleet::Fleet;
-use coalmine_harness::{Connection, Protocol, get, tools};
+use coalmine_harness::{Connection, Protocol, tools};
+use http_body_util::Empty;
+use hyper::{Request, StatusCode};
 use serde_json::Value;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
-use crate::story::{ROLLOUT, all_follow, done, fleet, json};
+use crate::story::{ROLLOUT, all_follow, done, fleet};
 
-/// Canary's weights, as [`ROLLOUT`] has them: up step by step, and down the same way once stable is renewed.
-const WEIGHTS: [f64; 5] = [0.0, 5.0, 25.0, 50.0, 100.0];
-/// The longest that a server lives.
-const LIFE: Duration = Duration::from_millis(1_500);
-/// The longest from the beginning of a command to the end of its server.
-const SAYING: Duration = Duration::from_millis(60);
-/// How often the revision of a proxy is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+const API: &str = "/v1/rollouts/shop/checkout";
+/// What is said at random while a release goes on, right or wrong.
+const VERBS: [&str; 8] =
+    ["advance", "advance", "advance", "advance", "pause", "resume", "rollback", "promote"];
+/// The weights of the plan, and the end.
+const STEPS: [f64; 4] = [5.0, 25.0, 50.0, 100.0];
+/// The longest life of a server before it is killed: some ticks of a second.
+const LIFE_MILLIS: usize = 2_500;
+/// The longest time from a verb to the kill: about the double of what its writes take.
+const VERB_MICROS: usize = 30_000;
+/// The longest time from a verb's answer to the kill: about what its publication takes.
+const ANSWER_MICROS: usize = 5_000;
 
-/// What has been seen of a rollout's history.
-#[derive(Default)]
-struct Known {
-    /// Each line by its number.
-    lines: BTreeMap<u64, Value>,
-    /// Messages of verbs that the server has acknowledged.
-    acknowledged: BTreeSet<String>,
+/// A verb that was sent.
+struct Verb {
+    /// Its number, which is its key, and the person who says it.
+    number: usize,
+    word: &'static str,
 }
 
-// === impl Known ===
+/// What was answered: whether something was changed.
+enum Heard {
+    Changed,
+    Nothing,
+    Refused,
+}
 
-impl Known {
-    /// Reads what history has now: what was seen before is there as it was, and nothing is missing in between.
-    async fn read(&mut self, fleet: &Fleet) {
-        let lines = json(fleet, "history shop/checkout --limit 1000").await;
-        for line in lines.as_array().unwrap() {
-            let number = line["number"].as_u64().unwrap();
-            let before = self.lines.insert(number, line.clone());
-            assert!(before.is_none_or(|before| before == *line), "line {number} was another one");
-        }
-        let numbers: Vec<u64> = self.lines.keys().copied().collect();
-        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<u64>>(), "history has a gap");
-    }
+// === impl Verb ===
 
-    /// Each weight is the one that the plan has behind the one before.
-    fn follows_the_plan(&self) {
-        let mut weight = 0.0;
-        for (number, line) in &self.lines {
-            let (what, now) = (line["what"].as_str().unwrap(), line["weight"].as_f64().unwrap());
-            let expected = match what {
-                "advanced" => WEIGHTS.iter().copied().find(|step| *step > weight),
-                "lowered" => WEIGHTS.iter().copied().rfind(|step| *step < weight),
-                "rollsBack" => Some(0.0),
-                _ => Some(weight),
-            };
-            assert_eq!(Some(now), expected, "line {number}: {what} from {weight} %: {line}");
-            weight = now;
-        }
-    }
-
-    /// Each verb that was acknowledged is in history, once.
-    fn has_all_that_was_acknowledged(&self) {
-        for message in &self.acknowledged {
-            let marked = format!("({message})");
-            let lines = self.lines.values().filter(|line| {
-                line["what"] == "verb" && line["why"].as_str().is_some_and(|why| why.contains(&marked))
-            });
-            assert_eq!(lines.count(), 1, "{message}");
+impl Verb {
+    /// Sends it; an error is no answer.
+    fn say(&self, fleet: &Fleet) -> impl Future<Output = Option<Heard>> + Send + use<> {
+        let key = format!("verb-{}", self.number);
+        let path = format!("{API}/{}", self.word);
+        let answer = fleet.say(&path, &[("idempotency-key", &key), ("coalmine-actor", &key)]).unwrap();
+        async move {
+            let (status, body) = answer.await.ok()?;
+            Some(match (status, &body["changed"]) {
+                (StatusCode::CONFLICT, _) => Heard::Refused,
+                (status, Value::Bool(true)) if status.is_success() => Heard::Changed,
+                (status, Value::Bool(false)) if status.is_success() => Heard::Nothing,
+                _ => panic!("{path}: {status} {body}"),
+            })
         }
     }
 }
 
-/// What a person would say now.
-async fn verb(fleet: &Fleet, random: &mut Random) -> &'static str {
-    let status = json(fleet, "status shop/checkout").await;
-    match status["phase"].as_str().unwrap() {
-        "Idle" | "Promoted" | "RolledBack" | "Superseded" => "start",
-        "Paused" => "resume",
-        "Promoting" => "promote",
-        _ => random.pick(&["advance", "advance", "pause", "rollback"]),
+/// What is said next.
+async fn word(random: &mut Random, fleet: &Fleet) -> &'static str {
+    let phase = fleet.get(API).await.unwrap()["phase"].clone();
+    match phase.as_str() {
+        Some("Idle" | "RolledBack") => "start",
+        _ => random.pick(&VERBS),
     }
 }
 
-/// Looks at the revision of a proxy until it is told to end: how often, and whether it ever went back.
-fn watched(proxy: SocketAddr, is_over: Arc<AtomicBool>, looks: Arc<AtomicUsize>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut connection = Connection::open(proxy, Protocol::Http1).await.unwrap();
-        let mut highest = 0;
-        while !is_over.load(Ordering::Relaxed) {
-            let request = get("admin").uri("/stats?filter=coalmine_policy_revision");
-            let answer = connection.send(request.body(Default::default()).unwrap()).await.unwrap();
-            let text = String::from_utf8(answer.body.to_vec()).unwrap();
-            let revision = text.trim().rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
-            assert!(revision >= highest, "{proxy} went back from revision {highest} to {revision}");
-            highest = revision;
-            looks.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(LOOK).await;
+/// Reads a proxy's revision again and again: it never falls. How often it rose.
+async fn watch(admin: SocketAddr, is_over: Arc<AtomicBool>) -> usize {
+    let (mut newest, mut rose) = (0, 0);
+    let mut connection = Connection::open(admin, Protocol::Http1).await.unwrap();
+    while !is_over.load(Ordering::Relaxed) {
+        let request = Request::get("/stats?filter=coalmine_policy_revision").header("host", "admin");
+        let answer = connection.send(request.body(Empty::new()).unwrap()).await.unwrap();
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        if let Some((_, number)) = text.trim().rsplit_once(": ") {
+            let revision: u64 = number.parse().unwrap();
+            assert!(revision >= newest, "a proxy went back from revision {newest} to {revision}");
+            rose += usize::from(revision > newest);
+            newest = revision;
         }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    rose
+}
+
+/// Whether the store of a killed server has a weight that is not published.
+async fn is_between(fleet: &Fleet) -> bool {
+    let store = Sql::open(Address::File(fleet.store())).await.unwrap();
+    let latest = store.publications(coalmine_control::server::FLEET).await.unwrap().latest;
+    let records = store.records().await.unwrap();
+    records.iter().any(|stored| {
+        let record = &stored.record;
+        let spec = record.spec().unwrap();
+        let published = latest.as_ref().and_then(|latest| latest.parts.get(&record.name));
+        published.map(|part| &part.form) != Some(&record.state.form(&spec.plan.unwrap()))
     })
 }
 
+/// All of it, the oldest first.
+async fn history(fleet: &Fleet) -> Vec<Value> {
+    let mut lines: Vec<Value> = Vec::new();
+    loop {
+        let before = lines.last().map(|line| format!("&before={}", line["number"])).unwrap_or_default();
+        let page = fleet.get(&format!("{API}/history?limit=1000{before}")).await.unwrap();
+        let page = page.as_array().unwrap().clone();
+        if page.is_empty() {
+            lines.reverse();
+            return lines;
+        }
+        lines.extend(page);
+    }
+}
+
+/// Each verb that was acknowledged is there once, whatever came between; each move goes on where the one before ended.
+fn is_whole(history: &[Value], heard: &BTreeMap<usize, Heard>) {
+    let numbers: Vec<u64> = history.iter().map(|line| line["number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "a line of history is missing");
+    let mut said: HashMap<String, usize> = HashMap::new();
+    for line in history.iter().filter(|line| line["what"] == "verb") {
+        *said.entry(line["by"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    for (number, heard) in heard {
+        let times = said.get(&format!("anonymous (verb-{number})")).copied().unwrap_or_default();
+        match heard {
+            Heard::Changed => assert_eq!(times, 1, "verb {number} was acknowledged"),
+            Heard::Nothing | Heard::Refused => assert_eq!(times, 0, "verb {number} was refused"),
+        }
+    }
+    let (mut weight, mut is_promoting) = (0.0, false);
+    for line in history {
+        let now = line["weight"].as_f64().unwrap();
+        let what = line["what"].as_str().unwrap();
+        match what {
+            "advanced" => {
+                let next = STEPS.into_iter().find(|step| *step > weight);
+                let is_next = Some(now) == next || is_promoting && now == 100.0 && weight < now;
+                assert!(is_next, "{line} comes after {weight} %");
+                weight = now;
+            }
+            "promotes" => is_promoting = true,
+            "started" | "rollsBack" | "promoted" | "superseded" => (weight, is_promoting) = (0.0, false),
+            "rolledBack" => assert_eq!(weight, 0.0, "{line}"),
+            "lowered" => {
+                assert!(now < weight, "{line} comes after {weight} %");
+                weight = now;
+            }
+            "policyChanged" => assert_eq!(line["number"], 1, "{line}"),
+            _ => assert_eq!(what, "verb", "{line}"),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_takes_nothing_back() {
+async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_goes_on_in_order() {
     let kills: usize = tools::number("COALMINE_KILLS", 20).unwrap();
     let seed: u64 = tools::number("COALMINE_SEED", 20_261_126).unwrap();
-    println!("{kills} kills, COALMINE_SEED={seed}");
+    println!("seed {seed}");
     let mut random = Random::new(seed);
     let mut fleet = fleet().await;
-    fleet.write("checkout.yaml", &ROLLOUT.replace("dwell: 2s", "dwell: 1s")).unwrap();
+    let fast = ROLLOUT.replace("dwell: 2s", "dwell: 1s").replace("minRequests: 40", "minRequests: 1");
+    fleet.write("checkout.yaml", &fast).unwrap();
     done(&fleet, "apply checkout.yaml").await;
     all_follow(&fleet).await;
-    let (is_over, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let watchers: Vec<_> = fleet
-        .proxies()
-        .iter()
-        .map(|proxy| watched(proxy.admin_address(), is_over.clone(), looks.clone()))
-        .collect();
-    let traffic = fleet.traffic(400, 2);
-    let mut known = Known::default();
-    let mut millis = |most: Duration| Duration::from_millis(random.below(most.as_millis() as usize) as u64);
-    let mut choice = Random::new(seed ^ 1);
+    let traffic = fleet.traffic(400, 4);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut watches = JoinSet::new();
+    for proxy in fleet.proxies() {
+        watches.spawn(watch(proxy.admin_address(), is_over.clone()));
+    }
+    let (mut heard, mut between, mut unheard) = (BTreeMap::new(), 0, 0);
     for kill in 0..kills {
-        let verb = verb(&fleet, &mut choice).await;
-        if kill % 2 == 0 || verb == "start" {
-            let message = format!("whole-{kill}");
-            if verb == "start" {
-                done(&fleet, &format!("start shop/checkout --message {message}")).await;
-                known.acknowledged.insert(message);
+        let verb = Verb { number: kill, word: word(&mut random, &fleet).await };
+        let answer = match kill % 4 {
+            1 => {
+                let answer = tokio::spawn(verb.say(&fleet));
+                tokio::time::sleep(Duration::from_micros(random.below(VERB_MICROS) as u64)).await;
+                fleet.kill_server();
+                answer.await.unwrap()
             }
-            tokio::time::sleep(millis(LIFE)).await;
-            fleet.kill_server();
-        } else {
-            let message = format!("cut-{kill}");
-            let words = format!("{verb} shop/checkout --message {message} --format json");
-            let running = fleet.begin(&words);
-            tokio::time::sleep(millis(SAYING)).await;
-            fleet.kill_server();
-            let ran = running.await.unwrap().unwrap();
-            let is_changed = |text: &str| serde_json::from_str::<Value>(text).unwrap()["changed"] == true;
-            if ran.code == 0 && is_changed(&ran.stdout) {
-                known.acknowledged.insert(message);
+            other => {
+                let answer = verb.say(&fleet).await;
+                let life = match other {
+                    3 => Duration::from_micros(random.below(ANSWER_MICROS) as u64),
+                    _ => Duration::from_millis(random.below(LIFE_MILLIS) as u64),
+                };
+                tokio::time::sleep(life).await;
+                fleet.kill_server();
+                answer
             }
-        }
+        };
+        between += usize::from(is_between(&fleet).await);
         fleet.start_server().await.unwrap();
-        known.read(&fleet).await;
-        known.has_all_that_was_acknowledged();
-        known.follows_the_plan();
+        // Who has no answer asks again, with the same key.
+        let answer = match answer {
+            Some(answer) => answer,
+            None => {
+                unheard += 1;
+                verb.say(&fleet).await.unwrap()
+            }
+        };
+        heard.insert(kill, answer);
     }
     all_follow(&fleet).await;
+    let history = history(&fleet).await;
+    is_whole(&history, &heard);
     is_over.store(true, Ordering::Relaxed);
-    for watcher in watchers {
-        watcher.await.unwrap();
-    }
+    let rose = watches.join_all().await;
     let seen = traffic.stop().await;
-    assert!(seen.iter().all(|visit| visit.status == 200), "a request has failed");
+    let failed = seen.iter().filter(|visit| visit.status != 200).count();
+    assert_eq!(failed, 0, "of {} requests", seen.len());
+    let changed = heard.values().filter(|heard| matches!(heard, Heard::Changed)).count();
     println!(
-        "{} lines of history, {} verbs acknowledged, {} looks at a revision, {} requests",
-        known.lines.len(),
-        known.acknowledged.len(),
-        looks.load(Ordering::Relaxed),
+        "{kills} kills, {between} of them between a record and its publication, {unheard} before a verb was answered; \
+         {changed} verbs changed something, {} lines of history, the proxies took {rose:?} revisions; {} requests, none \
+         failed",
+        history.len(),
         seen.len()
     );
 }

@@ -152,7 +152,7 @@ async fn a_killed_server_costs_no_request_and_goes_on_where_it_was() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollout_that_every_proxy_refuses_is_left_out_and_the_others_go_on() {
-    let fleet = started(FleetParts { module: tools::crashing_filter().unwrap(), ..parts() }).await;
+    let mut fleet = started(FleetParts { module: tools::crashing_filter().unwrap(), ..parts() }).await;
     done(&fleet, "apply checkout.yaml").await;
     all_follow(&fleet).await;
     let refused = format!(
@@ -181,6 +181,28 @@ plan: {{}}
     let some = |seen: &[Seen]| seen.iter().any(|visit| visit.variant == Some("canary"));
     traffic.until("the canary has users", Instant::now(), some).await.unwrap();
     assert!(traffic.stop().await.iter().all(|visit| visit.status == 200), "a request has failed");
+
+    // A proxy that were left with what it has refused would take no listener, and have no policy after a restart.
+    let updates = fleet.proxies()[0].stat("listener_manager.listener_create_success").await.unwrap();
+    fleet.change_listener(1, "stat_prefix: public", "stat_prefix: changed").unwrap();
+    let is_taken = wait::until("the listener is taken", || async {
+        let stat = |name: &'static str| fleet.proxies()[0].stat(name);
+        let made = stat("listener_manager.listener_create_success").await.ok()?;
+        let warming = stat("listener_manager.total_listeners_warming").await.ok()?;
+        (made > updates && warming == 0).then_some(())
+    });
+    is_taken.await.unwrap();
+    fleet.restart_proxy(2).await.unwrap();
+    let traffic = fleet.traffic(400, 4);
+    for proxy in fleet.proxies() {
+        let drawn = wait::until("draws in each proxy", || async {
+            let metrics = proxy.metrics().await.ok()?;
+            metrics.sum("coalmine_requests_total", &[("variant", "canary")]).filter(|drawn| *drawn > 0.0)
+        });
+        drawn.await.unwrap();
+    }
+    assert!(traffic.stop().await.iter().all(|visit| visit.status == 200), "a request has failed");
+    assert!(fleet.proxies()[0].stat("http.changed.downstream_rq_total").await.unwrap() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
