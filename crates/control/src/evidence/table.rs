@@ -76,6 +76,11 @@ impl Table {
             .collect()
     }
 
+    /// Whether this page is of a later time than what was seen of its proxy.
+    pub(super) fn is_newer(&self, page: &Page) -> bool {
+        self.proxies.get(&page.address).is_none_or(|known| known.seen < page.at)
+    }
+
     /// The node's name, unless another address has it already. A proxy keeps its name while it is known, as steering
     /// knows it by that.
     fn name(&self, address: &str, node: Option<&str>) -> String {

@@ -100,7 +100,11 @@ impl fmt::Debug for Prometheus {
 impl Source for Prometheus {
     async fn read(&mut self, now: u64, forms: &Forms) -> Reading {
         match self.ask(now).await {
-            Ok(pages) => Reading { away: None, proxies: self.table.take(now, pages, forms) },
+            Ok(mut pages) => {
+                // Of two replicas one may be behind: what it shows has been counted.
+                pages.retain(|page| self.table.is_newer(page));
+                Reading { away: None, proxies: self.table.take(now, pages, forms) }
+            }
             Err(error) => {
                 let away = format!("Prometheus: {error}");
                 Reading { away: Some(away), proxies: self.table.take(now, Vec::new(), forms) }

@@ -159,3 +159,24 @@ async fn what_is_away_or_answers_an_error_is_told() {
     assert!(reading.away.unwrap().starts_with("Prometheus: "));
     assert!(reading.proxies.is_empty());
 }
+
+#[tokio::test]
+async fn a_replica_that_is_behind_counts_nothing_twice() {
+    let page = |at: f64, all: &str| {
+        let mut found = facts(at).to_vec();
+        found.push(self::all("canary", &[(at, all)]));
+        ok(&answer(&found))
+    };
+    let mut source = source(String::new(), None);
+    let mut counted = 0;
+    for (at, all) in [(85.0, "900"), (100.0, "1000"), (95.0, "950"), (115.0, "1150")] {
+        let (url, _asked) = answering(page(at, all)).await;
+        source.url = url;
+        let reading = source.read(120, &Forms::new()).await;
+        assert_eq!(reading.away, None);
+        if let Some(found) = &reading.proxies[0].counted {
+            counted += found.rollouts[&"shop/checkout".parse().unwrap()]["canary"].all[3];
+        }
+    }
+    assert_eq!(counted, 250);
+}
