@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use coalmine_document::{Cursor, Known};
 
+use super::read_seconds;
+
 const LIMITS: Known = Known::new(&["body", "connections", "requests", "time"]);
 
 /// How much a server takes from whoever comes by.
@@ -39,14 +41,9 @@ pub(super) fn read(cursor: &Cursor<'_, '_>) -> Limits {
         body: count("body", 256 << 10..=16 << 20, otherwise.body),
         connections: count("connections", 10..=100_000, otherwise.connections),
         requests: count("requests", 1..=10_000, otherwise.requests),
-        time: fields.get("time").and_then(|field| read_time(&field)).unwrap_or(otherwise.time),
+        time: fields
+            .get("time")
+            .and_then(|field| read_seconds(&field))
+            .map_or(otherwise.time, Duration::from_secs),
     }
-}
-
-fn read_time(cursor: &Cursor<'_, '_>) -> Option<Duration> {
-    let seconds = cursor.duration()?;
-    if !(1..=60).contains(&seconds) {
-        cursor.problem("must be from 1s to 60s");
-    }
-    Some(Duration::from_secs(seconds))
 }

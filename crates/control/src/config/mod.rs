@@ -189,7 +189,7 @@ impl Config {
                 .get("evidence")
                 .map(|field| evidence::read(&field, surroundings))
                 .unwrap_or_default(),
-            tick: fields.get("tick").and_then(|field| read_tick(&field)).unwrap_or(TICK),
+            tick: fields.get("tick").and_then(|field| read_seconds(&field)).unwrap_or(TICK),
             operator,
             gates,
             notifiers,
@@ -256,7 +256,8 @@ fn read_xds(cursor: &Cursor<'_, '_>) -> (ModuleFile, Vec<String>) {
     (file, fields.get("environment").map(|field| read_texts(&field)).unwrap_or_default())
 }
 
-fn read_tick(cursor: &Cursor<'_, '_>) -> Option<u64> {
+/// A duration of up to a minute.
+fn read_seconds(cursor: &Cursor<'_, '_>) -> Option<u64> {
     let seconds = cursor.duration()?;
     if !(1..=60).contains(&seconds) {
         cursor.problem("must be from 1s to 60s");

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `proxies` | [`Proxies`]: the pages of metrics of the proxies themselves |
 //! | `prometheus` | [`Prometheus`]: a Prometheus that scrapes them |
+//! | `answer` | the answer of a proxy or a Prometheus, within a limit |
 //! | `exposition` | Prometheus' text format |
 //! | `totals`, `table` | what a proxy has counted at one reading, and the proxies from reading to reading |
 //! | `flights` | requests that have been open for long |
 //! | `counted` | from a reading to what steering takes of it |
 
+mod answer;
 pub mod counted;
 mod exposition;
 mod flights;
@@ -109,16 +111,4 @@ pub enum Slow {
     Whole(u64),
     /// By hash group.
     Groups([u64; GROUPS]),
-}
-
-/// The innermost cause says what happened.
-fn sentence(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "it does not answer in time".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }

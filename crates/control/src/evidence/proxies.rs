@@ -8,9 +8,10 @@ use futures_util::{StreamExt as _, stream};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
+use super::answer::{self, sentence};
 use super::table::{Page, Table};
 use super::totals::Totals;
-use super::{Forms, Reading, Source, sentence};
+use super::{Forms, Reading, Source};
 
 /// How many proxies are read at a time.
 const AT_ONCE: usize = 32;
@@ -91,17 +92,11 @@ impl Source for Proxies {
 
 async fn page(client: &reqwest::Client, address: SocketAddr) -> Result<Totals, String> {
     let url = format!("http://{address}{PAGE}");
-    let mut response = client.get(url).send().await.map_err(|error| sentence(&error))?;
+    let response = client.get(url).send().await.map_err(|error| sentence(&error))?;
     if response.status() != reqwest::StatusCode::OK {
         return Err(format!("it answers {}", response.status()));
     }
-    let mut page = Vec::new();
-    while let Some(bytes) = response.chunk().await.map_err(|error| sentence(&error))? {
-        if page.len() + bytes.len() > MAX_BYTES {
-            return Err(format!("its page has more than {} MiB", MAX_BYTES >> 20));
-        }
-        page.extend_from_slice(&bytes);
-    }
+    let page = answer::bytes(response, MAX_BYTES, "page").await?;
     let text = String::from_utf8(page).map_err(|_| "its page is no text".to_owned())?;
     Totals::read(&text)
 }

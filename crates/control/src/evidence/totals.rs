@@ -93,21 +93,17 @@ impl Totals {
         if !text.is_empty() && !text.ends_with('\n') {
             return Err("its page ends in the middle of a line".to_owned());
         }
-        let mut totals = Self::default();
-        for sample in samples(text, &PREFIXES) {
-            totals.take(&sample?)?;
-        }
-        Ok(totals)
+        Self::of(samples(text, &PREFIXES))
     }
 
     /// The totals of samples that were taken at one time.
     ///
     /// # Errors
     /// They are not what they should be: a sentence.
-    pub(super) fn of<'t>(samples: impl Iterator<Item = Sample<'t>>) -> Result<Self, String> {
+    pub(super) fn of<'t>(samples: impl Iterator<Item = Result<Sample<'t>, String>>) -> Result<Self, String> {
         let mut totals = Self::default();
         for sample in samples {
-            totals.take(&sample)?;
+            totals.take(&sample?)?;
         }
         Ok(totals)
     }

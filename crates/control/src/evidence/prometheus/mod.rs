@@ -17,8 +17,9 @@ use async_trait::async_trait;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Identity, StatusCode};
 
+use super::answer::{self, sentence};
 use super::table::{Page, Table};
-use super::{Forms, Reading, Source, sentence};
+use super::{Forms, Reading, Source};
 use crate::config::{Credentials, PrometheusAddress};
 
 /// The most bytes of an answer.
@@ -71,15 +72,9 @@ impl Prometheus {
         let time = now.to_string();
         let form = [("query", self.query.as_str()), ("time", time.as_str())];
         let request = self.client.post(&self.url).form(&form);
-        let mut response = request.send().await.map_err(|error| sentence(&error))?;
+        let response = request.send().await.map_err(|error| sentence(&error))?;
         let status = response.status();
-        let mut answer = Vec::new();
-        while let Some(bytes) = response.chunk().await.map_err(|error| sentence(&error))? {
-            if answer.len() + bytes.len() > MAX_BYTES {
-                return Err(format!("its answer has more than {} MiB", MAX_BYTES >> 20));
-            }
-            answer.extend_from_slice(&bytes);
-        }
+        let answer = answer::bytes(response, MAX_BYTES, "answer").await?;
         if status != StatusCode::OK {
             let said = String::from_utf8_lossy(&answer);
             let shown: String = said.chars().filter(|it| !it.is_control()).take(MAX_SHOWN).collect();

@@ -114,6 +114,6 @@ fn plain(label: &str) -> &str {
 
 impl Target<'_, '_> {
     fn totals(&self) -> Result<Totals, String> {
-        Totals::of(self.samples.iter().filter_map(|(series, value)| series.sample(*value)))
+        Totals::of(self.samples.iter().filter_map(|(series, value)| series.sample(*value)).map(Ok))
     }
 }
