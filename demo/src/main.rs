@@ -64,15 +64,11 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<bool> {
     let mut report = Report::default();
     if !arguments.filter_only {
-        let parts = FleetParts {
-            command: absolute(&arguments.coalmine)?,
-            envoy: absolute(&arguments.envoy)?,
-            module: absolute(&arguments.filter)?,
-            proxies: 2,
-            variables: Vec::new(),
-            store: "coalmine.db".to_owned(),
-            seed: 1,
-        };
+        let parts = FleetParts::new(
+            absolute(&arguments.coalmine)?,
+            absolute(&arguments.envoy)?,
+            absolute(&arguments.filter)?,
+        );
         story::tell(parts, &mut report).await?;
     }
     let crowd = Crowd::default();

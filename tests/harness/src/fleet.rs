@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::client::{Connection, Protocol, get};
 use crate::envoy::{Envoy, LOG_LEVEL, Launch, end_with_us};
-use crate::{Bootstrap, Relay, Version, wait};
+use crate::{Bootstrap, Relay, Version, tools, wait};
 
 /// The host that users visit.
 const HOST: &str = "checkout.example";
@@ -32,6 +32,20 @@ const LISTENERS: &str = "listeners.yaml";
 const APART: Duration = Duration::from_secs(2);
 /// How long a user's lane rests between two requests.
 const REST: Duration = Duration::from_millis(2);
+
+/// A rollout with a fast plan.
+pub const ROLLOUT: &str = "
+name: shop/checkout
+policy:
+  identity: [{header: x-user-id}]
+  variants: [{name: canary}]
+plan:
+  steps: [5, 25, 50]
+  dwell: 2s
+  warmUp: 0s
+  minRequests: 40
+  onInconclusive: promote
+";
 
 /// What a fleet is made of.
 #[derive(Clone, Debug)]
@@ -107,6 +121,17 @@ pub struct Seen {
 // === impl FleetParts ===
 
 impl FleetParts {
+    /// Two proxies, with nothing special about them, and a server whose store lies in the folder of the run.
+    pub fn new(command: PathBuf, envoy: PathBuf, module: PathBuf) -> Self {
+        let (variables, store) = (Vec::new(), "coalmine.db".to_owned());
+        Self { command, envoy, module, proxies: 2, variables, store, seed: 1 }
+    }
+
+    /// The same of what `make` has built and fetched.
+    pub fn built() -> Result<Self> {
+        Ok(Self::new(tools::command()?, tools::envoy()?, tools::filter()?))
+    }
+
     fn launch(&self, proxy: usize) -> Launch {
         Launch {
             binary: self.envoy.clone(),

@@ -3,24 +3,11 @@
 
 use std::time::Instant;
 
-use coalmine_harness::fleet::{Fleet, FleetParts, Seen};
-use coalmine_harness::{Envoy, tools, wait};
+use coalmine_harness::fleet::{Fleet, FleetParts, ROLLOUT, Seen};
+use coalmine_harness::{Envoy, wait};
 use serde_json::Value;
 
 use crate::prometheus::Prometheus;
-
-const ROLLOUT: &str = "
-name: shop/checkout
-policy:
-  identity: [{header: x-user-id}]
-  variants: [{name: canary}]
-plan:
-  steps: [5, 25, 50]
-  dwell: 3s
-  warmUp: 0s
-  minRequests: 40
-  onInconclusive: promote
-";
 
 async fn status(fleet: &Fleet) -> Value {
     let ran = fleet.done("status shop/checkout --format json").await.unwrap();
@@ -29,21 +16,13 @@ async fn status(fleet: &Fleet) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn releases_are_judged_from_a_prometheus_and_hold_without_it() {
-    let parts = FleetParts {
-        command: tools::command().unwrap(),
-        envoy: tools::envoy().unwrap(),
-        module: tools::filter().unwrap(),
-        proxies: 2,
-        variables: Vec::new(),
-        store: "coalmine.db".to_owned(),
-        seed: 20_261_126,
-    };
+    let parts = FleetParts { seed: 20_261_126, ..FleetParts::built().unwrap() };
     let mut fleet = Fleet::without_server(parts).await.unwrap();
     let targets: Vec<_> = fleet.proxies().iter().map(Envoy::admin_address).collect();
     let prometheus = Prometheus::start(&targets);
     fleet.read_evidence(&format!("{{prometheus: {{url: \"{}\", labels: {{job: envoy}}}}}}", prometheus.url));
     fleet.start_server().await.unwrap();
-    fleet.write("checkout.yaml", ROLLOUT).unwrap();
+    fleet.write("checkout.yaml", &ROLLOUT.replace("dwell: 2s", "dwell: 3s")).unwrap();
     fleet.done("apply checkout.yaml").await.unwrap();
     let traffic = fleet.traffic(400, 6);
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use coalmine_harness::fleet::{FleetParts, Seen};
+use coalmine_harness::fleet::{FleetParts, ROLLOUT, Seen};
 use coalmine_harness::left_out;
 
-use crate::story::{ROLLOUT, all_follow, done, json, parts, started};
+use crate::story::{all_follow, done, json, parts, started, stay_at_the_first_step};
 
 /// Bytes of the disk: what the server keeps free for rollbacks, and a little more.
 const DISK: &str = "size=16m";
@@ -57,10 +57,7 @@ async fn a_full_disk_refuses_what_is_new_and_lets_users_go_back() {
     };
     let store = disk.0.join("coalmine.db").display().to_string();
     let fleet = started(FleetParts { store, ..parts() }).await;
-    fleet.write("checkout.yaml", &ROLLOUT.replace("dwell: 2s", "dwell: 1h")).unwrap();
-    done(&fleet, "apply checkout.yaml").await;
-    done(&fleet, "start shop/checkout").await;
-    done(&fleet, "advance shop/checkout").await;
+    stay_at_the_first_step(&fleet).await;
     let traffic = fleet.traffic(400, 4);
     let some = |seen: &[Seen]| seen.iter().any(|visit| visit.variant == Some("canary"));
     traffic.until("the canary has users", Instant::now(), some).await.unwrap();

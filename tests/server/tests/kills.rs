@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use coalmine_control::store::{Address, Sql, Store as _};
 use coalmine_envoy_tests::random::Random;
-use coalmine_harness::fleet::Fleet;
+use coalmine_harness::fleet::{Fleet, ROLLOUT};
 use coalmine_harness::{Connection, Protocol, tools};
 use http_body_util::Empty;
 use hyper::{Request, StatusCode};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::story::{ROLLOUT, all_follow, done, fleet};
+use crate::story::{all_follow, done, fleet};
 
 const API: &str = "/v1/rollouts/shop/checkout";
 /// What is said at random while a release goes on, right or wrong.

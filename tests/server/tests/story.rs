@@ -2,34 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use coalmine_harness::fleet::{Fleet, FleetParts, Ran, Seen, went_back};
+use coalmine_harness::fleet::{Fleet, FleetParts, ROLLOUT, Ran, Seen, went_back};
 use coalmine_harness::{tools, wait};
 use serde_json::Value;
 
-/// A rollout with a fast plan.
-pub(crate) const ROLLOUT: &str = "
-name: shop/checkout
-policy:
-  identity: [{header: x-user-id}]
-  variants: [{name: canary}]
-plan:
-  steps: [5, 25, 50]
-  dwell: 2s
-  warmUp: 0s
-  minRequests: 40
-  onInconclusive: promote
-";
-
 pub(crate) fn parts() -> FleetParts {
-    FleetParts {
-        command: tools::command().unwrap(),
-        envoy: tools::envoy().unwrap(),
-        module: tools::filter().unwrap(),
-        proxies: 2,
-        variables: Vec::new(),
-        store: "coalmine.db".to_owned(),
-        seed: 1,
-    }
+    FleetParts::built().unwrap()
 }
 
 pub(crate) async fn fleet() -> Fleet {
@@ -44,6 +22,14 @@ pub(crate) async fn started(parts: FleetParts) -> Fleet {
 
 pub(crate) async fn done(fleet: &Fleet, words: &str) -> Ran {
     fleet.done(words).await.unwrap()
+}
+
+/// Begins a release that stays where its first users are.
+pub(crate) async fn stay_at_the_first_step(fleet: &Fleet) {
+    fleet.write("checkout.yaml", &ROLLOUT.replace("dwell: 2s", "dwell: 1h")).unwrap();
+    for words in ["apply checkout.yaml", "start shop/checkout", "advance shop/checkout"] {
+        done(fleet, words).await;
+    }
 }
 
 pub(crate) async fn json(fleet: &Fleet, words: &str) -> Value {
@@ -120,11 +106,7 @@ async fn a_healthy_version_is_promoted_and_a_broken_one_is_taken_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_costs_no_request_and_goes_on_where_it_was() {
     let mut fleet = fleet().await;
-    let slow = ROLLOUT.replace("dwell: 2s", "dwell: 1h");
-    fleet.write("checkout.yaml", &slow).unwrap();
-    done(&fleet, "apply checkout.yaml").await;
-    done(&fleet, "start shop/checkout").await;
-    done(&fleet, "advance shop/checkout").await;
+    stay_at_the_first_step(&fleet).await;
     let traffic = fleet.traffic(400, 4);
     let some = |seen: &[Seen]| seen.iter().filter(|visit| visit.variant == Some("canary")).count() > 20;
     traffic.until("the canary has users", Instant::now(), some).await.unwrap();
@@ -238,10 +220,7 @@ async fn a_proxy_that_lacks_a_key_has_everybody_on_stable_and_follows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_has_lost_its_store_leaves_the_proxies_what_they_run() {
     let mut fleet = fleet().await;
-    fleet.write("checkout.yaml", &ROLLOUT.replace("dwell: 2s", "dwell: 1h")).unwrap();
-    done(&fleet, "apply checkout.yaml").await;
-    done(&fleet, "start shop/checkout").await;
-    done(&fleet, "advance shop/checkout").await;
+    stay_at_the_first_step(&fleet).await;
     all_follow(&fleet).await;
     let before = json(&fleet, "proxies").await["revision"].as_u64().unwrap();
     fleet.kill_server();
@@ -267,10 +246,7 @@ async fn a_server_that_has_lost_its_store_leaves_the_proxies_what_they_run() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_module_of_the_filter_comes_by_a_push_and_costs_no_request() {
     let mut fleet = fleet().await;
-    fleet.write("checkout.yaml", &ROLLOUT.replace("dwell: 2s", "dwell: 1h")).unwrap();
-    done(&fleet, "apply checkout.yaml").await;
-    done(&fleet, "start shop/checkout").await;
-    done(&fleet, "advance shop/checkout").await;
+    stay_at_the_first_step(&fleet).await;
     all_follow(&fleet).await;
     let traffic = fleet.traffic(400, 16);
     let some = |seen: &[Seen]| {
