@@ -47,10 +47,13 @@ pub use sql::Sql;
 /// What a store can do. Times are seconds since 1970, and arguments: a store reads no clock.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
-    /// All rollouts, by name.
+    /// The versions of all rollouts, by name.
     ///
     /// # Errors
     /// As everything here: [`StoreError`].
+    async fn versions(&self) -> Result<Versions, StoreError>;
+
+    /// All rollouts, by name.
     async fn records(&self) -> Result<Vec<Stored>, StoreError>;
 
     /// One rollout.
@@ -77,6 +80,9 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Removes history from before this time, and answers from more than a day before `now`.
     async fn forget(&self, history_before: u64, now: u64) -> Result<(), StoreError>;
+
+    /// Which [`Store::publications`] of a fleet there are, without reading them.
+    async fn head(&self, fleet: &str) -> Result<Head, StoreError>;
 
     /// The publication of a fleet with the highest revision, and that one which no proxy refused.
     async fn publications(&self, fleet: &str) -> Result<Publications, StoreError>;
@@ -189,6 +195,15 @@ pub struct Publications {
     pub latest: Option<Publication>,
     /// The one with the highest revision that no proxy refused, where that is another one.
     pub good: Option<Publication>,
+}
+
+/// The revisions of the publications of a fleet that matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The highest.
+    pub latest: Option<u64>,
+    /// The highest that no proxy refused.
+    pub good: Option<u64>,
 }
 
 /// The versions of the records that a publication was composed of.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
-use super::{Answer, Change, Entry, Publications, Store, StoreError, Stored, Versions};
+use super::{Answer, Change, Entry, Head, Publications, Store, StoreError, Stored, Versions};
 use crate::publish::Publication;
 use crate::rollout::{Name, ReleaseRecord};
 
@@ -68,6 +68,10 @@ impl fmt::Debug for Scripted {
 
 #[async_trait]
 impl Store for Scripted {
+    async fn versions(&self) -> Result<Versions, StoreError> {
+        self.reach()?.versions().await
+    }
+
     async fn records(&self) -> Result<Vec<Stored>, StoreError> {
         self.reach()?.records().await
     }
@@ -103,6 +107,10 @@ impl Store for Scripted {
 
     async fn forget(&self, history_before: u64, now: u64) -> Result<(), StoreError> {
         self.reach()?.forget(history_before, now).await
+    }
+
+    async fn head(&self, fleet: &str) -> Result<Head, StoreError> {
+        self.reach()?.head(fleet).await
     }
 
     async fn publications(&self, fleet: &str) -> Result<Publications, StoreError> {

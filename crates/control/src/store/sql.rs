@@ -17,7 +17,7 @@ use super::reserve::Reserve;
 use super::schema;
 use super::session::{Database, Session, Statement};
 use super::writes::signed;
-use super::{Answer, Change, Entry, Publications, Store, StoreError, Stored, Versions};
+use super::{Answer, Change, Entry, Head, Publications, Store, StoreError, Stored, Versions};
 use crate::publish::Publication;
 use crate::rollout::{Name, ReleaseRecord};
 
@@ -159,6 +159,13 @@ impl fmt::Debug for Sql {
 
 #[async_trait]
 impl Store for Sql {
+    async fn versions(&self) -> Result<Versions, StoreError> {
+        let mut reading = self.database.session().await?;
+        let versions = reading.versions().await?;
+        reading.give_back();
+        Ok(versions)
+    }
+
     async fn records(&self) -> Result<Vec<Stored>, StoreError> {
         let select = sqlx::query("SELECT name, version, body FROM coalmine_records ORDER BY name");
         self.all(select).await?.iter().map(|row| self.stored(row)).collect()
@@ -222,6 +229,19 @@ impl Store for Sql {
         writing.end(forgotten).await?;
         self.reserve.keep().await;
         Ok(())
+    }
+
+    async fn head(&self, fleet: &str) -> Result<Head, StoreError> {
+        let select = sqlx::query(
+            "SELECT (SELECT MAX(revision) FROM coalmine_publications WHERE fleet = $1),
+                    (SELECT MAX(revision) FROM coalmine_publications WHERE fleet = $1 AND refused IS NULL)",
+        );
+        let Some(row) = self.first(select.bind(fleet)).await? else { return Ok(Head::default()) };
+        let revision = |place: usize| -> Result<Option<u64>, StoreError> {
+            let revision: Option<i64> = self.done(row.try_get(place))?;
+            Ok(revision.and_then(|revision| revision.try_into().ok()))
+        };
+        Ok(Head { latest: revision(0)?, good: revision(1)? })
     }
 
     async fn publications(&self, fleet: &str) -> Result<Publications, StoreError> {

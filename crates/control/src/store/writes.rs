@@ -104,7 +104,7 @@ impl Session<'_> {
         publication: &Publication,
         versions: &Versions,
     ) -> Result<(), StoreError> {
-        if !self.are_all(versions).await? {
+        if self.versions().await? != *versions {
             return Err(StoreError::Moved);
         }
         let (fleet, revision) = (&publication.fleet, signed(publication.revision));
@@ -129,17 +129,18 @@ impl Session<'_> {
         self.run(delete.bind(fleet).bind(KEPT_PUBLICATIONS).bind(revision)).await.map(drop)
     }
 
-    /// Whether these are all records, at these versions.
-    async fn are_all(&mut self, versions: &Versions) -> Result<bool, StoreError> {
+    /// The versions of all records.
+    pub(super) async fn versions(&mut self) -> Result<Versions, StoreError> {
         let rows = self.all(sqlx::query("SELECT name, version FROM coalmine_records")).await?;
+        let mut versions = Versions::new();
         for row in &rows {
             let name: String = row.try_get(0).map_err(|error| self.address().told(error))?;
-            let version = self.number(row.try_get(1))?;
-            if !name.parse().is_ok_and(|name: Name| versions.get(&name) == Some(&version)) {
-                return Ok(false);
-            }
+            let name = name
+                .parse()
+                .map_err(|_| StoreError::Unreadable(format!("{name:?} is no name of a rollout")))?;
+            versions.insert(name, self.number(row.try_get(1))?);
         }
-        Ok(rows.len() == versions.len())
+        Ok(versions)
     }
 
     fn number(&self, number: Result<i64, sqlx::Error>) -> Result<u64, StoreError> {

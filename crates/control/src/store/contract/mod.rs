@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use coalmine_steer::{Form, Outcome, Phase, What};
 
-use super::{Answer, Change, Entry, Store, StoreError, Versions};
+use super::{Answer, Change, Entry, Head, Store, StoreError, Versions};
 use crate::publish::{Part, Publication};
 use crate::rollout::{Logged, Name, Record, ReleaseRecord};
 
@@ -75,6 +75,7 @@ async fn records(store: &dyn Store) {
     store.commit(new("bank/payments")).await.unwrap();
     let names: Vec<Name> = store.records().await.unwrap().into_iter().map(|it| it.record.name).collect();
     assert_eq!(names, [name("bank/payments"), name("shop/checkout")]);
+    assert_eq!(store.versions().await.unwrap(), versions(store).await);
     assert!(matches!(store.remove(&record.name, first).await, Err(StoreError::Moved)));
     store.remove(&record.name, second).await.unwrap();
     assert_eq!(store.record(&record.name).await.unwrap(), None);
@@ -166,6 +167,7 @@ async fn answers(store: &dyn Store) {
 async fn publications(store: &dyn Store) {
     let none = store.publications(FLEET).await.unwrap();
     assert_eq!((none.latest, none.good), (None, None));
+    assert_eq!(store.head(FLEET).await.unwrap(), Head::default());
     let seen = versions(store).await;
     store.publish(&publication(100), &seen).await.unwrap();
     assert!(matches!(store.publish(&publication(100), &seen).await, Err(StoreError::Moved)));
@@ -176,11 +178,14 @@ async fn publications(store: &dyn Store) {
     store.publish(&publication(101), &seen).await.unwrap();
     let found = store.publications(FLEET).await.unwrap();
     assert_eq!((found.latest, found.good), (Some(publication(101)), None));
+    assert_eq!(store.head(FLEET).await.unwrap(), Head { latest: Some(101), good: Some(101) });
     store.refuse(FLEET, 101, "no such module").await.unwrap();
     store.refuse(FLEET, 101, "another reason").await.unwrap();
     let found = store.publications(FLEET).await.unwrap();
     assert_eq!(found.latest.unwrap().refused.as_deref(), Some("no such module"));
     assert_eq!(found.good, Some(publication(100)));
+    assert_eq!(store.head(FLEET).await.unwrap(), Head { latest: Some(101), good: Some(100) });
+    assert_eq!(store.head("other").await.unwrap(), Head::default());
     assert_eq!(store.publications("other").await.unwrap().latest, None);
     for revision in 102..230 {
         store.publish(&publication(revision), &seen).await.unwrap();
@@ -196,6 +201,7 @@ async fn publications(store: &dyn Store) {
     }
     assert_eq!(store.publication("unlucky", 5).await.unwrap(), None, "old ones go where none is good, too");
     assert_eq!(store.publications("unlucky").await.unwrap().good, None);
+    assert_eq!(store.head("unlucky").await.unwrap(), Head { latest: Some(110), good: None });
 }
 
 async fn settings(store: &dyn Store) {
