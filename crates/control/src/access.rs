@@ -20,8 +20,8 @@ pub enum May {
     Write,
 }
 
-/// Rollouts by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Rollouts by name, the widest first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pattern {
     /// Every rollout: `*`.
     Every,
@@ -83,11 +83,21 @@ impl FromStr for Pattern {
 }
 
 impl Pattern {
-    fn matches(&self, name: &Name) -> bool {
+    /// Whether this rollout is one of them.
+    pub fn matches(&self, name: &Name) -> bool {
         match self {
             Self::Every => true,
             Self::Namespace(namespace) => namespace == name.namespace(),
             Self::One(one) => one == name,
+        }
+    }
+
+    /// Whether all that the other one means are of them.
+    pub fn covers(&self, other: &Self) -> bool {
+        match other {
+            Self::Every => *self == Self::Every,
+            Self::Namespace(_) => *self == Self::Every || self == other,
+            Self::One(name) => self.matches(name),
         }
     }
 }
@@ -113,6 +123,12 @@ impl Token {
     /// Whether it allows this for a rollout.
     pub fn allows(&self, may: May, name: &Name) -> bool {
         self.may >= may && self.patterns.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// Whether it allows this for all rollouts that these patterns mean.
+    pub fn allows_all(&self, may: May, patterns: &[Pattern]) -> bool {
+        let is_covered = |pattern: &Pattern| self.patterns.iter().any(|own| own.covers(pattern));
+        self.may >= may && patterns.iter().all(is_covered)
     }
 
     /// Whether it allows this for every rollout.
@@ -173,6 +189,11 @@ impl Caller {
         self.token.as_ref().is_none_or(|token| token.allows(may, name))
     }
 
+    /// Whether they may do this to all rollouts that these patterns mean.
+    pub fn may_all(&self, may: May, patterns: &[Pattern]) -> bool {
+        self.token.as_ref().is_none_or(|token| token.allows_all(may, patterns))
+    }
+
     /// Whether they may do this to every rollout.
     pub fn may_everywhere(&self, may: May) -> bool {
         self.token.as_ref().is_none_or(|token| token.allows_everywhere(may))
@@ -203,6 +224,17 @@ mod tests {
         assert!(!caller.may(May::Read, &name("bank/accounts")) && !caller.may(May::Read, &name("shopper/x")));
         assert!(!caller.may_everywhere(May::Read));
         assert!(tokens().caller(Some("admin-secret")).unwrap().may_everywhere(May::Write));
+    }
+
+    #[test]
+    fn a_token_allows_a_fleet_whose_rollouts_it_may_all_have() {
+        let caller = tokens().caller(Some("pipeline-secret")).unwrap();
+        let may = |texts: &[&str]| {
+            let patterns: Vec<Pattern> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            caller.may_all(May::Read, &patterns)
+        };
+        assert!(may(&["shop/*"]) && may(&["shop/checkout", "bank/payments"]));
+        assert!(!may(&["shop/*", "bank/*"]) && !may(&["*"]) && !may(&["bank/accounts"]));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! |---|---|
 //! | [`rollout`] | what people write, what is recorded, and the policy that is composed of it |
 //! | [`store`] | where that is kept, by compare-and-set |
+//! | [`fleets`] | which proxies have the same policy, and which rollouts are in it |
 //! | [`publish`] | from a policy to the proxies |
 //! | [`evidence`] | what the proxies counted |
 //! | [`access`] | who may do what |
@@ -26,6 +27,7 @@
 //! | [`listen`], [`tls`], [`ending`] | connections, certificates, and the end of all |
 //! | [`log`] | what it logs |
 //! | [`server`] | what the rooms of a running server share |
+//! | [`snapshot`] | what the store holds, parsed once |
 #![forbid(unsafe_code)]
 
 pub mod access;
@@ -33,6 +35,7 @@ pub mod api;
 pub mod config;
 pub mod ending;
 pub mod evidence;
+pub mod fleets;
 pub mod listen;
 pub mod log;
 pub mod operations;
@@ -41,5 +44,6 @@ pub mod reconcile;
 pub mod rollout;
 pub mod run;
 pub mod server;
+pub mod snapshot;
 pub mod store;
 pub mod tls;

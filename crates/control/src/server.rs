@@ -7,16 +7,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use coalmine_steer::Condition;
 use tokio::sync::{Notify, broadcast, watch};
 
-use crate::evidence::ProxyReading;
+use crate::evidence::{ProxyReading, Reading};
+use crate::fleets::Fleets;
 use crate::publish::Publication;
 use crate::rollout::{Logged, Name, Operator};
-use crate::store::Store;
+use crate::snapshot::{Snapshot, Snapshots};
+use crate::store::{Store, StoreError};
 
 /// How many happenings a slow listener may be behind before it misses some.
 const HAPPENINGS: usize = 1_024;
-
-/// The fleet of all proxies.
-pub const FLEET: &str = "default";
 
 /// A running server: its store, its clock, what it knows now, and ways to wake it.
 pub struct Server {
@@ -25,8 +24,11 @@ pub struct Server {
     /// Seconds between two ticks.
     tick: u64,
     operator: RwLock<Arc<Operator>>,
+    fleets: Fleets,
+    snapshots: Snapshots,
     view: watch::Sender<Arc<View>>,
-    publication: watch::Sender<Option<Arc<Publication>>>,
+    /// By fleet.
+    publications: BTreeMap<String, watch::Sender<Option<Arc<Publication>>>>,
     happenings: broadcast::Sender<Happening>,
     changed: Notify,
 }
@@ -40,10 +42,8 @@ pub struct View {
     pub tick: u64,
     /// Of each rollout, what held it.
     pub rollouts: BTreeMap<Name, Seen>,
-    /// The proxies, as they were read last.
-    pub proxies: Vec<ProxyReading>,
-    /// Why no evidence can be read, where that is so.
-    pub away: Option<String>,
+    /// Of each fleet, its proxies as they were read last.
+    pub readings: BTreeMap<String, Reading>,
     /// Why the store does not do what it should, where that is so.
     pub store_away: Option<String>,
     /// Whether this server ticks; otherwise another one on the same store does.
@@ -68,23 +68,41 @@ pub struct Happening {
     pub logged: Logged,
 }
 
+// === impl View ===
+
+impl View {
+    /// The proxies of a fleet.
+    pub fn proxies(&self, fleet: &str) -> &[ProxyReading] {
+        self.readings.get(fleet).map_or(&[], |reading| &reading.proxies)
+    }
+
+    /// Why no evidence of a fleet can be read, where that is so.
+    pub fn away(&self, fleet: &str) -> Option<&str> {
+        self.readings.get(fleet)?.away.as_deref()
+    }
+}
+
 // === impl Server ===
 
 impl Server {
-    /// A server on this store. `clock` tells the seconds since 1970, `tick` how many lie between two ticks.
+    /// A server of these fleets on this store. `clock` tells the seconds since 1970, `tick` how many lie between two ticks.
     pub fn new(
         store: Arc<dyn Store>,
         operator: Operator,
+        fleets: Fleets,
         tick: u64,
         clock: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Self {
+        let unpublished = |fleet: &str| (fleet.to_owned(), watch::Sender::new(None));
         Self {
             store,
             clock: Box::new(clock),
             tick: tick.max(1),
             operator: RwLock::new(Arc::new(operator)),
+            publications: fleets.names().map(unpublished).collect(),
+            fleets,
+            snapshots: Snapshots::default(),
             view: watch::Sender::new(Arc::new(View { tick: tick.max(1), ..View::default() })),
-            publication: watch::Sender::new(None),
             happenings: broadcast::Sender::new(HAPPENINGS),
             changed: Notify::new(),
         }
@@ -93,6 +111,14 @@ impl Server {
     /// Where everything is kept.
     pub fn store(&self) -> &dyn Store {
         self.store.as_ref()
+    }
+
+    /// What the store holds now.
+    ///
+    /// # Errors
+    /// The store does not say.
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>, StoreError> {
+        self.snapshots.now(self.store.as_ref(), &self.fleets).await
     }
 
     /// The time, in seconds since 1970.
@@ -116,6 +142,11 @@ impl Server {
         self.wake();
     }
 
+    /// The fleets.
+    pub fn fleets(&self) -> &Fleets {
+        &self.fleets
+    }
+
     /// What the latest tick saw.
     pub fn view(&self) -> Arc<View> {
         self.view.borrow().clone()
@@ -126,14 +157,20 @@ impl Server {
         self.view.send_modify(|view| change(Arc::make_mut(view)));
     }
 
-    /// The policy that proxies should have; it changes with each publication.
-    pub fn publication(&self) -> watch::Receiver<Option<Arc<Publication>>> {
-        self.publication.subscribe()
+    /// The policy that the proxies of a fleet should have, where there is one yet.
+    pub fn published(&self, fleet: &str) -> Option<Arc<Publication>> {
+        self.publications.get(fleet)?.borrow().clone()
     }
 
-    /// Sends a publication to the proxies, unless they have it.
+    /// The policies that proxies should have, by fleet; each changes with each publication.
+    pub fn publications(&self) -> impl Iterator<Item = (&str, watch::Receiver<Option<Arc<Publication>>>)> {
+        self.publications.iter().map(|(fleet, sender)| (fleet.as_str(), sender.subscribe()))
+    }
+
+    /// Sends a publication to the proxies of its fleet, unless they have it.
     pub(crate) fn send(&self, publication: Publication) {
-        self.publication.send_if_modified(|sent| {
+        let Some(sender) = self.publications.get(&publication.fleet) else { return };
+        sender.send_if_modified(|sent| {
             let is_new = sent.as_ref().is_none_or(|sent| {
                 (sent.revision, &sent.refused) != (publication.revision, &publication.refused)
             });

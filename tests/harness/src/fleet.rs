@@ -58,6 +58,8 @@ pub struct FleetParts {
     pub module: PathBuf,
     /// How many proxies.
     pub proxies: usize,
+    /// Where each proxy is a fleet of its own, which rollouts it has, the first proxy's first; empty where all are one.
+    pub fleets: Vec<&'static str>,
     /// Variables of the proxies' environments: the number of the proxy, from 1, the name and the value.
     pub variables: Vec<(usize, String, String)>,
     /// The server's store: a path, from the folder of the run.
@@ -123,8 +125,8 @@ pub struct Seen {
 impl FleetParts {
     /// Two proxies, with nothing special about them, and a server whose store lies in the folder of the run.
     pub fn new(command: PathBuf, envoy: PathBuf, module: PathBuf) -> Self {
-        let (variables, store) = (Vec::new(), "coalmine.db".to_owned());
-        Self { command, envoy, module, proxies: 2, variables, store, seed: 1 }
+        let (fleets, variables, store) = (Vec::new(), Vec::new(), "coalmine.db".to_owned());
+        Self { command, envoy, module, proxies: 2, fleets, variables, store, seed: 1 }
     }
 
     /// The same of what `make` has built and fetched.
@@ -169,7 +171,9 @@ impl Fleet {
             let place = place(&folder, number);
             std::fs::create_dir(&place).with_context(|| format!("cannot make {}", place.display()))?;
             let relay = Relay::start(listen).await?;
-            let bootstrap = bootstrap(number, &place, relay.address(), &versions)?;
+            let cluster = if parts.fleets.is_empty() { "edge".to_owned() } else { format!("edge-{number}") };
+            let node = format!("{{id: edge-{number}, cluster: {cluster}}}");
+            let bootstrap = bootstrap(&node, &place, relay.address(), &versions)?;
             relays.push(relay);
             let launch = parts.launch(number);
             let proxy = Envoy::start(&launch, &bootstrap, &place).await?;
@@ -214,12 +218,26 @@ impl Fleet {
         let admins: Vec<String> =
             self.admins.iter().map(|relay| format!("\"{}\"", relay.address())).collect();
         let proxies = format!("{{proxies: [{}]}}", admins.join(", "));
+        let xds = format!("xds: {{inline: {}}}", self.parts.module.display());
+        let evidence = format!("evidence: {}", self.evidence.clone().unwrap_or(proxies));
+        let its = |(number, (rollouts, admin)): (usize, (&&str, &String))| {
+            format!(
+                "  edge-{}: {{rollouts: [\"{rollouts}\"], {xds}, evidence: {{proxies: [{admin}]}}}}",
+                number + 1
+            )
+        };
+        let fleets: Vec<String> = self.parts.fleets.iter().zip(&admins).enumerate().map(its).collect();
+        let served = match fleets.is_empty() {
+            true => [xds, evidence],
+            false => [String::new(), format!("fleets:\n{}", fleets.join("\n"))],
+        };
+        let [xds, evidence] = served;
         let replaced = [
             ("127.0.0.1:8470", self.listen.to_string()),
             ("127.0.0.1:8471", self.admin.to_string()),
-            ("target/filter/coalmine.wasm", self.parts.module.display().to_string()),
             ("store: coalmine.db", format!("store: {}", self.parts.store)),
-            ("{proxies: [\"127.0.0.1:9901\", \"127.0.0.1:9902\"]}", self.evidence.clone().unwrap_or(proxies)),
+            ("xds: {inline: target/filter/coalmine.wasm}", xds),
+            ("evidence: {proxies: [\"127.0.0.1:9901\", \"127.0.0.1:9902\"]}", evidence),
             // What one in ten requests of the application exceeds.
             ("slow: [250ms, 1s]", "slow: [25ms, 250ms, 1s]".to_owned()),
         ];
@@ -430,12 +448,12 @@ fn place(folder: &TempDir, number: usize) -> PathBuf {
     folder.path().join(format!("edge-{number}"))
 }
 
-fn bootstrap(number: usize, place: &Path, server: SocketAddr, versions: &[Version; 2]) -> Result<String> {
+fn bootstrap(node: &str, place: &Path, server: SocketAddr, versions: &[Version; 2]) -> Result<String> {
     let mut bootstrap = Bootstrap::read("envoy/fleet")?;
     let port = |port: u16| format!("port_value: {port}");
     let [stable, canary] = versions.each_ref().map(|version| port(version.port()));
     bootstrap
-        .replace("id: edge-1", &format!("id: edge-{number}"))?
+        .replace("{id: edge-1, cluster: edge}", node)?
         .replace("port_value: 9901", "port_value: 0")?
         .replace("port_value: 10000", "port_value: 0")?
         .replace("port_value: 8081", &stable)?

@@ -98,7 +98,7 @@ async fn watch(admin: SocketAddr, is_over: Arc<AtomicBool>) -> usize {
 /// Whether the store of a killed server has a weight that is not published.
 async fn is_between(fleet: &Fleet) -> bool {
     let store = Sql::open(Address::File(fleet.store())).await.unwrap();
-    let latest = store.publications(coalmine_control::server::FLEET).await.unwrap().latest;
+    let latest = store.publications(coalmine_control::fleets::FLEET).await.unwrap().latest;
     let records = store.records().await.unwrap();
     records.iter().any(|stored| {
         let record = &stored.record;

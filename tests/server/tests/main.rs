@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `subscribed` | what the management server and a proxy say to one another |
 //! | `detect` | how soon a fault of the canary is found, and what is none |
+//! | `fleets` | proxies that have different policies |
 //! | `full_disk` | the disk of the store is full |
 //! | `kills` | a server that is killed at any moment of a rollout |
 //! | `pushes` | many policies in a short time, under load |
@@ -17,6 +18,7 @@
 )]
 
 mod detect;
+mod fleets;
 mod full_disk;
 mod kills;
 mod pushes;

@@ -36,13 +36,18 @@ pub(crate) async fn json(fleet: &Fleet, words: &str) -> Value {
     serde_json::from_str(&done(fleet, &format!("{words} --format json")).await.stdout).unwrap()
 }
 
+/// The revision that the proxies of the only fleet should run.
+fn revision(proxies: &Value) -> &Value {
+    &proxies["fleets"][0]["revision"]
+}
+
 /// Waits until each proxy is connected and runs what is published, as its own metrics say: one row each.
 pub(crate) async fn all_follow(fleet: &Fleet) {
     let is_followed = wait::until("all proxies follow", || async {
         let known = json(fleet, "proxies").await;
         let rows = known["proxies"].as_array()?;
         let names: Vec<&str> = rows.iter().filter_map(|it| it["name"].as_str()).collect();
-        let follows = |row: &Value| row["connected"].is_string() && row["revision"] == known["revision"];
+        let follows = |row: &Value| row["connected"].is_string() && row["revision"] == *revision(&known);
         (names == ["edge-1", "edge-2"] && rows.iter().all(follows)).then_some(())
     });
     is_followed.await.unwrap();
@@ -222,7 +227,7 @@ async fn a_server_that_has_lost_its_store_leaves_the_proxies_what_they_run() {
     let mut fleet = fleet().await;
     stay_at_the_first_step(&fleet).await;
     all_follow(&fleet).await;
-    let before = json(&fleet, "proxies").await["revision"].as_u64().unwrap();
+    let before = revision(&json(&fleet, "proxies").await).as_u64().unwrap();
     fleet.kill_server();
     fleet.lose_store().unwrap();
     fleet.start_server().await.unwrap();
@@ -230,7 +235,7 @@ async fn a_server_that_has_lost_its_store_leaves_the_proxies_what_they_run() {
         let known = json(&fleet, "proxies").await;
         let rows = known["proxies"].as_array()?;
         let is_same = |row: &Value| row["connected"].is_string() && row["revision"] == before;
-        (rows.len() == 2 && rows.iter().all(is_same) && known["revision"].is_null()).then_some(())
+        (rows.len() == 2 && rows.iter().all(is_same) && revision(&known).is_null()).then_some(())
     });
     is_seen.await.unwrap();
     let traffic = fleet.traffic(400, 4);
@@ -240,7 +245,7 @@ async fn a_server_that_has_lost_its_store_leaves_the_proxies_what_they_run() {
 
     done(&fleet, "apply checkout.yaml").await;
     all_follow(&fleet).await;
-    assert!(json(&fleet, "proxies").await["revision"].as_u64() > Some(before));
+    assert!(revision(&json(&fleet, "proxies").await).as_u64() > Some(before));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,7 +258,7 @@ async fn another_module_of_the_filter_comes_by_a_push_and_costs_no_request() {
         seen.len() > 1_000 && seen.iter().filter(|visit| visit.variant == Some("canary")).count() > 20
     };
     traffic.until("the canary has users", Instant::now(), some).await.unwrap();
-    let before = json(&fleet, "proxies").await["revision"].as_u64();
+    let before = revision(&json(&fleet, "proxies").await).as_u64();
 
     // The same code, and a section that a machine does not read: another module to Envoy.
     let mut module = std::fs::read(tools::filter().unwrap()).unwrap();
@@ -271,7 +276,7 @@ async fn another_module_of_the_filter_comes_by_a_push_and_costs_no_request() {
         now.iter().zip(&machines).all(|(now, before)| now > before).then_some(())
     });
     is_new.await.unwrap();
-    assert!(json(&fleet, "proxies").await["revision"].as_u64() > before);
+    assert!(revision(&json(&fleet, "proxies").await).as_u64() > before);
     traffic.until("users of the new module", Instant::now(), some).await.unwrap();
     let seen = traffic.stop().await;
     assert!(seen.iter().all(|visit| visit.status == 200 && visit.variant.is_some()), "a request has failed");

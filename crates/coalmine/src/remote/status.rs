@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use clap::Args;
-use coalmine_control::api::shapes::{Proxies as AllProxies, Proxy, Rollout};
+use coalmine_control::api::shapes::{Fleet, Proxies as AllProxies, Proxy, Rollout, Time};
 use coalmine_control::rollout::Name;
 
 use super::client::Client;
@@ -136,38 +136,39 @@ impl Proxies {
 }
 
 fn proxies(all: &AllProxies) -> String {
-    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-    let time = |time: Option<_>| {
-        time.map_or_else(|| "-".to_owned(), |time: coalmine_control::api::shapes::Time| time.to_string())
-    };
-    let note = |proxy: &Proxy| {
-        let disabled = proxy.disabled.iter().map(|name| format!("{name} is off in it"));
-        let mut notes: Vec<String> =
-            proxy.refused.iter().map(|why| format!("refuses {}", visible(why))).chain(disabled).collect();
-        if proxy.revision.is_some() && proxy.revision != all.revision {
-            notes.insert(0, "late".to_owned());
+    let has_several = all.fleets.len() > 1;
+    let tables = all.fleets.iter().map(|fleet| {
+        let of = if has_several { format!("fleet {}, ", fleet.name) } else { String::new() };
+        let mut text = match fleet.revision {
+            Some(revision) => format!("{of}revision {revision}\n"),
+            None => format!("{of}nothing is published yet\n"),
+        };
+        if let Some(away) = &fleet.away {
+            text.push_str(&format!("no evidence can be read: {}\n", visible(away)));
         }
-        notes.join("; ")
-    };
-    let rows = all.proxies.iter().map(|proxy| {
-        [
-            visible(&proxy.name).into_owned(),
-            number(proxy.revision),
-            number(proxy.accepted),
-            time(proxy.seen),
-            time(proxy.connected),
-            note(proxy),
-        ]
+        let rows = all.proxies.iter().filter(|proxy| proxy.fleet == fleet.name);
+        let rows = rows.map(|proxy| row(proxy, fleet)).collect();
+        text + &columns(["proxy", "runs", "accepted", "read", "connected since", ""], rows)
     });
-    let mut text = match all.revision {
-        Some(revision) => format!("revision {revision}\n"),
-        None => "nothing is published yet\n".to_owned(),
-    };
-    if let Some(away) = &all.away {
-        text.push_str(&format!("no evidence can be read: {}\n", visible(away)));
-    }
-    text.push_str(&columns(["proxy", "runs", "accepted", "read", "connected since", ""], rows.collect()));
-    text
+    tables.collect::<Vec<_>>().join("\n")
+}
+
+fn row(proxy: &Proxy, fleet: &Fleet) -> [String; 6] {
+    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let time = |time: Option<Time>| time.map_or_else(|| "-".to_owned(), |time| time.to_string());
+    let disabled = proxy.disabled.iter().map(|name| format!("{name} is off in it"));
+    let is_late = proxy.revision.is_some() && proxy.revision != fleet.revision;
+    let late = is_late.then(|| "late".to_owned());
+    let refused = proxy.refused.as_ref().map(|why| format!("refuses {}", visible(why)));
+    let notes: Vec<String> = late.into_iter().chain(refused).chain(disabled).collect();
+    [
+        visible(&proxy.name).into_owned(),
+        number(proxy.revision),
+        number(proxy.accepted),
+        time(proxy.seen),
+        time(proxy.connected),
+        notes.join("; "),
+    ]
 }
 
 /// Rows below their heads, each column as wide as it has to be; the last one as it is.

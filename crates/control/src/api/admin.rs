@@ -10,7 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::App;
-use crate::server::{FLEET, Server};
+use crate::publish::xds::Proxy;
+use crate::server::Server;
 use crate::store::StoreError;
 
 const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -18,6 +19,11 @@ const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfRollout {
     rollout: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfFleet {
+    fleet: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,7 +37,7 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// It can serve proxies and people: the store answers, and there is a policy where there are rollouts.
+/// It can serve proxies and people: the store answers, and each fleet has a policy where it has rollouts.
 pub(super) async fn readyz(State(app): State<App>) -> Response {
     match is_ready(&app).await {
         Ok(true) => "ok\n".into_response(),
@@ -41,8 +47,9 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
 }
 
 async fn is_ready(app: &App) -> Result<bool, StoreError> {
-    let store = app.server.store();
-    Ok(store.publications(FLEET).await?.latest.is_some() || store.records().await?.is_empty())
+    let (fleets, snapshot) = (app.server.fleets(), app.server.snapshot().await?);
+    let is_published = |fleet: &str| snapshot.publications(fleet).latest.is_some();
+    Ok(snapshot.rollouts.keys().filter_map(|name| fleets.of_rollout(name)).all(is_published))
 }
 
 /// Metrics, in the format of OpenMetrics. They are made when they are asked for: nothing is counted twice.
@@ -66,7 +73,8 @@ async fn fill(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
     let phases = Family::<OfPhase, Gauge<i64>>::default();
     let held = Family::<OfRollout, Gauge<i64>>::default();
     let view = app.server.view();
-    for stored in app.server.store().records().await? {
+    for parsed in app.server.snapshot().await?.rollouts.values() {
+        let stored = &parsed.stored;
         let rollout = stored.record.name.to_string();
         let state = &stored.record.state;
         weights.get_or_create(&OfRollout { rollout: rollout.clone() }).set(state.weight.into());
@@ -83,19 +91,32 @@ async fn fill(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
 fn proxies(app: &App, registry: &mut Registry) {
     let server: &Server = &app.server;
     let view = server.view();
+    let [revisions, seen, late, connected, away] = [(); 5].map(|()| Family::<OfFleet, Gauge<i64>>::default());
+    let streams = app.table.list(server.now());
+    for fleet in server.fleets().names() {
+        let set = |family: &Family<OfFleet, Gauge<i64>>, value: u64| {
+            let value = value.try_into().unwrap_or(i64::MAX);
+            family.get_or_create(&OfFleet { fleet: fleet.to_owned() }).set(value);
+        };
+        let revision = server.published(fleet).map_or(0, |publication| publication.revision);
+        let proxies = view.proxies(fleet);
+        let is_open = |stream: &&Proxy| stream.fleet == fleet && stream.ended.is_none();
+        set(&revisions, revision);
+        set(&seen, proxies.len() as u64);
+        set(&late, proxies.iter().filter(|proxy| proxy.revision != Some(revision)).count() as u64);
+        set(&connected, streams.iter().filter(is_open).count() as u64);
+        set(&away, view.away(fleet).is_some().into());
+    }
+    registry.register("policy_revision", "Revision of the latest policy", revisions);
+    registry.register("proxies_seen", "Proxies whose metrics are read", seen);
+    registry.register("proxies_late", "Those of them that run another revision", late);
+    registry.register("proxies_connected", "Proxies that are connected", connected);
+    registry.register("evidence_away", "1 where no evidence can be read", away);
     let gauge = |value: u64| {
         let gauge = Gauge::<i64>::default();
         gauge.set(value.try_into().unwrap_or(i64::MAX));
         gauge
     };
-    let revision = server.publication().borrow().as_ref().map_or(0, |publication| publication.revision);
-    let late = view.proxies.iter().filter(|proxy| proxy.revision != Some(revision)).count();
-    let connected = app.table.open_streams();
-    registry.register("policy_revision", "Revision of the latest policy", gauge(revision));
-    registry.register("proxies_seen", "Proxies whose metrics are read", gauge(view.proxies.len() as u64));
-    registry.register("proxies_late", "Those of them that run another revision", gauge(late as u64));
-    registry.register("proxies_connected", "Proxies that are connected", gauge(connected as u64));
-    registry.register("evidence_away", "1 where no evidence can be read", gauge(view.away.is_some().into()));
     registry.register("leads", "1 for the server that ticks", gauge(view.leads.into()));
     registry.register("ticked_timestamp_seconds", "When the latest tick was", gauge(view.at));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -12,10 +12,9 @@ use utoipa::IntoParams;
 use super::App;
 use super::caller::Sender;
 use super::description::Reads;
-use super::shapes::{Proxies, Proxy, Time, Trouble};
+use super::shapes::{Fleet, Proxies, Proxy, Time, Trouble};
 use crate::access::May;
 use crate::publish::Publication;
-use crate::server::FLEET;
 
 const REVISION: HeaderName = HeaderName::from_static("coalmine-revision");
 
@@ -26,24 +25,36 @@ pub(super) struct RevisionPath {
     revision: u64,
 }
 
-/// The policy document that proxies should have.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OfFleet {
+    /// The fleet; may be left out where there is only one.
+    fleet: Option<String>,
+}
+
+/// The policy document that the proxies of a fleet should have.
 #[utoipa::path(
     get, path = "/v1/policy", operation_id = "getPolicy",
+    params(OfFleet),
     responses(
         (status = 200, description = "The policy document", body = serde_json::Value, headers(("Coalmine-Revision" = u64, description = "Its revision"))),
         Reads
     )
 )]
-pub(super) async fn policy(State(app): State<App>, sender: Sender) -> Result<Response, Trouble> {
+pub(super) async fn policy(
+    State(app): State<App>,
+    sender: Sender,
+    Query(of): Query<OfFleet>,
+) -> Result<Response, Trouble> {
     sender.must_everywhere(May::Read)?;
-    let latest = app.server.store().publications(FLEET).await?.latest;
+    let latest = app.server.store().publications(of.known(&app)?).await?.latest;
     latest.map(document).ok_or_else(|| Trouble::not_found("nothing has been published yet"))
 }
 
 /// The policy document of a revision; the latest 100 are kept.
 #[utoipa::path(
     get, path = "/v1/policy/{revision}", operation_id = "getPolicyOfRevision",
-    params(RevisionPath),
+    params(RevisionPath, OfFleet),
     responses(
         (status = 200, description = "The policy document", body = serde_json::Value, headers(("Coalmine-Revision" = u64, description = "Its revision"))),
         Reads
@@ -53,10 +64,33 @@ pub(super) async fn policy_of(
     State(app): State<App>,
     sender: Sender,
     Path(RevisionPath { revision }): Path<RevisionPath>,
+    Query(of): Query<OfFleet>,
 ) -> Result<Response, Trouble> {
     sender.must_everywhere(May::Read)?;
-    let found = app.server.store().publication(FLEET, revision).await?;
+    let found = app.server.store().publication(of.known(&app)?, revision).await?;
     found.map(document).ok_or_else(|| Trouble::not_found(format!("there is no revision {revision} any more")))
+}
+
+// === impl OfFleet ===
+
+impl OfFleet {
+    fn known<'a>(&self, app: &'a App) -> Result<&'a str, Trouble> {
+        let fleets = app.server.fleets();
+        let found = match &self.fleet {
+            Some(fleet) => fleets.names().find(|name| name == fleet),
+            None => fleets.only(),
+        };
+        let names = || fleets.names().collect::<Vec<_>>().join(", ");
+        match (found, &self.fleet) {
+            (Some(found), _) => Ok(found),
+            (None, Some(_)) => {
+                Err(Trouble::not_found(format!("there is no such fleet; there is: {}", names())))
+            }
+            (None, None) => {
+                Err(Trouble::bad_request(format!("say which fleet, as ?fleet=NAME: {}", names())))
+            }
+        }
+    }
 }
 
 fn document(publication: Publication) -> Response {
@@ -73,24 +107,28 @@ fn document(publication: Publication) -> Response {
 pub(super) async fn proxies(State(app): State<App>, sender: Sender) -> Result<Json<Proxies>, Trouble> {
     sender.must_everywhere(May::Read)?;
     let view = app.server.view();
-    let mut all: BTreeMap<String, Proxy> = BTreeMap::new();
-    for proxy in &view.proxies {
-        let shown = all.entry(proxy.name.clone()).or_default();
-        shown.revision = proxy.revision;
-        shown.seen = Some(Time(proxy.seen));
-        shown.filter.clone_from(&proxy.filter);
-        shown.disabled.clone_from(&proxy.disabled);
+    let mut all: BTreeMap<(String, String), Proxy> = BTreeMap::new();
+    let mut fleets = Vec::new();
+    for fleet in app.server.fleets().names() {
+        let revision = app.server.published(fleet).map(|publication| publication.revision);
+        fleets.push(Fleet { name: fleet.to_owned(), revision, away: view.away(fleet).map(str::to_owned) });
+        for proxy in view.proxies(fleet) {
+            let shown = all.entry((fleet.to_owned(), proxy.name.clone())).or_default();
+            shown.revision = proxy.revision;
+            shown.seen = Some(Time(proxy.seen));
+            shown.filter.clone_from(&proxy.filter);
+            shown.disabled.clone_from(&proxy.disabled);
+        }
     }
     for stream in app.table.list(app.server.now()) {
         let address = stream.address.map(|address| address.to_string()).unwrap_or_default();
         let name = if stream.node.is_empty() { address } else { stream.node };
-        let shown = all.entry(name).or_default();
+        let shown = all.entry((stream.fleet, name)).or_default();
         shown.connected = stream.ended.is_none().then_some(Time(stream.since));
         shown.sent = stream.sent;
         shown.accepted = stream.acked;
         shown.refused = stream.refused.map(|it| format!("revision {}: {}", it.revision, it.why));
     }
-    let proxies = all.into_iter().map(|(name, proxy)| Proxy { name, ..proxy }).collect();
-    let revision = app.server.publication().borrow().as_ref().map(|publication| publication.revision);
-    Ok(Json(Proxies { revision, away: view.away.clone(), proxies }))
+    let proxies = all.into_iter().map(|((fleet, name), proxy)| Proxy { fleet, name, ..proxy }).collect();
+    Ok(Json(Proxies { fleets, proxies }))
 }

@@ -168,6 +168,8 @@ pub struct Line {
 pub struct Proxy {
     /// Its name: Envoy's `node.id`, or its address.
     pub name: String,
+    /// Its fleet.
+    pub fleet: String,
     /// The revision that it runs, as the filter itself says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
@@ -198,14 +200,24 @@ pub struct Proxy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Proxies {
-    /// The revision that they should run.
+    /// The fleets, by name.
+    pub fleets: Vec<Fleet>,
+    /// The proxies, by fleet and name.
+    pub proxies: Vec<Proxy>,
+}
+
+/// A fleet: proxies that have the same policy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fleet {
+    /// Its name.
+    pub name: String,
+    /// The revision that its proxies should run; none before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
-    /// Why no evidence can be read, where that is so.
+    /// Why no evidence of it can be read, where that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<String>,
-    /// The proxies, by name.
-    pub proxies: Vec<Proxy>,
 }
 
 /// Whether everything is frozen.

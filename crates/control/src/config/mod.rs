@@ -2,6 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `fleets` | who is of each fleet, and what its proxies get |
 //! | `evidence` | where evidence is read |
 //! | `limits` | how much it takes from whoever comes by |
 //! | `policy` | what the operator says once for all rollouts |
@@ -9,6 +10,7 @@
 //! | `secret` | secrets, from the environment or from files |
 
 mod evidence;
+mod fleets;
 mod limits;
 mod policy;
 mod secret;
@@ -25,6 +27,7 @@ use crate::rollout::Operator;
 use crate::store::Address;
 
 pub use evidence::{Credentials, Evidence, Pem, PrometheusAddress};
+pub use fleets::{Fleet, ModuleFile};
 pub use limits::Limits;
 pub use secret::Surroundings;
 
@@ -37,6 +40,7 @@ const CONFIG: Known = Known::new(&[
     "insecure",
     "limits",
     "tokens",
+    "fleets",
     "xds",
     "file",
     "evidence",
@@ -47,7 +51,6 @@ const CONFIG: Known = Known::new(&[
     "notifiers",
 ]);
 const TLS: Known = Known::new(&["certificate", "key", "clientCa"]);
-const XDS: Known = Known::new(&["module", "inline", "environment"]);
 
 /// Where the API and the management server listen unless the configuration says otherwise.
 pub const LISTEN: &str = "127.0.0.1:8470";
@@ -55,8 +58,6 @@ pub const LISTEN: &str = "127.0.0.1:8470";
 pub const ADMIN: &str = "127.0.0.1:8471";
 /// The file of the store unless the configuration says otherwise.
 const STORE: &str = "coalmine.db";
-/// Where proxies have the filter unless the configuration says otherwise.
-const MODULE: &str = "/etc/coalmine/coalmine.wasm";
 /// Seconds between two ticks unless the configuration says otherwise.
 const TICK: u64 = 15;
 /// The most entries of a list.
@@ -83,14 +84,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who may do what.
     pub tokens: Vec<Token>,
-    /// Where proxies have the filter's module from.
-    pub module: ModuleFile,
-    /// Variables of the proxies' environment that the filter gets beside those that the policy names.
-    pub environment: Vec<String>,
-    /// A file that the policy document is written to as well.
-    pub file: Option<PathBuf>,
-    /// Where evidence is read.
-    pub evidence: Evidence,
+    /// The fleets, by name.
+    pub fleets: BTreeMap<String, Fleet>,
     /// Seconds between two ticks.
     pub tick: u64,
     /// What the operator says once for all rollouts.
@@ -112,20 +107,11 @@ pub struct Tls {
     pub client_ca: Option<PathBuf>,
 }
 
-/// Where proxies have the filter's module from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ModuleFile {
-    /// A file on the proxy's host.
-    OnProxy(String),
-    /// A file here, which is sent along.
-    Here(PathBuf),
-}
-
 /// Whether this is meant as the configuration of a server.
 pub fn is_config(document: &Node) -> bool {
     // "admin" is Envoy's as well.
-    const ITS_OWN: [&str; 8] =
-        ["listen", "store", "tokens", "xds", "evidence", "grants", "gates", "notifiers"];
+    const ITS_OWN: [&str; 9] =
+        ["listen", "store", "tokens", "fleets", "xds", "evidence", "grants", "gates", "notifiers"];
     document.get("rollouts").is_none() && ITS_OWN.iter().any(|field| document.get(field).is_some())
 }
 
@@ -161,10 +147,6 @@ impl Config {
             given.or_else(|| otherwise.parse().ok()).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
         };
         let hooks = |name| fields.get(name).map(|field| read_hooks(&field, surroundings)).unwrap_or_default();
-        let xds = fields.get("xds");
-        let xds = xds.as_ref().map(|xds| read_xds(xds));
-        let (module, environment) =
-            xds.unwrap_or_else(|| (ModuleFile::OnProxy(MODULE.to_owned()), Vec::new()));
         let (gates, notifiers): (BTreeMap<_, _>, BTreeMap<_, _>) = (hooks("gates"), hooks("notifiers"));
         let mut operator = fields.get("policy").map(|field| policy::read(&field, reader)).unwrap_or_default();
         operator.gates = gates.keys().cloned().collect();
@@ -182,13 +164,7 @@ impl Config {
             insecure: fields.get("insecure").is_some_and(|field| field.boolean()),
             limits: fields.get("limits").map(|field| limits::read(&field)).unwrap_or_default(),
             tokens: fields.get("tokens").map(|field| tokens::read(&field, surroundings)).unwrap_or_default(),
-            module,
-            environment,
-            file: fields.get("file").and_then(|field| field.string()).map(PathBuf::from),
-            evidence: fields
-                .get("evidence")
-                .map(|field| evidence::read(&field, surroundings))
-                .unwrap_or_default(),
+            fleets: fleets::read(&fields, surroundings),
             tick: fields.get("tick").and_then(|field| read_seconds(&field)).unwrap_or(TICK),
             operator,
             gates,
@@ -238,22 +214,6 @@ fn read_tls(cursor: &Cursor<'_, '_>) -> Tls {
     };
     let client_ca = fields.get("clientCa").and_then(|field| field.string()).map(PathBuf::from);
     Tls { certificate: path("certificate"), key: path("key"), client_ca }
-}
-
-fn read_xds(cursor: &Cursor<'_, '_>) -> (ModuleFile, Vec<String>) {
-    let fields = cursor.fields_as(&XDS, "what proxies get, as {module: /etc/coalmine/coalmine.wasm}");
-    let module = fields.get("module");
-    let inline = fields.get("inline");
-    if let (Some(_), Some(inline)) = (&module, &inline) {
-        inline.conflict("\"module\" and \"inline\" both say where the filter is; keep one");
-    }
-    let text = |field: &Cursor<'_, '_>| field.string().unwrap_or_default().to_owned();
-    let file = match (&module, &inline) {
-        (_, Some(inline)) => ModuleFile::Here(PathBuf::from(text(inline))),
-        (Some(module), None) => ModuleFile::OnProxy(text(module)),
-        (None, None) => ModuleFile::OnProxy(MODULE.to_owned()),
-    };
-    (file, fields.get("environment").map(|field| read_texts(&field)).unwrap_or_default())
 }
 
 /// A duration of up to a minute.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::access::May;
+use crate::fleets::{FLEET, Fleets};
 use crate::rollout::read_text;
 
 fn read(text: &str) -> Result<Config, Vec<String>> {
@@ -60,7 +61,7 @@ notifiers: {oncall: {env: TOKEN}}
     assert_eq!(config.limits, Limits { body: 524_288, connections: 100, requests: 8, time });
     assert_eq!(config.operator.slow, [250, 1_000]);
     assert!(config.operator.gates.contains("smoke") && config.operator.notifiers.contains("oncall"));
-    assert_eq!(config.module, ModuleFile::Here(PathBuf::from("target/filter/coalmine.wasm")));
+    assert_eq!(config.fleets[FLEET].module, ModuleFile::Here(PathBuf::from("target/filter/coalmine.wasm")));
     let name = "shop/checkout".parse().unwrap();
     let pipeline = config.tokens.iter().find(|token| token.name() == "pipeline").unwrap();
     assert!(pipeline.is("0123456789abcdef-operate"), "one line break at the end is no part of it");
@@ -136,7 +137,7 @@ evidence:
 ",
     )
     .unwrap();
-    let Evidence::Prometheus(address) = &config.evidence else { panic!("{config:?}") };
+    let Evidence::Prometheus(address) = &config.fleets[FLEET].evidence else { panic!("{config:?}") };
     assert_eq!(address.url, "https://prometheus.example/team");
     assert_eq!(address.labels["job"], "envoy");
     assert!(matches!(&address.credentials, Some(Credentials::Basic { user, .. }) if user == "coalmine"));
@@ -167,4 +168,65 @@ evidence:
     }
     let both = read("evidence: {proxies: ['a:1'], prometheus: {url: 'http://a'}}").unwrap_err().join("\n");
     assert!(both.starts_with("evidence.prometheus: \"proxies\" and \"prometheus\" both"), "{both}");
+}
+
+#[test]
+fn fleets_have_proxies_rollouts_a_module_and_evidence_of_their_own() {
+    let config = read(
+        "
+fleets:
+  edge:
+    clusters: ['edge-*', gateway]
+    rollouts: [shop/*, bank/payments]
+    xds: {inline: coalmine.wasm}
+    file: edge.json
+    evidence: {prometheus: {url: 'http://127.0.0.1:9090', labels: {fleet: edge}}}
+  rest:
+    rollouts: ['*']
+    evidence: {prometheus: {url: 'http://127.0.0.1:9090', labels: {fleet: rest}}}
+",
+    )
+    .unwrap();
+    let members = config.fleets.iter().map(|(name, fleet)| (name.clone(), fleet.members.clone()));
+    let fleets = Fleets::new(members.collect());
+    assert_eq!(fleets.of_rollout(&"shop/checkout".parse().unwrap()), Some("edge"));
+    assert_eq!(fleets.of_rollout(&"bank/accounts".parse().unwrap()), Some("rest"));
+    assert_eq!((fleets.of_cluster("edge-1"), fleets.of_cluster("rest")), (Some("edge"), Some("rest")));
+    assert_eq!(fleets.of_cluster("unknown"), None);
+    assert_eq!(config.fleets["edge"].file, Some(PathBuf::from("edge.json")));
+    assert!(matches!(config.fleets["edge"].module, ModuleFile::Here(_)));
+    assert!(matches!(config.fleets["rest"].module, ModuleFile::OnProxy(_)));
+}
+
+#[test]
+fn what_would_be_of_two_fleets_is_a_conflict() {
+    let problems = read(
+        "
+xds: {module: a}
+fleets:
+  edge: {rollouts: [shop/*], file: policy.json, evidence: {proxies: ['a:9901']}}
+  other: {clusters: [edge, 'a*b', ''], rollouts: [shop/*, 'shop*'], file: policy.json, evidence: {proxies: ['a:9901']}}
+  Wrong: {clusters: [], rollouts: ['*']}
+  last: {}
+",
+    )
+    .unwrap_err();
+    let expected = [
+        "xds: is of one fleet, and there are several",
+        "fleets.other.clusters[0]: is of the fleet edge already",
+        "fleets.other.clusters[1]: \"a*b\" is no node.cluster",
+        "fleets.other.clusters[2]: \"\" is no node.cluster",
+        "fleets.other.rollouts[0]: is of the fleet edge already",
+        "fleets.other.rollouts[1]: \"shop*\" is no pattern",
+        "fleets.other.file: is of the fleet edge already",
+        "fleets.other.evidence: reads the proxies of the fleet edge",
+        "fleets.Wrong: \"Wrong\" is no valid name",
+        "fleets.Wrong.clusters: is an empty list",
+        "fleets.last: \"rollouts\" is missing",
+    ];
+    for expected in expected {
+        assert!(problems.iter().any(|found| found.starts_with(expected)), "{expected}\n{problems:#?}");
+    }
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    assert_eq!(read("fleets: {}").unwrap_err(), ["fleets: has 0 fleets, and 1 to 100 are allowed"]);
 }

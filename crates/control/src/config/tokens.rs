@@ -54,7 +54,8 @@ fn read_token(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Optio
     Some(Token::new(name?, &text, may?, patterns))
 }
 
-fn pattern(cursor: &Cursor<'_, '_>) -> Option<Pattern> {
+/// Rollouts by name.
+pub(super) fn pattern(cursor: &Cursor<'_, '_>) -> Option<Pattern> {
     let text = cursor.string()?;
     let pattern = text.parse().ok();
     if pattern.is_none() {

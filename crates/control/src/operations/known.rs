@@ -1,51 +1,61 @@
 //! What is known of a rollout at a moment, beside the evidence.
 
+use std::sync::Arc;
+
 use coalmine_steer::Inputs;
+use coalmine_steer::inputs::Policy;
 
 use crate::evidence::Forms;
 use crate::publish::Publication;
-use crate::rollout::{Record, Spec};
+use crate::rollout::{Name, Record};
 use crate::server::Server;
-use crate::store::StoreError;
+use crate::snapshot::Snapshot;
+use crate::store::{Publications, StoreError};
 
-/// What is the same for all rollouts at a moment.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
+/// What is known at a moment.
+#[derive(Debug)]
+pub(crate) struct Known<'a> {
+    server: &'a Server,
     /// The time.
     pub(crate) now: u64,
-    /// The latest publication.
-    pub(crate) latest: Option<Publication>,
-    /// Why everything is frozen, where it is.
-    pub(crate) frozen: Option<String>,
+    /// What the store holds.
+    pub(crate) snapshot: Arc<Snapshot>,
 }
 
 // === impl Known ===
 
-impl Known {
-    pub(crate) async fn read(server: &Server) -> Result<Self, StoreError> {
-        let publications = server.store().publications(crate::server::FLEET).await?;
-        Ok(Self { now: server.now(), latest: publications.latest, frozen: server.store().frozen().await? })
+impl<'a> Known<'a> {
+    pub(crate) async fn read(server: &'a Server) -> Result<Self, StoreError> {
+        Ok(Self { server, now: server.now(), snapshot: server.snapshot().await? })
     }
 
-    /// Of each rollout that is observed, the revision since which it stands as it does.
-    pub(crate) fn forms(&self) -> Forms {
-        let parts = self.latest.iter().flat_map(|latest| &latest.parts);
+    /// Of each rollout of a fleet that is observed, the revision since which it stands as it does.
+    pub(crate) fn forms(&self, fleet: &str) -> Forms {
+        let published = self.snapshot.publications(fleet);
+        let parts = published.latest.iter().flat_map(|latest| &latest.parts);
         parts.filter(|(_, part)| part.form.observe).map(|(name, part)| (name.clone(), part.since)).collect()
     }
 
-    /// The inputs of a tick or a verb, without evidence and answers of gates.
-    pub(crate) fn inputs(&self, server: &Server, record: &Record, spec: &Spec) -> Inputs {
-        let held = self.latest.as_ref().and_then(|latest| latest.held.get(&record.name));
+    /// The inputs of a tick or a verb, without evidence and answers of gates. `policy` is the policy part as it is written.
+    pub(crate) fn inputs(&self, record: &Record, policy: Policy) -> Inputs {
+        let published = self.published(&record.name);
+        let latest = published.as_ref().and_then(|published| published.latest.as_ref());
+        let held = latest.and_then(|latest| latest.held.get(&record.name));
         Inputs {
             now: self.now,
-            tick: server.tick(),
+            tick: self.server.tick(),
             name: record.name.to_string(),
-            policy: spec.policy_inputs(),
-            published: self.latest.as_ref().and_then(|latest| latest.published(&record.name)),
+            policy,
+            published: latest.and_then(|latest: &Publication| latest.published(&record.name)),
             refused: held.map(|held| held.why.clone()),
-            frozen: self.frozen.clone(),
+            frozen: self.snapshot.frozen.clone(),
             deleted: record.deleted,
             ..Inputs::default()
         }
+    }
+
+    fn published(&self, name: &Name) -> Option<Arc<Publications>> {
+        let fleet = self.server.fleets().of_rollout(name)?;
+        Some(self.snapshot.publications(fleet))
     }
 }

@@ -3,7 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `tick` | one tick of all rollouts, with what the proxies counted |
-//! | `publish` | all records become a policy, and proxies get it |
+//! | `publish` | all records become policies, and proxies get them |
 //! | `hooks` | gates are asked and people are told |
 //!
 //! Publishing is a task of its own: a rollback that was recorded does not wait for a proxy that answers slowly.
@@ -12,7 +12,8 @@ mod hooks;
 mod publish;
 mod tick;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +24,10 @@ use crate::ending::Ending;
 use crate::evidence::Source;
 use crate::publish::file;
 use crate::publish::xds::{ProxyTable, Refusal};
-use crate::server::{FLEET, Server};
+use crate::server::Server;
 use crate::store::StoreError;
+
+use publish::Publisher;
 
 pub use hooks::{Hooks, NotAnAddress};
 
@@ -36,8 +39,10 @@ const OTHERS_ANSWER: Duration = Duration::from_secs(1);
 const HISTORY_DAYS: u64 = 90;
 const DAY: u64 = 24 * 60 * 60;
 
-/// Publishes what is recorded, whenever something changes, until the server ends.
-pub async fn publish_always(server: Arc<Server>, document: Option<PathBuf>, mut ending: Ending) {
+/// Publishes what is recorded, whenever something changes, until the server ends. Each fleet's policy is written to its file
+/// as well, where it has one.
+pub async fn publish_always(server: Arc<Server>, files: BTreeMap<String, PathBuf>, mut ending: Ending) {
+    let mut publisher = Publisher::default();
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
@@ -52,11 +57,18 @@ pub async fn publish_always(server: Arc<Server>, document: Option<PathBuf>, mut 
         // A publication counts too, so that what comes of it is looked at once more, and nothing in between is missed.
         let Some(counted) = told(&server, counted) else { continue };
         if is_due || seen != Some(counted) {
-            let published = publish::publish(&server).await;
-            if told(&server, published).is_some() {
-                seen = Some(counted);
+            match publisher.publish(&server).await {
+                // Whoever moved a record so often will be done in a moment.
+                Err(StoreError::Moved) => {}
+                published => {
+                    if told(&server, published).is_some() {
+                        seen = Some(counted);
+                    }
+                }
             }
-            write_document(&server, document.as_ref()).await;
+            for (fleet, path) in &files {
+                write_document(&server, fleet, path).await;
+            }
         }
     }
 }
@@ -77,28 +89,30 @@ pub async fn refuse_always(
             () = ending.comes() => return,
         };
         tokio::time::sleep(OTHERS_ANSWER).await;
-        let Refusal { revision, node, why, .. } = refusal;
+        let Refusal { fleet, revision, node, why } = refusal;
         let connected = table.list(server.now());
-        let is_taken = connected.iter().any(|it| it.acked == Some(revision) && it.node != node)
-            || server.view().proxies.iter().any(|it| it.revision == Some(revision));
+        let others = connected.iter().filter(|it| it.fleet == fleet && it.node != node);
+        let is_taken = others.into_iter().any(|it| it.acked == Some(revision))
+            || server.view().proxies(&fleet).iter().any(|it| it.revision == Some(revision));
         if is_taken {
             tracing::error!(
+                fleet,
                 proxy = node,
                 revision,
                 "others have taken the policy that this proxy refuses: {why}"
             );
             continue;
         }
-        let refused = server.store().refuse(FLEET, revision, &why).await;
+        let refused = server.store().refuse(&fleet, revision, &why).await;
         told(&server, refused);
         server.wake();
     }
 }
 
-/// Ticks until the server ends.
+/// Ticks until the server ends, with the evidence of each fleet.
 pub async fn tick_always(
     server: Arc<Server>,
-    mut source: Box<dyn Source>,
+    mut sources: BTreeMap<String, Box<dyn Source>>,
     hooks: Hooks,
     holder: String,
     mut ending: Ending,
@@ -111,7 +125,8 @@ pub async fn tick_always(
             _ = ticks.tick() => {}
             () = ending.comes() => break,
         }
-        let ticked = tick::tick_all(&server, source.as_mut(), &hooks, &holder).await;
+        let each = sources.iter_mut().map(|(fleet, source)| (fleet.as_str(), source.as_mut()));
+        let ticked = tick::tick_all(&server, each.collect(), &hooks, &holder).await;
         told(&server, ticked);
         let now = server.now();
         if now.saturating_sub(forgotten) > DAY {
@@ -127,10 +142,9 @@ pub async fn tick_always(
     told(&server, released);
 }
 
-async fn write_document(server: &Server, path: Option<&PathBuf>) {
-    let (Some(path), Some(publication)) = (path.cloned(), server.publication().borrow().clone()) else {
-        return;
-    };
+async fn write_document(server: &Server, fleet: &str, path: &Path) {
+    let Some(publication) = server.published(fleet) else { return };
+    let path = path.to_owned();
     let written = tokio::task::spawn_blocking(move || file::write(&path, &publication.document)).await;
     if let Ok(Err(error)) = written {
         tracing::error!("{error}");

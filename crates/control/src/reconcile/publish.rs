@@ -1,106 +1,170 @@
-//! All records become a policy, and proxies get it.
+//! All records become policies, one for each fleet, and proxies get them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use coalmine_steer::Form;
 
 use crate::rollout::compose::{Composed, compose};
 use crate::rollout::place::{Before, Candidate, Said};
-use crate::rollout::{Name, Record, Spec};
-use crate::server::{FLEET, Server};
-use crate::store::{StoreError, Stored, Versions};
+use crate::rollout::{Name, Operator};
+use crate::server::Server;
+use crate::snapshot::{Parsed, Snapshot};
+use crate::store::{Publications, StoreError};
 
 /// How often it is begun anew when a record moves meanwhile.
 const ATTEMPTS: usize = 10;
 
-/// Composes the policy of all records and publishes it, where it is another one than before; sends proxies the latest.
-///
-/// # Errors
-/// The store did not do it.
-pub(super) async fn publish(server: &Server) -> Result<(), StoreError> {
-    for _ in 0..ATTEMPTS {
-        match publish_once(server).await {
-            Err(StoreError::Moved) => {}
-            done => return done,
-        }
-    }
-    Err(StoreError::Moved)
+/// Publishes policies, and composes none of the same parts twice.
+#[derive(Debug, Default)]
+pub(super) struct Publisher {
+    composed: BTreeMap<String, (Parts, LeftOut)>,
 }
 
-async fn publish_once(server: &Server) -> Result<(), StoreError> {
-    let store = server.store();
-    let records = store.records().await?;
-    let versions: Versions = records.iter().map(|it| (it.record.name.clone(), it.version)).collect();
-    let publications = store.publications(FLEET).await?;
-    // A store without a past may be a lost one. Proxies that run a policy keep it until there is something to say.
-    if records.is_empty() && publications.latest.is_none() {
-        return Ok(());
-    }
-    let (specs, unreadable) = read(&records);
-    let mut candidates: Vec<Candidate<'_>> =
-        specs.iter().filter_map(|(record, spec)| candidate(record, spec)).collect();
-    let kept = records.iter().map(|stored| &stored.record);
-    candidates.extend(kept.filter(|it| unreadable.contains_key(&it.name) && !it.deleted).map(as_it_was));
-    let shown = server.view().proxies.iter().filter_map(|proxy| proxy.revision).max().unwrap_or_default();
-    let before = Before { shown, ..publications.before() };
-    let Composed { publication, mut left_out } =
-        compose(FLEET, &candidates, &server.operator(), before, server.now());
-    match publication {
-        Some(publication) => {
-            store.publish(&publication, &versions).await?;
-            tracing::info!(revision = publication.revision, rollouts = publication.parts.len(), "published");
-            server.send(publication);
-        }
-        None => publications.latest.into_iter().for_each(|latest| server.send(latest)),
-    }
-    left_out.extend(unreadable);
-    server.look(|view| {
-        view.rollouts.retain(|name, _| versions.contains_key(name));
-        for name in versions.keys() {
-            view.rollouts.entry(name.clone()).or_default().left_out = left_out.remove(name);
-        }
-    });
-    forget_deleted(server, &records, &specs).await
+/// What a policy is composed of. Composing is a pure function of it, but for the revision.
+#[derive(Debug)]
+struct Parts {
+    records: Vec<(Name, u64)>,
+    published: Arc<Publications>,
+    operator: Arc<Operator>,
+    shown: u64,
 }
 
-type Specs<'a> = Vec<(&'a Record, Spec)>;
+/// The rollouts that are not in a policy as they should be, each with a sentence that says why.
+type LeftOut = BTreeMap<Name, String>;
 
-/// What the records say, and of those that cannot be read, why.
-fn read(records: &[Stored]) -> (Specs<'_>, BTreeMap<Name, String>) {
-    let (mut specs, mut unreadable) = (Vec::new(), BTreeMap::new());
-    for Stored { record, .. } in records {
-        match record.spec_in_force() {
-            Ok(spec) => specs.push((record, spec)),
-            Err(problems) => {
-                unreadable.insert(record.name.clone(), format!("it cannot be read any more: {problems}"));
+// === impl Publisher ===
+
+impl Publisher {
+    /// Composes the policies of all records and publishes those that are others than before; sends proxies the latest.
+    ///
+    /// # Errors
+    /// The store did not do it; [`StoreError::Moved`] where records moved again and again.
+    pub(super) async fn publish(&mut self, server: &Server) -> Result<(), StoreError> {
+        for _ in 0..ATTEMPTS {
+            match self.publish_once(server).await {
+                Err(StoreError::Moved) => {}
+                done => return done,
             }
         }
+        Err(StoreError::Moved)
     }
-    (specs, unreadable)
+
+    async fn publish_once(&mut self, server: &Server) -> Result<(), StoreError> {
+        let snapshot = server.snapshot().await?;
+        let mut fleets: BTreeMap<&str, Vec<&Parsed>> =
+            server.fleets().names().map(|fleet| (fleet, Vec::new())).collect();
+        let mut left_out = LeftOut::new();
+        for (name, parsed) in &snapshot.rollouts {
+            match server.fleets().of_rollout(name).and_then(|fleet| fleets.get_mut(fleet)) {
+                Some(members) => members.push(parsed),
+                None => drop(left_out.insert(name.clone(), NO_FLEET.to_owned())),
+            }
+        }
+        for (fleet, members) in fleets {
+            left_out.extend(self.publish_fleet(server, &snapshot, fleet, &members).await?);
+        }
+        server.look(|view| {
+            view.rollouts.retain(|name, _| snapshot.rollouts.contains_key(name));
+            for name in snapshot.rollouts.keys() {
+                view.rollouts.entry(name.clone()).or_default().left_out = left_out.remove(name);
+            }
+        });
+        forget_deleted(server, &snapshot).await
+    }
+
+    async fn publish_fleet(
+        &mut self,
+        server: &Server,
+        snapshot: &Snapshot,
+        fleet: &str,
+        members: &[&Parsed],
+    ) -> Result<LeftOut, StoreError> {
+        let published = snapshot.publications(fleet);
+        // A store without a past may be a lost one. Proxies that run a policy keep it until there is something to say.
+        if members.is_empty() && published.latest.is_none() {
+            return Ok(LeftOut::new());
+        }
+        let shown = server.view().proxies(fleet).iter().filter_map(|proxy| proxy.revision).max();
+        let parts = Parts {
+            records: members.iter().map(|it| (it.stored.record.name.clone(), it.stored.version)).collect(),
+            published,
+            operator: server.operator(),
+            shown: shown.unwrap_or_default(),
+        };
+        if let Some((_, left_out)) = self.composed.get(fleet).filter(|(known, _)| known.is_same(&parts)) {
+            return Ok(left_out.clone());
+        }
+        let candidates: Vec<Candidate<'_>> = members.iter().filter_map(|it| candidate(it)).collect();
+        let before = Before { shown: parts.shown, ..parts.published.before() };
+        let Composed { publication, mut left_out } =
+            compose(fleet, &candidates, &parts.operator, before, server.now());
+        left_out.extend(members.iter().filter_map(|it| unreadable(it)));
+        match publication {
+            Some(publication) => {
+                server.store().publish(&publication, &snapshot.versions()).await?;
+                let (revision, rollouts) = (publication.revision, publication.parts.len());
+                tracing::info!(fleet, revision, rollouts, "published");
+                // It is what the next composition starts from.
+                self.composed.remove(fleet);
+                server.send(publication);
+            }
+            None => {
+                parts.published.latest.iter().for_each(|latest| server.send(latest.clone()));
+                self.composed.insert(fleet.to_owned(), (parts, left_out.clone()));
+            }
+        }
+        Ok(left_out)
+    }
 }
 
-/// What a policy is to say of a rollout; nothing of one whose weights the file owned and that is deleted.
-fn candidate<'a>(record: &'a Record, spec: &'a Spec) -> Option<Candidate<'a>> {
-    let form = match &spec.plan {
-        Some(plan) => record.state.form(plan),
-        None if record.deleted => return None,
-        None => Form { weight: None, salt: None, policy: spec.policy_inputs().digest, observe: false },
+/// What is said of a rollout that no fleet takes.
+const NO_FLEET: &str = "no fleet of this server has it; the operator adds it to the \"rollouts\" of one";
+
+// === impl Parts ===
+
+impl Parts {
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.published, &other.published)
+            && Arc::ptr_eq(&self.operator, &other.operator)
+            && self.shown == other.shown
+            && self.records == other.records
+    }
+}
+
+/// What a policy is to say of a rollout; nothing of one whose weights the file owned and that is deleted. What this release
+/// cannot read stays in the policy as it was, until somebody writes or deletes it.
+fn candidate(parsed: &Parsed) -> Option<Candidate<'_>> {
+    let record = &parsed.stored.record;
+    let said = match &parsed.in_force {
+        Ok(spec) => {
+            let form = match &spec.plan {
+                Some(plan) => record.state.form(plan),
+                None if record.deleted => return None,
+                None => {
+                    let policy = parsed.policy.digest.clone();
+                    Form { weight: None, salt: None, policy, observe: false }
+                }
+            };
+            Some(Said { spec, form })
+        }
+        Err(_) if record.deleted => return None,
+        Err(_) => None,
     };
-    Some(Candidate { name: &record.name, created: record.created, said: Some(Said { spec, form }) })
+    Some(Candidate { name: &record.name, created: record.created, said })
 }
 
-/// What this release cannot read stays in the policy as it was, until somebody writes or deletes it.
-fn as_it_was(record: &Record) -> Candidate<'_> {
-    Candidate { name: &record.name, created: record.created, said: None }
+fn unreadable(parsed: &Parsed) -> Option<(Name, String)> {
+    let problems = parsed.in_force.as_ref().err()?;
+    Some((parsed.stored.record.name.clone(), format!("it cannot be read any more: {problems}")))
 }
 
 /// Lets go of deleted rollouts that no release has to be ended for; those with a plan a tick lets go.
-async fn forget_deleted(server: &Server, records: &[Stored], specs: &Specs<'_>) -> Result<(), StoreError> {
-    for stored in records.iter().filter(|stored| stored.record.deleted) {
-        let name = &stored.record.name;
-        let has_plan = specs.iter().any(|(record, spec)| record.name == *name && spec.plan.is_some());
-        if !has_plan {
-            server.store().remove(name, stored.version).await?;
+async fn forget_deleted(server: &Server, snapshot: &Snapshot) -> Result<(), StoreError> {
+    for (name, parsed) in &snapshot.rollouts {
+        let has_plan = parsed.in_force.as_ref().is_ok_and(|spec| spec.plan.is_some());
+        if parsed.stored.record.deleted && !has_plan {
+            server.store().remove(name, parsed.stored.version).await?;
         }
     }
     Ok(())

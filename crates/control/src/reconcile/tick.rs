@@ -1,20 +1,26 @@
 //! One tick of all rollouts, with what the proxies counted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use coalmine_steer::{Action, Condition, Kind, Moment, Plan, Step, tick};
+use futures_util::future::join_all;
 
 use super::hooks::Hooks;
 use crate::evidence::{Reading, Source, counted};
 use crate::operations::{Known, settle};
 use crate::rollout::{Name, Spec};
 use crate::server::Server;
-use crate::store::{StoreError, Stored};
+use crate::snapshot::Parsed;
+use crate::store::StoreError;
 
 /// How many ticks a server may miss before another one on the same store ticks in its place.
 const LEASE_TICKS: u64 = 3;
 /// How often a rollout is ticked anew when somebody says a verb meanwhile.
 const ATTEMPTS: usize = 3;
+
+/// Where evidence of each fleet is read.
+pub(super) type Sources<'a> = Vec<(&'a str, &'a mut (dyn Source + 'static))>;
 
 /// Ticks all rollouts once, unless another server on the same store does.
 ///
@@ -22,7 +28,7 @@ const ATTEMPTS: usize = 3;
 /// The store did not do it. What was read of the proxies is lost then, and nothing moves.
 pub(super) async fn tick_all(
     server: &Server,
-    source: &mut dyn Source,
+    sources: Sources<'_>,
     hooks: &Hooks,
     holder: &str,
 ) -> Result<(), StoreError> {
@@ -37,25 +43,23 @@ pub(super) async fn tick_all(
         // Another server ticks now, and what this one saw when it last did is old.
         server.look(|view| {
             view.at = now;
-            view.proxies.clear();
-            view.away = None;
+            view.readings.clear();
             view.rollouts.values_mut().for_each(|seen| seen.conditions.clear());
         });
         return Ok(());
     }
     let known = Known::read(server).await?;
-    let reading = source.read(now, &known.forms()).await;
-    server.look(|view| {
-        view.proxies.clone_from(&reading.proxies);
-        view.away.clone_from(&reading.away);
-    });
+    let readings = read(sources, &known).await;
+    server.look(|view| view.readings.clone_from(&readings));
+    let nothing = Reading::default();
     let mut conditions = BTreeMap::new();
     let mut full = None;
-    for stored in server.store().records().await? {
-        let name = stored.record.name.clone();
-        match tick_one(server, &known, &reading, hooks, stored).await {
+    for (name, parsed) in &known.snapshot.rollouts {
+        let fleet = server.fleets().of_rollout(name);
+        let reading = fleet.and_then(|fleet| readings.get(fleet)).unwrap_or(&nothing);
+        match tick_one(server, &known, reading, hooks, parsed.clone()).await {
             Ok(found) => {
-                conditions.insert(name, found);
+                conditions.insert(name.clone(), found);
             }
             // What another rollout has to say may be that users must go back, for which there is room.
             Err(error @ StoreError::Full(_)) => full = Some(error),
@@ -73,24 +77,34 @@ pub(super) async fn tick_all(
     full.map_or(Ok(()), Err)
 }
 
+/// Reads all fleets at once: one that answers slowly keeps no other waiting.
+async fn read(sources: Sources<'_>, known: &Known<'_>) -> BTreeMap<String, Reading> {
+    let read = sources.into_iter().map(async |(fleet, source)| {
+        let reading = source.read(known.now, &known.forms(fleet)).await;
+        (fleet.to_owned(), reading)
+    });
+    join_all(read).await.into_iter().collect()
+}
+
 async fn tick_one(
     server: &Server,
-    known: &Known,
+    known: &Known<'_>,
     reading: &Reading,
     hooks: &Hooks,
-    mut stored: Stored,
+    mut parsed: Arc<Parsed>,
 ) -> Result<Vec<Condition>, StoreError> {
-    let name = stored.record.name.clone();
     for _ in 0..ATTEMPTS {
-        let spec = match stored.record.spec() {
+        let stored = &parsed.stored;
+        let name = &stored.record.name;
+        let spec = match &parsed.spec {
             Ok(spec) => spec,
             Err(problems) => return Ok(vec![unreadable(&problems.to_string())]),
         };
         let Some(plan) = &spec.plan else { return Ok(Vec::new()) };
-        let moment = moment(server, known, reading, hooks, &stored, &spec, plan);
+        let moment = moment(known, reading, hooks, &parsed, spec, plan);
         let step = tick(plan, &stored.record.state, &moment.inputs);
-        let Some(change) = settle(&stored, &moment, &step) else {
-            carry_out(server, hooks, &name, stored.version, &step).await?;
+        let Some(change) = settle(stored, &moment, &step) else {
+            carry_out(server, hooks, name, stored.version, &step).await?;
             return Ok(step.conditions);
         };
         let logged: Vec<_> = change.history.iter().map(|entry| entry.logged.clone()).collect();
@@ -98,14 +112,14 @@ async fn tick_one(
             Ok(version) => {
                 for line in logged {
                     tracing::info!(rollout = %name, weight = line.weight, "{}: {}", line.what, line.why);
-                    server.tell(&name, line);
+                    server.tell(name, line);
                 }
-                carry_out(server, hooks, &name, version, &step).await?;
+                carry_out(server, hooks, name, version, &step).await?;
                 return Ok(step.conditions);
             }
             // Somebody said a verb: the same evidence is judged with that.
-            Err(StoreError::Moved) => match server.store().record(&name).await? {
-                Some(moved) => stored = moved,
+            Err(StoreError::Moved) => match server.store().record(name).await? {
+                Some(moved) => parsed = Arc::new(Parsed::new(moved)),
                 None => return Ok(Vec::new()),
             },
             Err(error) => return Err(error),
@@ -115,22 +129,21 @@ async fn tick_one(
 }
 
 fn moment(
-    server: &Server,
-    known: &Known,
+    known: &Known<'_>,
     reading: &Reading,
     hooks: &Hooks,
-    stored: &Stored,
+    parsed: &Parsed,
     spec: &Spec,
     plan: &Plan,
 ) -> Moment {
-    let name = &stored.record.name;
-    let mut inputs = known.inputs(server, &stored.record, spec);
+    let record = &parsed.stored.record;
+    let mut inputs = known.inputs(record, parsed.policy.clone());
     let since = inputs.published.as_ref().map(|published| published.revision);
     let compared = if spec.has_baseline { "baseline" } else { "stable" };
-    inputs.proxies = counted::proxies(reading, name, plan, since, compared);
+    inputs.proxies = counted::proxies(reading, &record.name, plan, since, compared);
     inputs.source_away.clone_from(&reading.away);
-    inputs.gates = hooks.answers(name);
-    inputs.delivered = hooks.delivered(name, &stored.record.state.notices);
+    inputs.gates = hooks.answers(&record.name);
+    inputs.delivered = hooks.delivered(&record.name, &record.state.notices);
     Moment { inputs, request: None }
 }
 

@@ -207,7 +207,7 @@ fn publication(
         revision,
         at: now,
         document: json::flat(&document(revision, observe, rollouts)),
-        filter: operator.filter.clone(),
+        filter: operator.filters.get(fleet).cloned().unwrap_or_default(),
         parts,
         held,
         refused: None,

@@ -20,9 +20,9 @@ pub struct Operator {
     pub slow: Vec<u64>,
     /// Whether each assignment goes to the access log.
     pub access_log: bool,
-    /// Digest of the filter that proxies get with the policy: another one is another publication, or those that have the
-    /// policy already would not hear of it.
-    pub filter: String,
+    /// By fleet, digest of the filter that its proxies get with the policy: another one is another publication, or those that
+    /// have the policy already would not hear of it.
+    pub filters: BTreeMap<String, String>,
     /// What the names of environment variables begin with that a rollout may read a key from.
     pub environment_prefix: String,
     /// The hosts that each namespace may match, exact or as `*.shop.example`; any where this is empty.
@@ -46,7 +46,7 @@ impl Default for Operator {
             override_: None,
             slow: Vec::new(),
             access_log: false,
-            filter: String::new(),
+            filters: BTreeMap::new(),
             environment_prefix: ENVIRONMENT_PREFIX.to_owned(),
             grants: BTreeMap::new(),
             gates: BTreeSet::new(),

@@ -1,5 +1,7 @@
 //! A server from its configuration to its end.
 
+mod gate;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -8,7 +10,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use async_trait::async_trait;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,18 +17,20 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 
-use crate::access::{May, Tokens};
+use crate::access::Tokens;
 use crate::api::{self, App};
-use crate::config::{Config, Evidence, ModuleFile};
+use crate::config::{self, Config, Evidence, ModuleFile};
 use crate::ending::{Ending, ending};
 use crate::evidence::{Prometheus, Proxies, Source};
+use crate::fleets::Fleets;
 use crate::listen;
-use crate::publish::xds::{Caller, Denied, Filter, Fleet, Gate, Module, Node, Settings, Xds};
+use crate::publish::xds::{Filter, Fleet, Module, Settings, Xds};
 use crate::reconcile::{self, Hooks};
 use crate::rollout::Operator;
-use crate::server::{FLEET, Server};
+use crate::server::Server;
 use crate::store::{Address, Sql, StoreError};
 use crate::tls::{self, Certificates, TlsError};
+use gate::ByToken;
 
 /// How many refusals wait to be written down.
 const REFUSALS: usize = 1_000;
@@ -42,9 +45,11 @@ const READ_WITHIN: u32 = 2;
 pub struct Ready {
     config: Config,
     server: Arc<Server>,
-    filter: Filter,
+    /// By fleet.
+    filters: BTreeMap<String, Filter>,
     hooks: Hooks,
-    source: Box<dyn Source>,
+    /// By fleet.
+    sources: BTreeMap<String, Box<dyn Source>>,
     certificates: Option<Arc<Certificates>>,
     listener: TcpListener,
     admin: TcpListener,
@@ -101,40 +106,12 @@ impl Handle {
         match loaded {
             Ok(config) => {
                 self.tokens.set(config.tokens);
-                let filter = self.server.operator().filter.clone();
-                self.server.set_operator(Operator { filter, ..config.operator });
+                let filters = self.server.operator().filters.clone();
+                self.server.set_operator(Operator { filters, ..config.operator });
                 tracing::info!("the configuration was read again: its tokens and its policy are in force");
             }
             Err(why) => tracing::error!("the configuration before stays in force: {why}"),
         }
-    }
-}
-
-/// A proxy that may read the policy has a token that may read every rollout. All are of one fleet.
-struct ByToken {
-    tokens: Tokens,
-}
-
-// === impl ByToken ===
-
-#[async_trait]
-impl Gate for ByToken {
-    async fn enter(&self, caller: Caller<'_>) -> Result<(), Denied> {
-        let Some(known) = self.tokens.caller(api::token(caller.metadata.as_ref()).as_deref()) else {
-            return Err(Denied::Unknown(
-                "a token is needed, as a bearer token in \"authorization\"".to_owned(),
-            ));
-        };
-        match known.may_everywhere(May::Read) {
-            true => Ok(()),
-            false => {
-                Err(Denied::Forbidden("the token may not read every rollout, which this needs".to_owned()))
-            }
-        }
-    }
-
-    async fn fleet(&self, _: Caller<'_>, _: &Node) -> Result<String, Denied> {
-        Ok(FLEET.to_owned())
     }
 }
 
@@ -154,25 +131,22 @@ impl Ready {
             }
         }
         let certificates = config.tls.clone().map(Certificates::load).transpose()?.map(Arc::new);
-        let module = match &config.module {
-            ModuleFile::OnProxy(path) => Module::Path(path.clone()),
-            ModuleFile::Here(path) => {
-                let bytes =
-                    std::fs::read(path).map_err(|error| NotReady(format!("{}: {error}", path.display())))?;
-                Module::Inline(bytes.into())
-            }
-        };
-        let filter = Filter { module, environment: config.environment.iter().cloned().collect() };
         let hooks =
             Hooks::new(&config.gates, &config.notifiers).map_err(|error| NotReady(error.to_string()))?;
-        let source = source(&config).map_err(NotReady)?;
+        let (mut members, mut filters, mut sources) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for (name, fleet) in &config.fleets {
+            members.insert(name.clone(), fleet.members.clone());
+            filters.insert(name.clone(), filter(fleet)?);
+            sources.insert(name.clone(), source(fleet, config.tick).map_err(NotReady)?);
+        }
         let store = Arc::new(Sql::open(config.store.clone()).await?);
-        let operator = Operator { filter: filter.digest(), ..config.operator.clone() };
-        let server = Arc::new(Server::new(store, operator, config.tick, now));
+        let digests = filters.iter().map(|(fleet, filter)| (fleet.clone(), filter.digest())).collect();
+        let operator = Operator { filters: digests, ..config.operator.clone() };
+        let server = Arc::new(Server::new(store, operator, Fleets::new(members), config.tick, now));
         let listener = listen::open(config.listen).await?;
         let admin = listen::open(config.admin).await?;
         let tokens = Tokens::new(config.tokens.clone());
-        Ok(Self { config, server, filter, hooks, source, certificates, listener, admin, tokens })
+        Ok(Self { config, server, filters, hooks, sources, certificates, listener, admin, tokens })
     }
 
     /// Where the API and the management server listen.
@@ -200,10 +174,13 @@ impl Ready {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (end, ending) = ending();
         let (refusals, refused) = mpsc::channel(REFUSALS);
-        let latest = self.server.publication();
-        let fleets = BTreeMap::from([(FLEET.to_owned(), Fleet { filter: self.filter, latest })]);
-        let gate = Arc::new(ByToken { tokens: self.tokens.clone() });
-        let xds = Xds::new(fleets, gate, Settings::default(), Arc::new(now), refusals);
+        let mut filters = self.filters;
+        let fleet = |(name, latest): (&str, _)| {
+            Some((name.to_owned(), Fleet { filter: filters.remove(name)?, latest }))
+        };
+        let fleets = self.server.publications().filter_map(fleet).collect();
+        let gate = ByToken { tokens: self.tokens.clone(), fleets: self.server.fleets().clone() };
+        let xds = Xds::new(fleets, Arc::new(gate), Settings::default(), Arc::new(now), refusals);
         let app = App {
             server: self.server.clone(),
             tokens: self.tokens,
@@ -221,7 +198,9 @@ impl Ready {
         if let Some(certificates) = self.certificates.clone() {
             tasks.spawn(reload(certificates, ending.clone()));
         }
-        tasks.spawn(reconcile::publish_always(self.server.clone(), self.config.file.clone(), ending.clone()));
+        let file = |(name, fleet): (&String, &config::Fleet)| Some((name.clone(), fleet.file.clone()?));
+        let files = self.config.fleets.iter().filter_map(file).collect();
+        tasks.spawn(reconcile::publish_always(self.server.clone(), files, ending.clone()));
         let table = xds.proxies().clone();
         tasks.spawn(reconcile::refuse_always(self.server.clone(), refused, table, ending.clone()));
         // A file is of one host, where a server that begins again goes on at once.
@@ -229,7 +208,7 @@ impl Ready {
             Address::File(_) => "this host".to_owned(),
             Address::Postgres(_) => format!("{}-{}", std::process::id(), now()),
         };
-        tasks.spawn(reconcile::tick_always(self.server, self.source, self.hooks, holder, ending.clone()));
+        tasks.spawn(reconcile::tick_always(self.server, self.sources, self.hooks, holder, ending.clone()));
         let most = self.config.limits.connections;
         tasks.spawn(listen::serve(self.admin, api::admin_router(app), None, most, ending.clone()));
         tasks.spawn(listen::serve(self.listener, public, self.certificates, most, ending));
@@ -295,10 +274,22 @@ impl fmt::Display for NotReady {
 
 impl std::error::Error for NotReady {}
 
-/// Where the configuration says that evidence is read.
-fn source(config: &Config) -> Result<Box<dyn Source>, String> {
-    let within = Duration::from_secs(config.tick) / READ_WITHIN;
-    Ok(match &config.evidence {
+/// What a fleet's proxies get beside its policy.
+fn filter(fleet: &config::Fleet) -> Result<Filter, NotReady> {
+    let module = match &fleet.module {
+        ModuleFile::OnProxy(path) => Module::Path(path.clone()),
+        ModuleFile::Here(path) => {
+            let read = std::fs::read(path);
+            Module::Inline(read.map_err(|error| NotReady(format!("{}: {error}", path.display())))?.into())
+        }
+    };
+    Ok(Filter { module, environment: fleet.environment.iter().cloned().collect() })
+}
+
+/// Where the configuration says that evidence of a fleet is read.
+fn source(fleet: &config::Fleet, tick: u64) -> Result<Box<dyn Source>, String> {
+    let within = Duration::from_secs(tick) / READ_WITHIN;
+    Ok(match &fleet.evidence {
         Evidence::Proxies(addresses) => Box::new(Proxies::new(addresses.clone(), within)?),
         Evidence::Prometheus(address) => Box::new(Prometheus::new(address, within)?),
     })

@@ -13,11 +13,13 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::access::{May, Token};
 use crate::ending::{End, ending};
+use crate::fleets::Fleets;
 use crate::rollout::{Name, Operator, ReleaseRecord};
 use crate::store::scripted::Scripted;
 use crate::store::{Address, Change, Sql, Store as _};
 
 mod described;
+mod fleets;
 mod kept;
 mod repeated;
 mod rollouts;
@@ -52,13 +54,17 @@ struct Answer {
 
 impl World {
     async fn new() -> Self {
+        Self::of(Fleets::default()).await
+    }
+
+    async fn of(fleets: Fleets) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Sql::open(Address::File(folder.path().join("coalmine.db"))).await.unwrap();
         let store = Arc::new(Scripted::new(Arc::new(store)));
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let time = clock.clone();
-        let server =
-            Server::new(store.clone(), Operator::default(), 15, move || time.load(Ordering::Relaxed));
+        let time = move || time.load(Ordering::Relaxed);
+        let server = Server::new(store.clone(), Operator::default(), fleets, 15, time);
         let (end, ending) = ending();
         let shop = || vec!["shop/*".parse().unwrap()];
         let tokens = Tokens::new(vec![

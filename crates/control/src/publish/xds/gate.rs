@@ -48,8 +48,8 @@ pub trait Gate: Send + Sync + 'static {
     /// Whether the caller may open a stream at all: asked before it has said which proxy it is.
     async fn enter(&self, caller: Caller<'_>) -> Result<(), Denied>;
 
-    /// The fleet of the proxy.
-    async fn fleet(&self, caller: Caller<'_>, node: &Node) -> Result<String, Denied>;
+    /// The fleet of the proxy; none where it is of none.
+    async fn fleet(&self, caller: Caller<'_>, node: &Node) -> Result<Option<String>, Denied>;
 }
 
 /// Everybody may come in, and `node.cluster` is the name of the fleet: for loopback.
@@ -84,7 +84,7 @@ impl Gate for ByCluster {
         Ok(())
     }
 
-    async fn fleet(&self, _: Caller<'_>, node: &Node) -> Result<String, Denied> {
-        Ok(node.cluster.clone())
+    async fn fleet(&self, _: Caller<'_>, node: &Node) -> Result<Option<String>, Denied> {
+        Ok(Some(node.cluster.clone()))
     }
 }

@@ -63,9 +63,10 @@ impl<D: Dialect> Link<D> {
         let Ok(Some(first)) = first else { return Ok(()) };
         let node = D::node(&first);
         let caller = Caller { metadata: &metadata, peer: &peer };
-        let name = timeout(FIRST_REQUEST, shared.gate.fleet(caller, &node)).await.map_err(too_slow)??;
+        let found = timeout(FIRST_REQUEST, shared.gate.fleet(caller, &node)).await.map_err(too_slow)??;
         drop(metadata);
-        let Some(served) = shared.fleets.get(&name) else {
+        let served = found.and_then(|name| Some((shared.fleets.get(&name)?, name)));
+        let Some((served, name)) = served else {
             let cluster = shorten(&node.cluster, shared.settings.max_node_text);
             let what = format!("node.cluster is {cluster:?}: there is no fleet for it here");
             return Err(Status::failed_precondition(what));

@@ -448,10 +448,10 @@ impl Gate for Locked {
         }
     }
 
-    async fn fleet(&self, _: Caller<'_>, node: &Node) -> Result<String, Denied> {
+    async fn fleet(&self, _: Caller<'_>, node: &Node) -> Result<Option<String>, Denied> {
         match node.cluster.as_str() {
             "bank" => Err(Denied::Forbidden("not this fleet".to_owned())),
-            _ => Ok("shop".to_owned()),
+            _ => Ok(Some("shop".to_owned())),
         }
     }
 }

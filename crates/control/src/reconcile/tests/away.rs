@@ -27,7 +27,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 fn revision(world: &World) -> u64 {
-    world.server.publication().borrow().as_ref().map_or(0, |publication| publication.revision)
+    world.server.published(FLEET).map_or(0, |publication| publication.revision)
 }
 
 #[tokio::test]
@@ -40,15 +40,15 @@ async fn a_store_that_is_away_is_told_and_it_goes_on_later() {
     let (sent, at) = (revision(&world), world.server.view().at);
     world.store.set_away(true);
     world.clock.fetch_add(15, Ordering::Relaxed);
-    let ticked = tick::tick_all(&world.server, &mut world.proxy, &world.hooks, "one").await;
+    let ticked = ticks(&world.server, &mut world.proxy, "one").await;
     assert!(told(&world.server, ticked).is_none());
     let view = world.server.view();
     assert!(view.store_away.as_deref().unwrap().contains("the store does not answer"), "{view:?}");
     assert_eq!((view.at, revision(&world)), (at, sent), "proxies keep what they have");
-    assert!(publish::publish(&world.server).await.is_err());
+    assert!(world.publisher.lock().await.publish(&world.server).await.is_err());
     world.store.set_away(false);
     world.clock.fetch_add(15, Ordering::Relaxed);
-    let ticked = tick::tick_all(&world.server, &mut world.proxy, &world.hooks, "one").await;
+    let ticked = ticks(&world.server, &mut world.proxy, "one").await;
     assert!(told(&world.server, ticked).is_some());
     assert_eq!(world.server.view().store_away, None);
     for _ in 0..10 {
@@ -61,8 +61,9 @@ async fn a_store_that_is_away_is_told_and_it_goes_on_later() {
 async fn what_is_recorded_is_published_at_once_and_written_to_a_file() {
     let world = World::new().await;
     let path = world.folder.path().join("policy.json");
+    let files = BTreeMap::from([(FLEET.to_owned(), path.clone())]);
     let (end, ending) = ending();
-    let task = tokio::spawn(publish_always(world.server.clone(), Some(path.clone()), ending));
+    let task = tokio::spawn(publish_always(world.server.clone(), files, ending));
     let name: Name = "shop/checkout".parse().unwrap();
     operations::write(&world.server, &name, ROLLOUT, &ASKED).await.unwrap();
     until("published", || revision(&world) > 0 && path.exists()).await;
@@ -75,7 +76,7 @@ async fn what_is_recorded_is_published_at_once_and_written_to_a_file() {
         .await
         .unwrap();
     // Steering takes the other policy part at a tick.
-    tick::tick_all(&world.server, &mut MadeUp::default(), &world.hooks, "one").await.unwrap();
+    ticks(&world.server, &mut MadeUp::default(), "one").await.unwrap();
     let holds =
         |path: &std::path::Path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("x-account"));
     until("published again", || revision(&world) > first && holds(&path)).await;
@@ -120,12 +121,13 @@ async fn a_policy_that_every_proxy_refuses_is_taken_back() {
 async fn who_ends_lets_another_server_tick_at_once() {
     let world = World::new().await;
     let (end, ending) = ending();
-    let proxy = Box::new(MadeUp::default());
-    let task =
-        tokio::spawn(tick_always(world.server.clone(), proxy, world.hooks.clone(), "one".to_owned(), ending));
+    let proxy: Box<dyn Source> = Box::new(MadeUp::default());
+    let sources = BTreeMap::from([(FLEET.to_owned(), proxy)]);
+    let (server, hooks) = (world.server.clone(), world.hooks.clone());
+    let task = tokio::spawn(tick_always(server, sources, hooks, "one".to_owned(), ending));
     until("a tick", || world.server.view().at > 0).await;
     let (second, _) = serve(&world.folder, &world.clock).await;
-    let tick = async || tick::tick_all(&second, &mut MadeUp::default(), &world.hooks, "two").await.unwrap();
+    let tick = async || ticks(&second, &mut MadeUp::default(), "two").await.unwrap();
     tick().await;
     assert!(!second.view().leads);
     end.now();

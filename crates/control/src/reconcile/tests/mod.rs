@@ -8,18 +8,22 @@ use async_trait::async_trait;
 use coalmine_steer::{Outcome, Request, Verb};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 
 use super::hooks::Hooks;
-use super::{publish, tick};
+use super::publish::Publisher;
+use super::tick;
 use crate::evidence::{Counted, Forms, ProxyReading, Reading, Source, VariantCounts};
+use crate::fleets::{FLEET, Fleets};
 use crate::operations::{self, Asked};
 use crate::publish::Publication;
 use crate::rollout::{Name, Operator, Record};
-use crate::server::{FLEET, Server};
+use crate::server::Server;
 use crate::store::scripted::Scripted;
-use crate::store::{Address, Sql};
+use crate::store::{Address, Sql, StoreError};
 
 mod away;
+mod fleets;
 mod others;
 
 const ROLLOUT: &str = "
@@ -39,6 +43,7 @@ struct World {
     clock: Arc<AtomicU64>,
     proxy: MadeUp,
     hooks: Hooks,
+    publisher: Mutex<Publisher>,
     bad: BTreeMap<String, u64>,
     folder: TempDir,
 }
@@ -98,7 +103,8 @@ impl World {
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let (server, store) = serve(&folder, &clock).await;
         let hooks = Hooks::new(&BTreeMap::new(), &BTreeMap::new()).unwrap();
-        Self { server, store, clock, proxy: MadeUp::default(), hooks, bad: BTreeMap::new(), folder }
+        let (proxy, publisher) = (MadeUp::default(), Mutex::default());
+        Self { server, store, clock, proxy, hooks, publisher, bad: BTreeMap::new(), folder }
     }
 
     async fn write(&self, name: &str, text: &str) {
@@ -112,7 +118,7 @@ impl World {
     }
 
     async fn publish(&self) {
-        publish::publish(&self.server).await.unwrap();
+        self.publisher.lock().await.publish(&self.server).await.unwrap();
     }
 
     /// A tick, and what follows it: the proxy takes the policy.
@@ -125,7 +131,7 @@ impl World {
             self.proxy.counts.insert(name.parse().unwrap(), counts);
         }
         self.clock.fetch_add(15, Ordering::Relaxed);
-        tick::tick_all(&self.server, &mut self.proxy, &self.hooks, "one").await.unwrap();
+        ticks(&self.server, &mut self.proxy, "one").await.unwrap();
         self.publish().await;
         self.proxy.revision = Some(self.latest().await.revision);
     }
@@ -150,11 +156,26 @@ impl World {
 }
 
 async fn serve(folder: &TempDir, clock: &Arc<AtomicU64>) -> (Arc<Server>, Arc<Scripted>) {
+    serve_fleets(folder, clock, Fleets::default()).await
+}
+
+async fn serve_fleets(
+    folder: &TempDir,
+    clock: &Arc<AtomicU64>,
+    fleets: Fleets,
+) -> (Arc<Server>, Arc<Scripted>) {
     let store = Sql::open(Address::File(folder.path().join("coalmine.db"))).await.unwrap();
     let store = Arc::new(Scripted::new(Arc::new(store)));
     let clock = clock.clone();
-    let server = Server::new(store.clone(), Operator::default(), 15, move || clock.load(Ordering::Relaxed));
+    let clock = move || clock.load(Ordering::Relaxed);
+    let server = Server::new(store.clone(), Operator::default(), fleets, 15, clock);
     (Arc::new(server), store)
+}
+
+/// A tick of this server with this proxy, without hooks.
+async fn ticks(server: &Server, proxy: &mut MadeUp, holder: &str) -> Result<(), StoreError> {
+    let hooks = Hooks::new(&BTreeMap::new(), &BTreeMap::new()).unwrap();
+    tick::tick_all(server, vec![(FLEET, proxy)], &hooks, holder).await
 }
 
 fn weight(publication: &Publication, name: &str) -> Option<f64> {
@@ -225,7 +246,7 @@ async fn without_evidence_nothing_moves_and_it_is_said() {
     assert_eq!(world.published("shop/checkout").await, Some(5.0));
     let message = world.record("shop/checkout").await.state.said.message;
     assert!(message.contains("no evidence can be read: nobody answers"), "{message}");
-    assert_eq!(world.server.view().away.as_deref(), Some("nobody answers"));
+    assert_eq!(world.server.view().away(FLEET), Some("nobody answers"));
 }
 
 #[tokio::test]
@@ -317,10 +338,10 @@ async fn of_two_servers_on_a_store_one_ticks_and_the_other_goes_on_later() {
     let (second, _) = serve(&world.folder, &world.clock).await;
     world.write("shop/checkout", ROLLOUT).await;
     world.tick().await;
-    tick::tick_all(&second, &mut MadeUp::default(), &world.hooks, "two").await.unwrap();
+    ticks(&second, &mut MadeUp::default(), "two").await.unwrap();
     assert!(world.server.view().leads && !second.view().leads);
     world.clock.fetch_add(100, Ordering::Relaxed);
-    tick::tick_all(&second, &mut MadeUp::default(), &world.hooks, "two").await.unwrap();
+    ticks(&second, &mut MadeUp::default(), "two").await.unwrap();
     assert!(second.view().leads);
 }
 
@@ -343,7 +364,7 @@ async fn a_store_without_a_past_publishes_nothing_until_there_is_something_to_sa
     let mut world = World::new().await;
     world.proxy.revision = Some(2_000_000);
     world.clock.fetch_add(15, Ordering::Relaxed);
-    tick::tick_all(&world.server, &mut world.proxy, &world.hooks, "one").await.unwrap();
+    ticks(&world.server, &mut world.proxy, "one").await.unwrap();
     world.publish().await;
     assert_eq!(world.server.store().publications(FLEET).await.unwrap().latest, None);
     world.write("shop/checkout", ROLLOUT).await;
@@ -362,7 +383,7 @@ async fn a_proxy_of_another_history_is_followed_by_a_higher_revision() {
     let foreign = world.latest().await.revision + 1_000;
     world.proxy.revision = Some(foreign);
     world.clock.fetch_add(15, Ordering::Relaxed);
-    tick::tick_all(&world.server, &mut world.proxy, &world.hooks, "one").await.unwrap();
+    ticks(&world.server, &mut world.proxy, "one").await.unwrap();
     world.publish().await;
     assert_eq!(world.latest().await.revision, foreign + 1);
 }
@@ -387,7 +408,8 @@ async fn a_policy_that_is_refused_for_no_rollouts_sake_is_not_sent_again_and_aga
     let mut world = World::new().await;
     world.write("shop/checkout", ROLLOUT).await;
     world.tick().await;
-    world.server.set_operator(Operator { filter: "a broken module".to_owned(), ..Operator::default() });
+    let filters = BTreeMap::from([(FLEET.to_owned(), "a broken module".to_owned())]);
+    world.server.set_operator(Operator { filters, ..Operator::default() });
     world.publish().await;
     let broken = world.latest().await;
     assert_eq!(broken.filter, "a broken module");
@@ -396,7 +418,7 @@ async fn a_policy_that_is_refused_for_no_rollouts_sake_is_not_sent_again_and_aga
         world.publish().await;
     }
     assert_eq!(world.latest().await.revision, broken.revision);
-    let sent = world.server.publication().borrow().clone().unwrap();
+    let sent = world.server.published(FLEET).unwrap();
     assert_eq!(sent.refused.as_deref(), Some("no such module"), "nobody else gets it");
     world.server.set_operator(Operator::default());
     world.publish().await;

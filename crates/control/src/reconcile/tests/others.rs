@@ -124,18 +124,18 @@ async fn a_server_that_does_not_tick_knows_when_the_other_one_did() {
     let (second, _) = serve(&world.folder, &world.clock).await;
     for _ in 0..10 {
         world.tick().await;
-        tick::tick_all(&second, &mut MadeUp::default(), &world.hooks, "two").await.unwrap();
+        ticks(&second, &mut MadeUp::default(), "two").await.unwrap();
     }
     let view = second.view();
     assert_eq!((view.leads, view.at), (false, world.clock.load(Ordering::Relaxed)));
     // The other one takes over, and what the first one saw is not said any more.
-    publish::publish(&second).await.unwrap();
-    assert!(!world.server.view().proxies.is_empty());
+    Publisher::default().publish(&second).await.unwrap();
+    assert!(!world.server.view().proxies(FLEET).is_empty());
     world.clock.fetch_add(100, Ordering::Relaxed);
-    tick::tick_all(&second, &mut MadeUp::default(), &world.hooks, "two").await.unwrap();
-    tick::tick_all(&world.server, &mut world.proxy, &world.hooks, "one").await.unwrap();
+    ticks(&second, &mut MadeUp::default(), "two").await.unwrap();
+    ticks(&world.server, &mut world.proxy, "one").await.unwrap();
     let view = world.server.view();
-    assert!(!view.leads && second.view().leads && view.proxies.is_empty());
+    assert!(!view.leads && second.view().leads && view.proxies(FLEET).is_empty());
     assert!(view.rollouts.values().all(|seen| seen.conditions.is_empty()));
 }
 
@@ -144,22 +144,20 @@ async fn two_servers_publish_and_none_undoes_the_other() {
     let mut world = World::new().await;
     world.progressing().await;
     let (second, _) = serve(&world.folder, &world.clock).await;
-    publish::publish(&second).await.unwrap();
+    Publisher::default().publish(&second).await.unwrap();
     let first = world.latest().await;
-    assert_eq!(
-        second.publication().borrow().as_ref().unwrap().revision,
-        first.revision,
-        "nothing to publish"
-    );
+    assert_eq!(second.published(FLEET).unwrap().revision, first.revision, "nothing to publish");
     let request = Request { verb: Verb::Advance, by: "ada".to_owned(), message: String::new() };
     operations::act(&second, &"shop/checkout".parse().unwrap(), &request, &ASKED).await.unwrap();
-    let (one, other) = tokio::join!(publish::publish(&world.server), publish::publish(&second));
+    let mut publishers = [Publisher::default(), Publisher::default()];
+    let [first_one, second_one] = &mut publishers;
+    let (one, other) = tokio::join!(first_one.publish(&world.server), second_one.publish(&second));
     one.unwrap();
     other.unwrap();
     let latest = world.latest().await;
     assert_eq!(latest.revision, first.revision + 1, "once");
     for server in [&world.server, &second] {
-        publish::publish(server).await.unwrap();
-        assert_eq!(server.publication().borrow().as_ref().unwrap().revision, latest.revision);
+        Publisher::default().publish(server).await.unwrap();
+        assert_eq!(server.published(FLEET).unwrap().revision, latest.revision);
     }
 }

@@ -5,8 +5,8 @@ use coalmine_steer::Form;
 use super::compose::{Composed, compose};
 use super::place::{Before, Candidate, Said};
 use super::{Name, Operator, Spec, read_text};
+use crate::fleets::FLEET;
 use crate::publish::Publication;
-use crate::server::FLEET;
 
 mod staying;
 

@@ -1,0 +1,174 @@
+//! Fleets: who is of each, and what its proxies get.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use coalmine_document::{Cursor, Fields, Known, is_label};
+
+use super::evidence::Evidence;
+use super::{NAME, Surroundings, evidence, read_texts, tokens};
+use crate::access::Pattern;
+use crate::fleets::{Cluster, FLEET, Members};
+
+const FLEET_FIELDS: Known = Known::new(&["clusters", "rollouts", "xds", "file", "evidence"]);
+const XDS: Known = Known::new(&["module", "inline", "environment"]);
+
+/// The fields of a fleet that stand beside the others where the configuration names no fleets.
+const ONE_FLEET: [&str; 3] = ["xds", "file", "evidence"];
+
+/// Where proxies have the filter unless the configuration says otherwise.
+const MODULE: &str = "/etc/coalmine/coalmine.wasm";
+/// The most fleets.
+const MAX_FLEETS: usize = 100;
+
+/// A fleet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fleet {
+    /// Who is of it.
+    pub members: Members,
+    /// Where its proxies have the filter's module from.
+    pub module: ModuleFile,
+    /// Variables of the proxies' environment that the filter gets beside those that the policy names.
+    pub environment: Vec<String>,
+    /// A file that its policy document is written to as well.
+    pub file: Option<PathBuf>,
+    /// Where evidence of it is read.
+    pub evidence: Evidence,
+}
+
+/// Where proxies have the filter's module from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModuleFile {
+    /// A file on the proxy's host.
+    OnProxy(String),
+    /// A file here, which is sent along.
+    Here(PathBuf),
+}
+
+/// What no two fleets may share, each with the name of the fleet that has it.
+#[derive(Default)]
+struct Taken {
+    clusters: BTreeMap<Cluster, String>,
+    rollouts: BTreeMap<Pattern, String>,
+    files: BTreeMap<PathBuf, String>,
+    evidence: Vec<(Evidence, String)>,
+}
+
+/// The fleets of a configuration, by name: those under `fleets`, or one that everything is of.
+pub(super) fn read(fields: &Fields<'_, '_>, surroundings: &Surroundings<'_>) -> BTreeMap<String, Fleet> {
+    let Some(named) = fields.get("fleets") else {
+        return BTreeMap::from([(FLEET.to_owned(), read_served(fields, Members::all(), surroundings))]);
+    };
+    for field in ONE_FLEET.into_iter().filter_map(|name| fields.get(name)) {
+        field.conflict("is of one fleet, and there are several; write it in each of \"fleets\"");
+    }
+    let entries = named.entries();
+    if entries.is_empty() || entries.len() > MAX_FLEETS {
+        named.problem(format!("has {} fleets, and 1 to {MAX_FLEETS} are allowed", entries.len()));
+    }
+    let mut taken = Taken::default();
+    let mut fleets = BTreeMap::new();
+    for field in entries.into_iter().take(MAX_FLEETS) {
+        if !is_label(field.name) {
+            let name = field.value.quote(field.name);
+            field.value.problem(format!("{name} is no valid name: {}", NAME.form));
+        }
+        let expected = "a fleet, as {clusters: [\"edge-*\"], rollouts: [\"shop/*\"]}";
+        let fields = field.value.fields_as(&FLEET_FIELDS, expected);
+        let members = Members {
+            clusters: read_clusters(&fields, field.name, &mut taken),
+            rollouts: read_rollouts(&fields, field.name, &mut taken),
+        };
+        let fleet = read_served(&fields, members, surroundings);
+        taken.refuse_shared(&fields, field.name, &fleet);
+        fleets.insert(field.name.to_owned(), fleet);
+    }
+    fleets
+}
+
+fn read_clusters(fields: &Fields<'_, '_>, fleet: &str, taken: &mut Taken) -> Vec<Cluster> {
+    let Some(field) = fields.get("clusters") else {
+        let own = Cluster::new(fleet);
+        take(&mut taken.clusters, own.clone(), fleet, fields.whole());
+        return vec![own];
+    };
+    let mut clusters = Vec::new();
+    for item in field.filled_items("leave it out for proxies whose node.cluster is the fleet's name") {
+        let Some(text) = item.string() else { continue };
+        let beginning = text.strip_suffix('*').unwrap_or(text);
+        if text.is_empty() || beginning.contains('*') {
+            let given = item.quote(text);
+            item.problem(format!("{given} is no node.cluster, and no beginning of one with a * at its end"));
+            continue;
+        }
+        take(&mut taken.clusters, Cluster::new(text), fleet, &item);
+        clusters.push(Cluster::new(text));
+    }
+    clusters
+}
+
+fn read_rollouts(fields: &Fields<'_, '_>, fleet: &str, taken: &mut Taken) -> Vec<Pattern> {
+    let why = "those that its policy has, as [\"shop/*\"], or [\"*\"] for all others";
+    let mut rollouts = Vec::new();
+    let Some(field) = fields.required("rollouts", why) else { return rollouts };
+    for item in field.filled_items(why) {
+        let Some(pattern) = tokens::pattern(&item) else { continue };
+        take(&mut taken.rollouts, pattern.clone(), fleet, &item);
+        rollouts.push(pattern);
+    }
+    rollouts
+}
+
+/// Notes that a fleet has this; a problem where another one has it already.
+fn take<K: Ord>(taken: &mut BTreeMap<K, String>, key: K, fleet: &str, place: &Cursor<'_, '_>) {
+    match taken.get(&key) {
+        Some(other) if other == fleet => place.conflict("is there twice"),
+        Some(other) => place.conflict(format!("is of the fleet {other} already")),
+        None => drop(taken.insert(key, fleet.to_owned())),
+    }
+}
+
+/// What the proxies of a fleet get, and where it is read what they count.
+fn read_served(fields: &Fields<'_, '_>, members: Members, surroundings: &Surroundings<'_>) -> Fleet {
+    let xds = fields.get("xds").map(|xds| read_xds(&xds));
+    let (module, environment) = xds.unwrap_or_else(|| (ModuleFile::OnProxy(MODULE.to_owned()), Vec::new()));
+    let file = fields.get("file").and_then(|field| field.string()).map(PathBuf::from);
+    let evidence = fields.get("evidence").map(|field| evidence::read(&field, surroundings));
+    Fleet { members, module, environment, file, evidence: evidence.unwrap_or_default() }
+}
+
+fn read_xds(cursor: &Cursor<'_, '_>) -> (ModuleFile, Vec<String>) {
+    let fields = cursor.fields_as(&XDS, "what proxies get, as {module: /etc/coalmine/coalmine.wasm}");
+    let module = fields.get("module");
+    let inline = fields.get("inline");
+    if let (Some(_), Some(inline)) = (&module, &inline) {
+        inline.conflict("\"module\" and \"inline\" both say where the filter is; keep one");
+    }
+    let text = |field: &Cursor<'_, '_>| field.string().unwrap_or_default().to_owned();
+    let file = match (&module, &inline) {
+        (_, Some(inline)) => ModuleFile::Here(PathBuf::from(text(inline))),
+        (Some(module), None) => ModuleFile::OnProxy(text(module)),
+        (None, None) => ModuleFile::OnProxy(MODULE.to_owned()),
+    };
+    (file, fields.get("environment").map(|field| read_texts(&field)).unwrap_or_default())
+}
+
+// === impl Taken ===
+
+impl Taken {
+    /// Two fleets that read the same proxies would each take the other's for late ones; one file holds one policy.
+    fn refuse_shared(&mut self, fields: &Fields<'_, '_>, name: &str, fleet: &Fleet) {
+        if let (Some(file), Some(field)) = (&fleet.file, fields.get("file")) {
+            take(&mut self.files, file.clone(), name, &field);
+        }
+        let Some(field) = fields.get("evidence").filter(|_| fleet.evidence != Evidence::default()) else {
+            return;
+        };
+        match self.evidence.iter().find(|(evidence, _)| *evidence == fleet.evidence) {
+            Some((_, other)) => field.conflict(format!(
+                "reads the proxies of the fleet {other}; name others, or with a Prometheus other \"labels\""
+            )),
+            None => self.evidence.push((fleet.evidence.clone(), name.to_owned())),
+        }
+    }
+}

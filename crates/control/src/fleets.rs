@@ -1,0 +1,159 @@
+//! Fleets: proxies that have the same policy, and the rollouts that are in it.
+//!
+//! A rollout is in one fleet, and a proxy too. Where several patterns fit, the narrowest one decides, so that the order in
+//! which fleets are written means nothing.
+
+use std::collections::BTreeMap;
+
+use crate::access::Pattern;
+use crate::rollout::Name;
+
+/// The fleet of a server whose configuration names none: all proxies and all rollouts.
+pub const FLEET: &str = "default";
+
+/// Proxies by what their `node.cluster` is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cluster {
+    /// Those of which it begins so: `edge-*`, or `*` for all.
+    Beginning(String),
+    /// Those of which it is this one: `edge-eu`.
+    One(String),
+}
+
+/// Who is of a fleet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// Its proxies.
+    pub clusters: Vec<Cluster>,
+    /// Its rollouts.
+    pub rollouts: Vec<Pattern>,
+}
+
+/// The fleets of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fleets {
+    members: BTreeMap<String, Members>,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// The clusters that this text means.
+    pub fn new(text: &str) -> Self {
+        match text.strip_suffix('*') {
+            Some(beginning) => Self::Beginning(beginning.to_owned()),
+            None => Self::One(text.to_owned()),
+        }
+    }
+
+    fn matches(&self, cluster: &str) -> bool {
+        match self {
+            Self::Beginning(beginning) => cluster.starts_with(beginning.as_str()),
+            Self::One(one) => cluster == one,
+        }
+    }
+}
+
+// === impl Members ===
+
+impl Members {
+    /// Everything: all proxies and all rollouts.
+    pub fn all() -> Self {
+        Self { clusters: vec![Cluster::new("*")], rollouts: vec![Pattern::Every] }
+    }
+}
+
+// === impl Fleets ===
+
+impl Fleets {
+    /// These fleets, by their names. No pattern is in two of them.
+    pub fn new(members: BTreeMap<String, Members>) -> Self {
+        Self { members }
+    }
+
+    /// Their names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.keys().map(String::as_str)
+    }
+
+    /// The name of the only one, where there is one.
+    pub fn only(&self) -> Option<&str> {
+        let mut names = self.names();
+        names.next().filter(|_| names.next().is_none())
+    }
+
+    /// Who is of this fleet.
+    pub fn members(&self, fleet: &str) -> Option<&Members> {
+        self.members.get(fleet)
+    }
+
+    /// The fleet that a rollout is in.
+    pub fn of_rollout(&self, name: &Name) -> Option<&str> {
+        self.narrowest(|members| members.rollouts.iter().filter(|it| it.matches(name)).max())
+    }
+
+    /// The fleet of a proxy with this `node.cluster`.
+    pub fn of_cluster(&self, cluster: &str) -> Option<&str> {
+        self.narrowest(|members| members.clusters.iter().filter(|it| it.matches(cluster)).max())
+    }
+
+    /// The fleet with the narrowest pattern that fits.
+    fn narrowest<'a, P: Ord + 'a>(&'a self, fits: impl Fn(&'a Members) -> Option<&'a P>) -> Option<&'a str> {
+        let found = self.members.iter().filter_map(|(fleet, members)| Some((fits(members)?, fleet.as_str())));
+        found.max_by(|one, other| one.0.cmp(other.0)).map(|(_, fleet)| fleet)
+    }
+}
+
+impl Default for Fleets {
+    fn default() -> Self {
+        Self::new(BTreeMap::from([(FLEET.to_owned(), Members::all())]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleets() -> Fleets {
+        let members = |clusters: &[&str], rollouts: &[&str]| Members {
+            clusters: clusters.iter().map(|text| Cluster::new(text)).collect(),
+            rollouts: rollouts.iter().map(|text| text.parse().unwrap()).collect(),
+        };
+        Fleets::new(BTreeMap::from([
+            ("a-rest".to_owned(), members(&["*"], &["*"])),
+            ("edge".to_owned(), members(&["edge-*", "gateway"], &["shop/*", "bank/accounts"])),
+            ("edge-eu".to_owned(), members(&["edge-eu", "edge-eu-*"], &["shop/checkout", "bank/*"])),
+        ]))
+    }
+
+    #[test]
+    fn a_rollout_is_in_the_fleet_of_the_narrowest_pattern() {
+        let of = |name: &str| fleets().of_rollout(&name.parse().unwrap()).unwrap().to_owned();
+        assert_eq!(of("shop/checkout"), "edge-eu");
+        assert_eq!(of("shop/search"), "edge");
+        assert_eq!(of("bank/accounts"), "edge");
+        assert_eq!(of("bank/payments"), "edge-eu");
+        assert_eq!(of("other/search"), "a-rest");
+    }
+
+    #[test]
+    fn a_proxy_is_in_the_fleet_of_the_narrowest_pattern() {
+        let of = |cluster: &str| fleets().of_cluster(cluster).unwrap().to_owned();
+        assert_eq!(of("edge-eu"), "edge-eu");
+        assert_eq!(of("edge-eu-1"), "edge-eu");
+        assert_eq!(of("edge-us"), "edge");
+        assert_eq!(of("gateway"), "edge");
+        assert_eq!(of("gateway-2"), "a-rest");
+        assert_eq!(of(""), "a-rest");
+    }
+
+    #[test]
+    fn what_no_pattern_fits_is_in_no_fleet() {
+        let shop =
+            Members { clusters: vec![Cluster::new("shop")], rollouts: vec!["shop/*".parse().unwrap()] };
+        let fleets = Fleets::new(BTreeMap::from([("shop".to_owned(), shop)]));
+        assert_eq!(fleets.of_rollout(&"bank/payments".parse().unwrap()), None);
+        assert_eq!((fleets.of_cluster("bank"), fleets.of_cluster("")), (None, None));
+        assert_eq!((fleets.only(), Fleets::default().only()), (Some("shop"), Some(FLEET)));
+    }
+}

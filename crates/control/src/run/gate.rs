@@ -1,0 +1,104 @@
+//! Which proxies may read which policy.
+
+use async_trait::async_trait;
+
+use crate::access::{May, Tokens};
+use crate::api;
+use crate::fleets::Fleets;
+use crate::publish::xds::{Caller, Denied, Gate, Node};
+
+/// A proxy that may read the policy of its fleet has a token that may read every rollout in it.
+pub(super) struct ByToken {
+    pub(super) tokens: Tokens,
+    pub(super) fleets: Fleets,
+}
+
+// === impl ByToken ===
+
+impl ByToken {
+    fn known(&self, caller: Caller<'_>) -> Result<crate::access::Caller, Denied> {
+        let known = self.tokens.caller(api::token(caller.metadata.as_ref()).as_deref());
+        known.ok_or_else(|| {
+            Denied::Unknown("a token is needed, as a bearer token in \"authorization\"".to_owned())
+        })
+    }
+
+    fn may_read(&self, caller: &crate::access::Caller, fleet: &str) -> bool {
+        let members = self.fleets.members(fleet);
+        members.is_some_and(|members| caller.may_all(May::Read, &members.rollouts))
+    }
+}
+
+fn forbidden() -> Denied {
+    Denied::Forbidden("the token may not read every rollout of the fleet, which this needs".to_owned())
+}
+
+#[async_trait]
+impl Gate for ByToken {
+    async fn enter(&self, caller: Caller<'_>) -> Result<(), Denied> {
+        let known = self.known(caller)?;
+        let may_any = self.fleets.names().any(|fleet| self.may_read(&known, fleet));
+        if may_any { Ok(()) } else { Err(forbidden()) }
+    }
+
+    async fn fleet(&self, caller: Caller<'_>, node: &Node) -> Result<Option<String>, Denied> {
+        let known = self.known(caller)?;
+        let Some(fleet) = self.fleets.of_cluster(&node.cluster) else { return Ok(None) };
+        if self.may_read(&known, fleet) { Ok(Some(fleet.to_owned())) } else { Err(forbidden()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tonic::metadata::MetadataMap;
+
+    use super::*;
+    use crate::access::Token;
+    use crate::fleets::Members;
+    use crate::publish::xds::Peer;
+
+    fn gate() -> ByToken {
+        let members = |clusters: &str, rollouts: &str| Members {
+            clusters: vec![crate::fleets::Cluster::new(clusters)],
+            rollouts: vec![rollouts.parse().unwrap()],
+        };
+        let token = |name: &str, rollouts: &str| {
+            Token::new(name, &format!("{name}-secret"), May::Read, vec![rollouts.parse().unwrap()])
+        };
+        ByToken {
+            tokens: Tokens::new(vec![
+                token("shop", "shop/*"),
+                token("one", "shop/checkout"),
+                token("all", "*"),
+            ]),
+            fleets: Fleets::new(BTreeMap::from([
+                ("shop".to_owned(), members("shop-*", "shop/*")),
+                ("bank".to_owned(), members("bank", "bank/*")),
+            ])),
+        }
+    }
+
+    async fn fleet(token: &str, cluster: &str) -> Result<Option<String>, Denied> {
+        let mut metadata = MetadataMap::new();
+        if !token.is_empty() {
+            metadata.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        let peer = Peer::default();
+        let (gate, caller) = (gate(), Caller { metadata: &metadata, peer: &peer });
+        gate.enter(caller).await?;
+        gate.fleet(caller, &Node { id: "edge-1".to_owned(), cluster: cluster.to_owned() }).await
+    }
+
+    #[tokio::test]
+    async fn a_proxy_gets_the_policy_of_its_fleet_with_a_token_for_all_of_that() {
+        assert_eq!(fleet("shop-secret", "shop-eu").await, Ok(Some("shop".to_owned())));
+        assert_eq!(fleet("all-secret", "bank").await, Ok(Some("bank".to_owned())));
+        assert_eq!(fleet("all-secret", "other").await, Ok(None));
+        assert_eq!(fleet("shop-secret", "bank").await, Err(forbidden()), "of another fleet");
+        assert_eq!(fleet("one-secret", "shop-eu").await, Err(forbidden()), "of a part of it");
+        assert!(matches!(fleet("", "shop-eu").await, Err(Denied::Unknown(_))));
+        assert!(matches!(fleet("guessed-secret", "shop-eu").await, Err(Denied::Unknown(_))));
+    }
+}

@@ -1,0 +1,134 @@
+//! What the store holds, read and parsed: what has not changed since the last time is neither read nor parsed again.
+//!
+//! With thousands of rollouts that are ticked once a second, nearly all of them are as they were. The store's count says
+//! whether anything has changed at all, and the versions of the records which of them have.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use coalmine_document::Problems;
+use coalmine_steer::inputs::Policy;
+use tokio::sync::Mutex;
+
+use crate::fleets::Fleets;
+use crate::rollout::{Name, Spec};
+use crate::store::{Head, Publications, Store, StoreError, Stored, Versions};
+
+/// Up to so many records that have changed are read one by one.
+const ONE_BY_ONE: usize = 32;
+
+/// What the store held at one count.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The store's count then.
+    pub counted: u64,
+    /// The rollouts.
+    pub rollouts: BTreeMap<Name, Arc<Parsed>>,
+    /// Why everything is frozen, where it is.
+    pub frozen: Option<String>,
+    /// By fleet.
+    published: BTreeMap<String, (Head, Arc<Publications>)>,
+}
+
+/// A record, and what is written in it.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The record.
+    pub stored: Stored,
+    /// What is written; why it cannot be read any more, where that is so.
+    pub spec: Result<Arc<Spec>, Arc<Problems>>,
+    /// The same with the policy part in force.
+    pub in_force: Result<Arc<Spec>, Arc<Problems>>,
+    /// What steering knows of the policy part that is written.
+    pub policy: Policy,
+}
+
+/// The latest snapshot. Whoever asks while it is read anew waits for that.
+#[derive(Debug, Default)]
+pub struct Snapshots {
+    latest: Mutex<Option<Arc<Snapshot>>>,
+}
+
+// === impl Parsed ===
+
+impl Parsed {
+    /// Parses a record.
+    pub fn new(stored: Stored) -> Self {
+        let spec = stored.record.spec().map(Arc::new).map_err(Arc::new);
+        let in_force = match &stored.record.policy {
+            None => spec.clone(),
+            Some(_) => stored.record.spec_in_force().map(Arc::new).map_err(Arc::new),
+        };
+        let policy = spec.as_ref().map(|spec| spec.policy_inputs()).unwrap_or_default();
+        Self { stored, spec, in_force, policy }
+    }
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// The versions of all records.
+    pub fn versions(&self) -> Versions {
+        self.rollouts.iter().map(|(name, parsed)| (name.clone(), parsed.stored.version)).collect()
+    }
+
+    /// The publications of a fleet that matter.
+    pub fn publications(&self, fleet: &str) -> Arc<Publications> {
+        self.published.get(fleet).map(|(_, publications)| publications.clone()).unwrap_or_default()
+    }
+
+    /// The same of a later time.
+    async fn later(&self, store: &dyn Store, fleets: &Fleets, counted: u64) -> Result<Self, StoreError> {
+        let mut rollouts = BTreeMap::new();
+        let mut changed = Vec::new();
+        for (name, version) in store.versions().await? {
+            match self.rollouts.get(&name).filter(|parsed| parsed.stored.version == version) {
+                Some(parsed) => drop(rollouts.insert(name, parsed.clone())),
+                None => changed.push(name),
+            }
+        }
+        let mut read = Vec::new();
+        if changed.len() <= ONE_BY_ONE {
+            for name in &changed {
+                read.extend(store.record(name).await?);
+            }
+        } else {
+            read = store.records().await?;
+            read.retain(|stored| !rollouts.contains_key(&stored.record.name));
+        }
+        let parsed =
+            read.into_iter().map(|stored| (stored.record.name.clone(), Arc::new(Parsed::new(stored))));
+        rollouts.extend(parsed);
+        let mut published = BTreeMap::new();
+        for fleet in fleets.names() {
+            let head = store.head(fleet).await?;
+            let publications = match self.published.get(fleet).filter(|(known, _)| *known == head) {
+                Some((_, publications)) => publications.clone(),
+                None => Arc::new(store.publications(fleet).await?),
+            };
+            published.insert(fleet.to_owned(), (head, publications));
+        }
+        Ok(Self { counted, rollouts, frozen: store.frozen().await?, published })
+    }
+}
+
+// === impl Snapshots ===
+
+impl Snapshots {
+    /// What the store holds now.
+    ///
+    /// # Errors
+    /// The store does not say.
+    pub async fn now(&self, store: &dyn Store, fleets: &Fleets) -> Result<Arc<Snapshot>, StoreError> {
+        let mut latest = self.latest.lock().await;
+        // Before anything else is read: what changes meanwhile has a higher count, and is read the next time.
+        let counted = store.counter().await?;
+        if let Some(known) = latest.as_ref().filter(|known| known.counted == counted) {
+            return Ok(known.clone());
+        }
+        let before = latest.clone().unwrap_or_default();
+        let now = Arc::new(before.later(store, fleets, counted).await?);
+        *latest = Some(now.clone());
+        Ok(now)
+    }
+}
