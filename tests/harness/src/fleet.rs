@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::client::{Connection, Protocol, get};
 use crate::envoy::{Envoy, LOG_LEVEL, Launch, end_with_us};
-use crate::{Bootstrap, Relay, Version, tools, wait};
+use crate::{Bootstrap, Port, Relay, Version, tools, wait};
 
 /// The host that users visit.
 const HOST: &str = "checkout.example";
@@ -75,8 +75,8 @@ pub struct Fleet {
     versions: [Version; 2],
     relays: Vec<Relay>,
     admins: Vec<Relay>,
-    listen: SocketAddr,
-    admin: SocketAddr,
+    listen: Port,
+    admin: Port,
     parts: FleetParts,
     evidence: Option<String>,
     folder: TempDir,
@@ -161,14 +161,14 @@ impl Fleet {
     pub async fn without_server(parts: FleetParts) -> Result<Self> {
         let folder =
             tempfile::Builder::new().prefix("coalmine-fleet-").tempdir().context("no temporary folder")?;
-        let [listen, admin] = [free()?, free()?];
+        let [listen, admin] = [Port::hold()?, Port::hold()?];
         let versions =
             [Version::start("stable", parts.seed).await?, Version::start("canary", !parts.seed).await?];
         let (mut proxies, mut relays, mut admins) = (Vec::new(), Vec::new(), Vec::new());
         for number in 1..=parts.proxies {
             let place = place(&folder, number);
             std::fs::create_dir(&place).with_context(|| format!("cannot make {}", place.display()))?;
-            let relay = Relay::start(listen).await?;
+            let relay = Relay::start(listen.address()).await?;
             let bootstrap = bootstrap(number, &place, relay.address(), &versions)?;
             relays.push(relay);
             let launch = parts.launch(number);
@@ -196,7 +196,7 @@ impl Fleet {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         end_with_us(&mut command);
         let mut server = Running(command.spawn().context("cannot run coalmine serve")?);
-        let admin = self.admin;
+        let admin = self.admin.address();
         let is_ready = wait::until("the server", || {
             let ended = matches!(server.0.try_wait(), Ok(Some(_)));
             async move { if ended { Some(false) } else { ready(admin).await.then_some(true) } }
@@ -215,8 +215,8 @@ impl Fleet {
             self.admins.iter().map(|relay| format!("\"{}\"", relay.address())).collect();
         let proxies = format!("{{proxies: [{}]}}", admins.join(", "));
         let replaced = [
-            ("127.0.0.1:8470", self.listen.to_string()),
-            ("127.0.0.1:8471", self.admin.to_string()),
+            ("127.0.0.1:8470", self.listen.address().to_string()),
+            ("127.0.0.1:8471", self.admin.address().to_string()),
             ("target/filter/coalmine.wasm", self.parts.module.display().to_string()),
             ("store: coalmine.db", format!("store: {}", self.parts.store)),
             ("{proxies: [\"127.0.0.1:9901\", \"127.0.0.1:9902\"]}", self.evidence.clone().unwrap_or(proxies)),
@@ -289,7 +289,7 @@ impl Fleet {
     /// Reads from the server's API.
     pub async fn get(&self, path: &str) -> Result<Value> {
         let request = hyper::Request::get(path).header("host", "server").body(Empty::new())?;
-        let answer = Connection::open(self.listen, Protocol::Http1).await?.send(request).await?;
+        let answer = Connection::open(self.listen.address(), Protocol::Http1).await?.send(request).await?;
         ensure!(answer.status.is_success(), "{path}: {}", answer.status);
         Ok(serde_json::from_slice(&answer.body)?)
     }
@@ -321,7 +321,7 @@ impl Fleet {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let (listen, request) = (self.listen, request.body(Empty::new())?);
+        let (listen, request) = (self.listen.address(), request.body(Empty::new())?);
         Ok(async move {
             let answer = Connection::open(listen, Protocol::Http1).await?.send(request).await?;
             Ok((answer.status, serde_json::from_slice(&answer.body)?))
@@ -355,7 +355,7 @@ impl Fleet {
     pub async fn run(&self, words: &str) -> Result<Ran> {
         let mut command = Command::new(&self.parts.command);
         command.args(words.split_ascii_whitespace()).current_dir(self.folder.path());
-        command.env("COALMINE_SERVER", format!("http://{}", self.listen)).stdin(Stdio::null());
+        command.env("COALMINE_SERVER", format!("http://{}", self.listen.address())).stdin(Stdio::null());
         let ran = tokio::task::spawn_blocking(move || command.output()).await?;
         let Output { status, stdout, stderr } = ran.context("cannot run the command")?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -411,11 +411,6 @@ pub fn went_back(seen: &[Seen]) -> BTreeSet<usize> {
         }
     }
     back
-}
-
-/// A port that nobody has now; whoever takes it next takes it soon.
-fn free() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 async fn ready(admin: SocketAddr) -> bool {
