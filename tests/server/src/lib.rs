@@ -1,4 +1,6 @@
-//! A server in this process, and a real Envoy that subscribes to it.
+//! A server in this process, and a real Envoy that subscribes to it; and [`crowd`], proxies that only subscribe.
+
+pub mod crowd;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
