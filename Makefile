@@ -189,7 +189,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 test: test-unit test-wasm test-envoy test-server test-bench ## Every test that needs no privileges: 10 to 20 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); the unit for systemd (make test-systemd);"
-	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect judge-table)"
+	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams judge-table)"
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module
@@ -247,7 +247,7 @@ test-matrix: $(ENVOY_VERSIONS:%=test-matrix-%) ## The filter and the server on e
 $(ENVOY_VERSIONS:%=test-matrix-%): test-matrix-%: $(ENVOY_NEEDS) .tools/envoy/%
 	@echo "Envoy $*; left out: blind::predict, which is about the core, and what is about the server alone"
 	$(call ENVOY_TESTS,$*) COALMINE_USERS=1000 $(ENVOY_RUN) -- --skip blind::predict
-	$(call ENVOY_TESTS,$*) $(SERVER_RUN) -- --skip detect:: --skip full_disk:: --skip kills::
+	$(call ENVOY_TESTS,$*) $(SERVER_RUN) -- --skip detect:: --skip full_disk:: --skip kills:: --skip streams::
 	$(call RENDERED,$*)
 
 # --- Longer proofs ------------------------------------------------------------------------------------------------
@@ -303,6 +303,12 @@ proof-pushes: $(SERVER_NEEDS) $(ENVOY) ## PUSHES=.. policies, five a second, und
 proof-detect: RUNS ?= 20
 proof-detect: $(SERVER_NEEDS) $(ENVOY) ## From a fault of the canary to its last request, RUNS=.. times each for errors and for latency; COALMINE_SEED=..
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_RUNS=$(RUNS) $(SERVER_RUN) -- --nocapture are_found
+
+.PHONY: proof-streams
+proof-streams: STREAMS ?= 2000
+proof-streams: $(FILTER) $(FILTER_CRASH) $(COMMAND) $(ENVOY) ## STREAMS=.. proxies that only subscribe follow one server: pushes, those that stand still, a kill
+	ulimit -Sn "$$(ulimit -Hn)" && $(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_COMMAND=$(CURDIR)/$(COMMAND) \
+		COALMINE_STREAMS=$(STREAMS) $(SERVER_RUN) --release -- --nocapture streams::
 
 KILLS ?= 500
 

@@ -64,7 +64,7 @@ fn policy(rollouts: usize, revision: usize) -> String {
 
 /// What the main thread and the worker have spent.
 fn spent(envoy: &Envoy) -> Result<[Duration; 2]> {
-    let times = envoy.thread_times()?;
+    let times = envoy.process().thread_times()?;
     let of = |name: &str| -> Result<Duration> {
         let found = times.iter().find(|(thread, _)| thread == name);
         Ok(found.with_context(|| format!("Envoy has no thread {name}"))?.1)

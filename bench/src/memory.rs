@@ -62,6 +62,6 @@ async fn held(tools: Tools<'_>, contender: &Contender, workers: u32, users: &[St
         for bundle in &mut bundles {
             bundle.send(&requests)?;
         }
-        Ok(envoy.anonymous_memory()? as f64 / f64::from(1 << 20))
+        Ok(envoy.process().anonymous_memory()? as f64 / f64::from(1 << 20))
     })
 }

@@ -146,7 +146,7 @@ fn measure(envoy: &Envoy, lanes: &mut [Lane], bursts: usize) -> Result<Vec<Burst
 
 /// Microseconds per request.
 fn burst(envoy: &Envoy, lane: &mut Lane) -> Result<f64> {
-    let before = envoy.cpu_time()?;
+    let before = envoy.process().cpu_time()?;
     let answers = lane.load.send(&lane.requests)?.len();
-    Ok((envoy.cpu_time()? - before).as_secs_f64() * 1e6 / answers as f64)
+    Ok((envoy.process().cpu_time()? - before).as_secs_f64() * 1e6 / answers as f64)
 }

@@ -24,7 +24,7 @@
 //! | [`operations`] | what people and pipelines may do, whoever asks |
 //! | [`reconcile`] | the loop |
 //! | [`run`] | a server from its configuration to its end |
-//! | [`listen`], [`tls`], [`ending`] | connections, certificates, and the end of all |
+//! | [`listen`], `open_files`, [`tls`], [`ending`] | connections, certificates, and the end of all |
 //! | [`log`] | what it logs |
 //! | [`server`] | what the rooms of a running server share |
 //! | [`snapshot`] | what the store holds, parsed once |
@@ -38,6 +38,7 @@ pub mod evidence;
 pub mod fleets;
 pub mod listen;
 pub mod log;
+mod open_files;
 pub mod operations;
 pub mod publish;
 pub mod reconcile;

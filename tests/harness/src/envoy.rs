@@ -4,13 +4,13 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::client::{Connection, Protocol};
 use crate::metrics::Metrics;
+use crate::process::Process;
 use crate::wait;
 
 /// A running Envoy. It is killed when this is dropped; when that is because a test panics, its log is shown.
@@ -173,49 +173,9 @@ impl Envoy {
         }
     }
 
-    /// The time that the process's threads have spent on a processor, by the kernel's own account. Exact while they wait,
-    /// as they do between two bursts of requests.
-    pub fn cpu_time(&self) -> Result<Duration> {
-        Ok(self.thread_times()?.into_iter().map(|(_, spent)| spent).sum())
-    }
-
-    /// The same of each thread that runs now, with its name: `envoy` is the main thread, `wrk:worker_0` the first worker.
-    pub fn thread_times(&self) -> Result<Vec<(String, Duration)>> {
-        let mut times = Vec::new();
-        for thread in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
-            let folder = thread?.path();
-            // A thread may end meanwhile.
-            let [Ok(name), Ok(text)] =
-                ["comm", "schedstat"].map(|file| std::fs::read_to_string(folder.join(file)))
-            else {
-                continue;
-            };
-            let spent = text.split(' ').next().and_then(|spent| spent.parse().ok());
-            let spent = spent.with_context(|| format!("{}/schedstat: `{text}`", folder.display()))?;
-            times.push((name.trim_end().to_owned(), Duration::from_nanos(spent)));
-        }
-        Ok(times)
-    }
-
-    /// The memory that the process holds, in bytes.
-    pub fn memory(&self) -> Result<u64> {
-        self.bytes_of("status", "VmRSS:")
-    }
-
-    /// The part of it that no other process and no file has: without the pages of Envoy's program, of which more are in
-    /// memory when more of them were used, by whichever process.
-    pub fn anonymous_memory(&self) -> Result<u64> {
-        self.bytes_of("smaps_rollup", "Anonymous:")
-    }
-
-    /// A number of kB in a file that the kernel keeps about the process.
-    fn bytes_of(&self, file: &str, name: &str) -> Result<u64> {
-        let path = format!("/proc/{}/{file}", self.process.id());
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let line = line.with_context(|| format!("no {name} in {path}"))?;
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kilobytes * 1024)
+    /// Its process, for what it costs: `envoy` is its main thread, `wrk:worker_0` its first worker.
+    pub fn process(&self) -> Process {
+        Process(self.process.id())
     }
 
     /// Everything that the process has written so far, the filter's messages among it.

@@ -1,17 +1,17 @@
 //! A Prometheus that ends with the test.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use coalmine_harness::{Connection, Protocol, end_with_us, wait};
+use coalmine_harness::{Connection, Port, Protocol, end_with_us, wait};
 use http_body_util::Empty;
 use hyper::Request;
 use serde_json::Value;
 
 pub(crate) struct Prometheus {
     process: Child,
-    address: SocketAddr,
+    port: Port,
     pub(crate) url: String,
     _folder: tempfile::TempDir,
 }
@@ -28,7 +28,8 @@ impl Prometheus {
             targets.join(", ")
         );
         std::fs::write(&config, text).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let port = Port::hold().unwrap();
+        let address = port.address();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut command = Command::new(std::env::var("COALMINE_PROMETHEUS").unwrap());
         command
@@ -38,7 +39,7 @@ impl Prometheus {
             .stderr(log);
         end_with_us(&mut command);
         let process = command.spawn().unwrap();
-        Self { process, address, url: format!("http://{address}"), _folder: folder }
+        Self { process, port, url: format!("http://{address}"), _folder: folder }
     }
 
     /// Waits until a query that comes to one number comes to this one.
@@ -48,7 +49,7 @@ impl Prometheus {
     }
 
     async fn query(&self, query: &str) -> Option<f64> {
-        let mut connection = Connection::open(self.address, Protocol::Http1).await.ok()?;
+        let mut connection = Connection::open(self.port.address(), Protocol::Http1).await.ok()?;
         let request = Request::get(format!("/api/v1/query?query={query}")).header("host", "prometheus");
         let answer = connection.send(request.body(Empty::new()).ok()?).await.ok()?;
         let answer: Value = serde_json::from_slice(&answer.body).ok()?;

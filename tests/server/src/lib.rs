@@ -1,4 +1,6 @@
-//! A server in this process, and a real Envoy that subscribes to it.
+//! A server in this process, and a real Envoy that subscribes to it; and [`crowd`], proxies that only subscribe.
+
+pub mod crowd;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -53,7 +55,7 @@ pub fn everybody(revision: u64, weight: f64) -> String {
 // === impl Server ===
 
 impl Server {
-    /// Starts it at this address; with port 0, at a free one.
+    /// Starts it at this address; with port 0, at a free one. A successor's address is that of a [`coalmine_harness::Port`].
     pub async fn start(address: SocketAddr, module: Module) -> Result<Self> {
         let latest = watch::Sender::new(None);
         let filter = Filter { module, environment: Default::default() };
@@ -113,11 +115,6 @@ impl Drop for Process {
             runtime.shutdown_background();
         }
     }
-}
-
-/// An address at which nobody listens, and which is free.
-pub async fn nobody() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
 }
 
 /// An Envoy with two workers that subscribes to this server, in this dialect.

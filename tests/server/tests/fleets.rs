@@ -1,8 +1,8 @@
 //! Two fleets of one server: each proxy has the policy of its own.
 
-use coalmine_harness::{Connection, Protocol, get};
 use coalmine_harness::fleet::{Fleet, FleetParts};
 use coalmine_harness::wait;
+use coalmine_harness::{Connection, Protocol, get};
 use http_body_util::Empty;
 
 use crate::story::{done, json, parts};

@@ -8,6 +8,7 @@
 //! | `full_disk` | the disk of the store is full |
 //! | `kills` | a server that is killed at any moment of a rollout |
 //! | `pushes` | many policies in a short time, under load |
+//! | `streams` | thousands of proxies that follow one server |
 //! | `story` | whole releases, by the command and on traffic |
 
 #![allow(
@@ -23,4 +24,5 @@ mod full_disk;
 mod kills;
 mod pushes;
 mod story;
+mod streams;
 mod subscribed;

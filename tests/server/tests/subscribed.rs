@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use coalmine_control::publish::xds::Module;
 use coalmine_envoy_tests::{user, visit};
 use coalmine_harness::load::{Load, Shape};
-use coalmine_harness::{tools, wait};
+use coalmine_harness::{Port, tools, wait};
 use coalmine_server_tests::{
-    DIALECTS, HOST, Server, all_get, connections, everybody, in_force, local_module, nobody, proxy, variants,
+    DIALECTS, HOST, Server, all_get, connections, everybody, in_force, local_module, proxy, variants,
 };
 
 const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -61,14 +61,14 @@ async fn a_hundred_pushes_under_load_fail_no_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_server_everybody_is_stable_until_it_comes() {
     for dialect in DIALECTS {
-        let address = nobody().await.unwrap();
+        let port = Port::hold().unwrap();
         let start = Instant::now();
-        let lab = proxy(address, dialect).await.unwrap();
+        let lab = proxy(port.address(), dialect).await.unwrap();
         let took = start.elapsed();
         println!("{dialect}: ready after {took:?} without a server");
         assert!(took < Duration::from_secs(3), "{dialect}: ready after {took:?}");
         all_get(&lab, "stable").await.unwrap();
-        let server = Server::start(address, local_module().unwrap()).await.unwrap();
+        let server = Server::start(port.address(), local_module().unwrap()).await.unwrap();
         server.publish(7, everybody(7, 100.0));
         in_force(&lab, 7).await.unwrap();
         all_get(&lab, "canary").await.unwrap();
@@ -78,15 +78,15 @@ async fn without_a_server_everybody_is_stable_until_it_comes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_or_ends_is_not_missed_and_its_successor_is_found() {
     for dialect in DIALECTS {
-        let first = Server::start(ANYWHERE, local_module().unwrap()).await.unwrap();
-        let address = first.address();
+        let port = Port::hold().unwrap();
+        let first = Server::start(port.address(), local_module().unwrap()).await.unwrap();
         first.publish(1, everybody(1, 100.0));
-        let lab = proxy(address, dialect).await.unwrap();
+        let lab = proxy(port.address(), dialect).await.unwrap();
         in_force(&lab, 1).await.unwrap();
         first.kill().await.unwrap();
         all_get(&lab, "canary").await.unwrap();
 
-        let second = Server::start(address, local_module().unwrap()).await.unwrap();
+        let second = Server::start(port.address(), local_module().unwrap()).await.unwrap();
         second.publish(1, everybody(1, 100.0));
         let row = wait::until("the proxy", || async { second.xds.proxies().list(0).into_iter().next() });
         let row = row.await.unwrap();
@@ -103,7 +103,7 @@ async fn a_server_that_is_killed_or_ends_is_not_missed_and_its_successor_is_foun
         tokio::time::timeout(Duration::from_secs(10), second.xds.shut_down()).await.unwrap();
         second.kill().await.unwrap();
         let start = Instant::now();
-        let third = Server::start(address, local_module().unwrap()).await.unwrap();
+        let third = Server::start(port.address(), local_module().unwrap()).await.unwrap();
         third.publish(3, everybody(3, 100.0));
         in_force(&lab, 3).await.unwrap();
         println!("{dialect}: {:?} from a server's orderly end to its successor's policy", start.elapsed());

@@ -24,6 +24,7 @@ use crate::ending::{Ending, ending};
 use crate::evidence::{Prometheus, Proxies, Source};
 use crate::fleets::Fleets;
 use crate::listen;
+use crate::open_files;
 use crate::publish::xds::{Filter, Fleet, Module, Settings, Xds};
 use crate::reconcile::{self, Hooks};
 use crate::rollout::Operator;
@@ -77,6 +78,7 @@ pub fn serve(
     told: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<(), NotReady> {
     let config = load().map_err(NotReady)?;
+    open_files::take(config.limits.connections);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut reloads = signal(SignalKind::hangup())?;

@@ -96,7 +96,7 @@ impl Run {
         let envoy = self.lab.envoy();
         let memory: Value = serde_json::from_str(&envoy.admin("/memory").await.unwrap()).unwrap();
         let allocated = memory.get("allocated").and_then(Value::as_str).unwrap().parse().unwrap();
-        let resident = envoy.memory().unwrap();
+        let resident = envoy.process().memory().unwrap();
         Sample { requests: self.requests, changes: self.changes, resident, allocated }
     }
 }

@@ -19,9 +19,9 @@ fn policy(revision: u64) -> String {
 
 /// What a proxy spends while it has nothing to do.
 pub(crate) async fn idle(lab: &Lab) -> Duration {
-    let before = lab.envoy().cpu_time().unwrap();
+    let before = lab.envoy().process().cpu_time().unwrap();
     tokio::time::sleep(WATCHED).await;
-    lab.envoy().cpu_time().unwrap() - before
+    lab.envoy().process().cpu_time().unwrap() - before
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
