@@ -189,7 +189,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 test: test-unit test-wasm test-envoy test-server test-bench ## Every test that needs no privileges: 10 to 20 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); the unit for systemd (make test-systemd);"
-	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams judge-table)"
+	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale judge-table)"
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module
@@ -309,6 +309,13 @@ proof-streams: STREAMS ?= 2000
 proof-streams: $(FILTER) $(FILTER_CRASH) $(COMMAND) $(ENVOY) ## STREAMS=.. proxies that only subscribe follow one server: pushes, those that stand still, a kill
 	ulimit -Sn "$$(ulimit -Hn)" && $(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_COMMAND=$(CURDIR)/$(COMMAND) \
 		COALMINE_STREAMS=$(STREAMS) $(SERVER_RUN) --release -- --nocapture streams::
+
+.PHONY: proof-scale
+proof-scale: ROLLOUTS ?= 5000
+proof-scale: RELEASES ?= 100
+proof-scale: $(FILTER) $(FILTER_CRASH) $(COMMAND) $(ENVOY) ## ROLLOUTS=.. over five fleets, ticked once a second, RELEASES=.. of them on their way: processor time and memory
+	$(call ENVOY_TESTS,$(ENVOY_VERSION)) COALMINE_COMMAND=$(CURDIR)/$(COMMAND) COALMINE_ROLLOUTS=$(ROLLOUTS) \
+		COALMINE_RELEASES=$(RELEASES) $(SERVER_RUN) --release -- --nocapture scale::
 
 KILLS ?= 500
 

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use coalmine_harness::fleet::{Fleet, FleetParts, ROLLOUT, Seen};
+use coalmine_harness::fleet::{Fleet, FleetParts, ROLLOUT, Seen, Served};
 use coalmine_harness::{Envoy, wait};
 use serde_json::Value;
 
@@ -20,7 +20,8 @@ async fn releases_are_judged_from_a_prometheus_and_hold_without_it() {
     let mut fleet = Fleet::without_server(parts).await.unwrap();
     let targets: Vec<_> = fleet.proxies().iter().map(Envoy::admin_address).collect();
     let prometheus = Prometheus::start(&targets);
-    fleet.read_evidence(&format!("{{prometheus: {{url: \"{}\", labels: {{job: envoy}}}}}}", prometheus.url));
+    let url = &prometheus.url;
+    fleet.serve(Served::Evidence(format!("{{prometheus: {{url: \"{url}\", labels: {{job: envoy}}}}}}")));
     fleet.start_server().await.unwrap();
     fleet.write("checkout.yaml", &ROLLOUT.replace("dwell: 2s", "dwell: 3s")).unwrap();
     fleet.done("apply checkout.yaml").await.unwrap();

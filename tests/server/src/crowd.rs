@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, anyhow};
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use envoy_types::pb::envoy::service::extension::v3::extension_config_discovery_service_client::ExtensionConfigDiscoveryServiceClient;
+use envoy_types::pb::google::protobuf::Any;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -58,7 +59,12 @@ impl Crowd {
         let thread = std::thread::spawn(move || {
             runtime.block_on(async move {
                 for (number, told) in numbers.zip(told) {
-                    tokio::spawn(follow(server, number, told));
+                    let id = format!("simulated-{number}");
+                    let node = Node { id, cluster: "simulated".to_owned(), ..Node::default() };
+                    let takes = move |revision, _: &Any| {
+                        told.send_replace(Has { revision, at: Instant::now() });
+                    };
+                    tokio::spawn(follow(server, node, takes));
                 }
                 while let Some(thaw) = freezes.recv().await {
                     // With the only thread, everything stands still.
@@ -98,25 +104,29 @@ impl Drop for Crowd {
     }
 }
 
-/// One proxy: it connects, and connects again.
-async fn follow(server: SocketAddr, number: usize, told: watch::Sender<Has>) {
+/// One proxy: it connects, and connects again. `takes` is called with each revision that it takes, and its resource.
+pub(crate) async fn follow(server: SocketAddr, node: Node, takes: impl Fn(u64, &Any) + Send + Sync) {
+    let mut has = 0;
     loop {
         // How a stream ends is the server's business; the proxy comes back.
-        let _ = stream(server, number, &told).await;
+        let _ = stream(server, node.clone(), &mut has, &takes).await;
         tokio::time::sleep(RETRY).await;
     }
 }
 
-async fn stream(server: SocketAddr, number: usize, told: &watch::Sender<Has>) -> Result<()> {
+async fn stream(
+    server: SocketAddr,
+    node: Node,
+    has: &mut u64,
+    takes: &(impl Fn(u64, &Any) + Send + Sync),
+) -> Result<()> {
     let mut client = ExtensionConfigDiscoveryServiceClient::connect(format!("http://{server}")).await?;
     let (requests, sent) = mpsc::channel(REQUESTS);
-    let has = told.borrow().revision;
-    let node = Node { id: format!("simulated-{number}"), cluster: "simulated".to_owned(), ..Node::default() };
     requests
         .send(DeltaDiscoveryRequest {
             node: Some(node),
             resource_names_subscribe: vec![NAME.to_owned()],
-            initial_resource_versions: (has > 0)
+            initial_resource_versions: (*has > 0)
                 .then(|| (NAME.to_owned(), has.to_string()))
                 .into_iter()
                 .collect(),
@@ -126,11 +136,11 @@ async fn stream(server: SocketAddr, number: usize, told: &watch::Sender<Has>) ->
     let mut responses = client.delta_extension_configs(ReceiverStream::new(sent)).await?.into_inner();
     while let Some(response) = responses.message().await? {
         let resource = response.resources.first().context("no resource")?;
-        let revision = resource.version.parse()?;
+        *has = resource.version.parse()?;
         let answer =
             DeltaDiscoveryRequest { response_nonce: response.nonce, ..DeltaDiscoveryRequest::default() };
         requests.send(answer).await?;
-        told.send_replace(Has { revision, at: Instant::now() });
+        takes(*has, resource.resource.as_ref().context("an empty resource")?);
     }
     Ok(())
 }

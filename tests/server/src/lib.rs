@@ -1,6 +1,8 @@
-//! A server in this process, and a real Envoy that subscribes to it; and [`crowd`], proxies that only subscribe.
+//! A server in this process, and a real Envoy that subscribes to it; and proxies without an Envoy:
+//! [`crowd`] only subscribes, [`pretend`] counts too.
 
 pub mod crowd;
+pub mod pretend;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

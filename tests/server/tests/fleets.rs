@@ -1,8 +1,8 @@
 //! Two fleets of one server: each proxy has the policy of its own.
 
-use coalmine_harness::fleet::{Fleet, FleetParts};
-use coalmine_harness::wait;
+use coalmine_harness::fleet::{Fleet, Served};
 use coalmine_harness::{Connection, Protocol, get};
+use coalmine_harness::{tools, wait};
 use http_body_util::Empty;
 
 use crate::story::{done, json, parts};
@@ -42,7 +42,20 @@ async fn variants(fleet: &Fleet) -> Vec<Option<&'static str>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_proxy_has_the_policy_of_its_fleet() {
-    let fleet = Fleet::start(FleetParts { fleets: vec!["shop/*", "bank/*"], ..parts() }).await.unwrap();
+    let mut fleet = Fleet::without_server(parts()).await.unwrap();
+    let module = tools::filter().unwrap();
+    let its =
+        ["shop", "bank"].into_iter().zip(fleet.evidence()).enumerate().map(|(index, (namespace, admin))| {
+            format!(
+                "edge-{}: {{rollouts: [{namespace}/*], xds: {{inline: {}}}, evidence: {{proxies: ['{}']}}}}",
+                index + 1,
+                module.display(),
+                admin.address()
+            )
+        });
+    let fleets: Vec<String> = its.collect();
+    fleet.serve(Served::Fleets(format!("{{{}}}", fleets.join(", "))));
+    fleet.start_server().await.unwrap();
     let apply = async |name: &str, weight: &str| {
         let text = ROLLOUT.replace("canary: 0", &format!("canary: {weight}"));
         fleet.write("rollout.yaml", &format!("name: {name}\n{text}")).unwrap();

@@ -9,6 +9,7 @@
 //! | `kills` | a server that is killed at any moment of a rollout |
 //! | `pushes` | many policies in a short time, under load |
 //! | `streams` | thousands of proxies that follow one server |
+//! | `scale` | thousands of rollouts over several fleets |
 //! | `story` | whole releases, by the command and on traffic |
 
 #![allow(
@@ -23,6 +24,7 @@ mod fleets;
 mod full_disk;
 mod kills;
 mod pushes;
+mod scale;
 mod story;
 mod streams;
 mod subscribed;

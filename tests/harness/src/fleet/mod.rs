@@ -25,7 +25,7 @@ use crate::envoy::Envoy;
 use crate::{Relay, Version};
 use parts::{LISTENERS, bootstrap, place};
 
-pub use parts::{FleetParts, ROLLOUT};
+pub use parts::{FleetParts, ROLLOUT, Served};
 pub use serving::Serving;
 pub use traffic::{Seen, Traffic, went_back};
 
@@ -41,7 +41,7 @@ pub struct Fleet {
     relays: Vec<Relay>,
     admins: Vec<Relay>,
     parts: FleetParts,
-    evidence: Option<String>,
+    served: Option<Served>,
     folder: TempDir,
 }
 
@@ -85,30 +85,28 @@ impl Fleet {
                 servers.push(relay.address());
                 relays.push(relay);
             }
-            let bootstrap = bootstrap(&parts, number, &place, &servers, &versions)?;
+            let bootstrap = bootstrap(number, &place, &servers, &versions)?;
             let launch = parts.launch(number);
             let proxy = Envoy::start(&launch, &bootstrap, &place).await?;
             admins.push(Relay::start(proxy.admin_address()).await?);
             proxies.push(proxy);
         }
-        let evidence = None;
-        Ok(Self { server, others, proxies, versions, relays, admins, parts, evidence, folder })
+        let served = None;
+        Ok(Self { server, others, proxies, versions, relays, admins, parts, served, folder })
     }
 
-    /// From the next start of the server on, it reads evidence as this field of the configuration says, instead of from
-    /// the proxies.
-    pub fn read_evidence(&mut self, field: &str) {
-        self.evidence = Some(field.to_owned());
+    /// From the next start of the server on, its configuration says this.
+    pub fn serve(&mut self, served: Served) {
+        self.served = Some(served);
     }
 
     /// Starts each server that does not run, on the store that there is, and waits until it is ready.
     pub async fn start_server(&mut self) -> Result<()> {
         let proxies: Vec<SocketAddr> = self.admins.iter().map(Relay::address).collect();
-        let evidence = self.evidence.as_deref();
         for server in std::iter::once(&mut self.server).chain(&mut self.others) {
             if server.process().is_none() {
                 let (listen, admin) = (server.address(), server.admin_address());
-                let config = self.parts.config(listen, admin, evidence, &proxies)?;
+                let config = self.parts.config(listen, admin, self.served.as_ref(), &proxies)?;
                 server.start(&self.parts.command, &config).await?;
             }
         }

@@ -38,8 +38,6 @@ pub struct FleetParts {
     pub is_inline: bool,
     /// How many proxies.
     pub proxies: usize,
-    /// Where each proxy is a fleet of its own, which rollouts it has, the first proxy's first; empty where all are one.
-    pub fleets: Vec<&'static str>,
     /// How many servers, on one store; each proxy follows any of them.
     pub servers: usize,
     /// Variables of the proxies' environments: the number of the proxy, from 1, the name and the value.
@@ -48,6 +46,15 @@ pub struct FleetParts {
     pub store: String,
     /// Where the dice of the application begin.
     pub seed: u64,
+}
+
+/// What the configuration of the servers says in the place of the shipped one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// The field `evidence`.
+    Evidence(String),
+    /// The field `fleets`, in the place of `xds` and `evidence`.
+    Fleets(String),
 }
 
 // === impl FleetParts ===
@@ -61,7 +68,6 @@ impl FleetParts {
             module,
             is_inline: true,
             proxies: 2,
-            fleets: Vec::new(),
             servers: 1,
             variables: Vec::new(),
             store: "coalmine.db".to_owned(),
@@ -89,12 +95,12 @@ impl FleetParts {
     }
 
     /// The shipped configuration of the server, with ports and paths of this run, and ticks of a second. Evidence is read as
-    /// this field says, or from the proxies, whose admin interfaces are `proxies`.
+    /// `served` says, or from the proxies, whose admin interfaces are `proxies`.
     pub(super) fn config(
         &self,
         listen: SocketAddr,
         admin: SocketAddr,
-        evidence: Option<&str>,
+        served: Option<&Served>,
         proxies: &[SocketAddr],
     ) -> Result<String> {
         let shipped = tools::root().join("envoy/fleet/server.yaml");
@@ -102,18 +108,13 @@ impl FleetParts {
             .with_context(|| format!("cannot read {}", shipped.display()))?;
         let from = if self.is_inline { "inline" } else { "module" };
         let xds = format!("xds: {{{from}: {}}}", self.module.display());
-        let read = |proxies: &[SocketAddr]| {
-            let proxies: Vec<String> = proxies.iter().map(|proxy| format!("\"{proxy}\"")).collect();
-            format!("evidence: {{proxies: [{}]}}", proxies.join(", "))
-        };
-        let (xds, evidence) = if self.fleets.is_empty() {
-            (xds, evidence.map_or_else(|| read(proxies), |field| format!("evidence: {field}")))
-        } else {
-            let its = proxies.chunks(1).zip(&self.fleets).enumerate().map(|(index, (proxy, rollouts))| {
-                let (name, evidence) = (proxy_name(index + 1), read(proxy));
-                format!("  {name}: {{rollouts: [\"{rollouts}\"], {xds}, {evidence}}}")
-            });
-            ("fleets:".to_owned(), its.collect::<Vec<_>>().join("\n"))
+        let (xds, evidence) = match served {
+            None => {
+                let proxies: Vec<String> = proxies.iter().map(|proxy| format!("\"{proxy}\"")).collect();
+                (xds, format!("evidence: {{proxies: [{}]}}", proxies.join(", ")))
+            }
+            Some(Served::Evidence(field)) => (xds, format!("evidence: {field}")),
+            Some(Served::Fleets(field)) => (String::new(), format!("fleets: {field}")),
         };
         let replaced = [
             ("127.0.0.1:8470", listen.to_string()),
@@ -134,7 +135,6 @@ impl FleetParts {
 
 /// The shipped configuration of a proxy, with ports and paths of this run. Its listeners are in a file of their own.
 pub(super) fn bootstrap(
-    parts: &FleetParts,
     number: usize,
     place: &Path,
     servers: &[SocketAddr],
@@ -150,9 +150,8 @@ pub(super) fn bootstrap(
     let endpoints: Vec<String> = servers.iter().map(|server| endpoint(server.port())).collect();
     let [stable, canary] = versions.each_ref().map(|version| port(version.port()));
     let name = proxy_name(number);
-    let cluster = if parts.fleets.is_empty() { "edge" } else { &name };
     bootstrap
-        .replace("{id: edge-1, cluster: edge}", &format!("{{id: {name}, cluster: {cluster}}}"))?
+        .replace("{id: edge-1, cluster: edge}", &format!("{{id: {name}, cluster: {name}}}"))?
         .replace("port_value: 9901", "port_value: 0")?
         .replace("port_value: 10000", "port_value: 0")?
         .replace("port_value: 8081", &stable)?
@@ -177,7 +176,7 @@ pub(super) fn place(folder: &Path, number: usize) -> PathBuf {
     folder.join(proxy_name(number))
 }
 
-/// Name of a proxy, and of its fleet where it has one of its own.
+/// Name of a proxy, and its `node.cluster`, so that it may be a fleet of its own.
 fn proxy_name(number: usize) -> String {
     format!("edge-{number}")
 }
