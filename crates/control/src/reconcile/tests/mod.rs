@@ -25,6 +25,7 @@ use crate::store::{Address, Sql, StoreError};
 mod away;
 mod fleets;
 mod others;
+mod releases;
 
 const ROLLOUT: &str = "
 policy:
