@@ -7,6 +7,7 @@
 //! | `fleets` | proxies that have different policies |
 //! | `full_disk` | the disk of the store is full |
 //! | `kills` | a server that is killed at any moment of a rollout |
+//! | `leaving` | Coalmine is taken away again |
 //! | `pushes` | many policies in a short time, under load |
 //! | `streams` | thousands of proxies that follow one server |
 //! | `scale` | thousands of rollouts over several fleets |
@@ -23,6 +24,7 @@ mod detect;
 mod fleets;
 mod full_disk;
 mod kills;
+mod leaving;
 mod pushes;
 mod scale;
 mod story;

@@ -171,7 +171,8 @@ plan: {{}}
 
     // A proxy that were left with what it has refused would take no listener, and have no policy after a restart.
     let updates = fleet.proxies()[0].stat("listener_manager.listener_create_success").await.unwrap();
-    fleet.change_listener(1, "stat_prefix: public", "stat_prefix: changed").unwrap();
+    let renamed = |text: &str| Some(text.replace("stat_prefix: public", "stat_prefix: changed"));
+    fleet.change_listeners(1, renamed).unwrap();
     let is_taken = wait::until("the listener is taken", || async {
         let stat = |name: &'static str| fleet.proxies()[0].stat(name);
         let made = stat("listener_manager.listener_create_success").await.ok()?;

@@ -219,12 +219,13 @@ impl Fleet {
     }
 
     /// Changes something in a proxy's listeners, which it takes while it runs.
-    pub fn change_listener(&self, number: usize, old: &str, new: &str) -> Result<()> {
+    pub fn change_listeners(&self, number: usize, change: impl FnOnce(&str) -> Option<String>) -> Result<()> {
         let path = place(self.folder.path(), number).join(LISTENERS);
         let text = std::fs::read_to_string(&path)?;
-        ensure!(text.contains(old), "`{old}` does not occur in {}", path.display());
+        let changed = change(&text).filter(|changed| *changed != text);
+        let changed = changed.with_context(|| format!("nothing to change in {}", path.display()))?;
         let next = path.with_extension("next");
-        std::fs::write(&next, text.replace(old, new))?;
+        std::fs::write(&next, changed)?;
         std::fs::rename(next, path).context("cannot replace the listeners")
     }
 

@@ -123,7 +123,8 @@ async fn lane(
 async fn visit(proxy: Option<&SocketAddr>, connection: Option<&mut Option<Connection>>, user: usize) -> Seen {
     let nothing = |at| Seen { user, at, variant: None, status: 0 };
     let (Some(proxy), Some(place)) = (proxy, connection) else { return nothing(Instant::now()) };
-    if place.is_none() {
+    // A proxy says with its last answer that it closes the connection, and a client opens another one.
+    if place.as_ref().is_none_or(|connection| !connection.is_open()) {
         *place = Connection::open(*proxy, Protocol::Http1).await.ok();
     }
     let request = get(HOST).header(USER, format!("user-{user}")).body(Empty::new());
