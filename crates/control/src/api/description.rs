@@ -6,11 +6,12 @@ use std::sync::LazyLock;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use serde::Deserialize;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    Components, Content, Info, OpenApi, OpenApiBuilder, Ref, RefOr, Response as Described, ResponseBuilder,
-    SecurityRequirement,
+    Components, Content, Header, Info, OpenApi, OpenApiBuilder, Ref, RefOr, Response as Described,
+    ResponseBuilder, SecurityRequirement,
 };
 use utoipa::{IntoParams, IntoResponses, PartialSchema, ToSchema};
 
@@ -20,6 +21,15 @@ use crate::rollout::Name;
 const ABOUT: &str = "Rollouts, releases and verdicts. 4xx are final; 503 means: try again. Health and metrics are on a \
                      port of their own.";
 const PROBLEM: &str = "application/problem+json";
+/// A rollout as it stands in a file.
+pub(super) const EXAMPLE: &str = "policy:
+  identity: [{header: x-user-id}, {cookie: sid}]
+  variants: [{name: canary}]
+plan:
+  steps: [1, 5, 25, 50]
+  dwell: 10m
+  guards: {errors: {}}
+";
 
 /// What a request may say of the version that it is about.
 #[derive(IntoParams)]
@@ -27,11 +37,38 @@ const PROBLEM: &str = "application/problem+json";
 #[expect(dead_code, reason = "it describes headers, and is never made")]
 pub(super) struct IfVersion {
     /// The `ETag` of the record, as `"7"`.
-    #[param(rename = "If-Match")]
+    #[param(rename = "If-Match", pattern = "^\"[0-9]{1,19}\"$")]
     if_match: Option<String>,
     /// `*`: only where there is no such rollout yet.
-    #[param(rename = "If-None-Match")]
+    #[param(rename = "If-None-Match", pattern = "^[*]$")]
     if_none_match: Option<String>,
+}
+
+/// A rollout as people write it. What is in its parts stands in docs/policy.md and docs/rollout.md; every problem is told
+/// with its place.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(title = "Document", example = json!({
+    "policy": {"identity": [{"header": "x-user-id"}], "variants": [{"name": "canary"}]},
+    "plan": {"steps": [1, 5, 25, 50], "guards": {"errors": {}}},
+}))]
+#[expect(dead_code, reason = "it describes a body, which is read with all its places")]
+pub(super) struct Document {
+    /// Its name, as in the address; it may be left out.
+    #[schema(value_type = String, nullable = false, example = "shop/checkout")]
+    name: Option<String>,
+    /// The workloads of both versions, on Kubernetes.
+    #[schema(value_type = Object, nullable = false)]
+    workloads: Option<serde_json::Value>,
+    /// Whom it concerns, and who somebody is.
+    #[schema(value_type = Object)]
+    policy: serde_json::Value,
+    /// How it goes on; or `weights`.
+    #[schema(value_type = Object, nullable = false)]
+    plan: Option<serde_json::Value>,
+    /// The weights that the file owns, by variant; or `plan`.
+    #[schema(value_type = BTreeMap<String, f64>, nullable = false)]
+    weights: Option<serde_json::Value>,
 }
 
 /// How every request that reads may be refused.
@@ -107,12 +144,23 @@ fn words(words: &[&str], or_null: bool) -> Schema {
 }
 
 fn refusals(refusals: &[(&str, &str)]) -> BTreeMap<String, RefOr<Described>> {
-    let described = |about: &str| {
+    let described = |status: &str, about: &str| {
         let schema = Ref::from_schema_name(Trouble::name());
-        let content = Content::new(Some(schema));
-        RefOr::T(ResponseBuilder::new().description(about).content(PROBLEM, content).build())
+        let response = ResponseBuilder::new().description(about).content(PROBLEM, Content::new(Some(schema)));
+        let response = match status {
+            "401" => response.header("WWW-Authenticate", Header::default()),
+            "503" => response.header("Retry-After", seconds()),
+            _ => response,
+        };
+        RefOr::T(response.build())
     };
-    refusals.iter().map(|(status, about)| ((*status).to_owned(), described(about))).collect()
+    refusals.iter().map(|(status, about)| ((*status).to_owned(), described(status, about))).collect()
+}
+
+fn seconds() -> Header {
+    let mut header = Header::new(ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer)));
+    header.description = Some("Seconds after which to try again".to_owned());
+    header
 }
 
 // === impl Reads ===

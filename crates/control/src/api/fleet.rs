@@ -22,6 +22,7 @@ const REVISION: HeaderName = HeaderName::from_static("coalmine-revision");
 #[into_params(parameter_in = Path)]
 pub(super) struct RevisionPath {
     /// The revision.
+    #[param(minimum = 0)]
     revision: u64,
 }
 
@@ -37,7 +38,8 @@ pub(super) struct OfFleet {
     get, path = "/v1/policy", operation_id = "getPolicy",
     params(OfFleet),
     responses(
-        (status = 200, description = "The policy document", body = serde_json::Value, headers(("Coalmine-Revision" = u64, description = "Its revision"))),
+        (status = 200, description = "The policy document", body = serde_json::Value, headers(("Coalmine-Revision" = u64, description = "Its revision")),
+            links(("again" = (operation_id = "getPolicyOfRevision", parameters(("revision" = "$response.header.Coalmine-Revision")))))),
         Reads
     )
 )]

@@ -9,13 +9,13 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::caller::{NamePath, Named, Sender};
-use super::description::{Changes, IfVersion, Reads};
+use super::description::{Changes, Document, EXAMPLE, IfVersion, Reads};
 use super::shapes::{Done, Line, Rollout, Trouble};
 use super::{App, show, trouble};
 use crate::access::May;
 use crate::operations::{self, Asked, Written};
 
-/// The most lines of one answer.
+/// The most lines of one answer, as the description says too.
 const MAX_LINES: u32 = 1_000;
 const LINES: u32 = 50;
 
@@ -33,8 +33,10 @@ pub(super) struct DryRun {
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// Only lines with a smaller number.
-    before: Option<u64>,
-    /// The most lines of the answer, 50 unless given, at most 1,000.
+    #[param(minimum = 0, maximum = 9_223_372_036_854_775_807u64, example = 1_000)]
+    before: Option<i64>,
+    /// The most lines of the answer, 50 unless given.
+    #[param(minimum = 1, maximum = 1_000, example = 10)]
     limit: Option<u32>,
 }
 
@@ -77,7 +79,7 @@ pub(super) async fn get(
     params(NamePath, DryRun, IfVersion),
     request_body(
         description = "The document, as it stands in its file: YAML or JSON, whatever the content type says",
-        content((String = "application/yaml"), (serde_json::Value = "application/json"))
+        content((String = "application/yaml", example = json!(EXAMPLE)), (Document = "application/json"))
     ),
     responses(
         (status = 200, description = "Changed, or the same already", body = Done, headers(("ETag" = String, description = "Version of the record"))),
@@ -136,8 +138,14 @@ pub(super) async fn history(
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<Line>>, Trouble> {
     sender.must(May::Read, &name)?;
-    let limit = page.limit.unwrap_or(LINES).min(MAX_LINES);
-    let lines = app.server.store().history(&name, page.before, limit).await?;
+    let limit = page.limit.unwrap_or(LINES);
+    if !(1..=MAX_LINES).contains(&limit) {
+        return Err(Trouble::bad_request(format!("limit is {limit}, and 1 to {MAX_LINES} are possible")));
+    }
+    let before = page.before.map(u64::try_from).transpose();
+    let before =
+        before.map_err(|_| Trouble::bad_request("before is negative, and lines are numbered from 1"))?;
+    let lines = app.server.store().history(&name, before, limit).await?;
     Ok(Json(lines.iter().map(|entry| show::line(&name, entry.number, &entry.logged)).collect()))
 }
 
@@ -171,6 +179,12 @@ pub(super) fn expected(headers: &HeaderMap) -> Result<Option<u64>, Trouble> {
             .ok_or_else(|| Trouble::bad_request("If-None-Match is only known as *"));
     }
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let version = value.to_str().ok().and_then(|text| text.trim().trim_matches('"').parse().ok());
-    version.map(Some).ok_or_else(|| Trouble::bad_request("If-Match is no version, as \"7\""))
+    version(value).map(Some).ok_or_else(|| Trouble::bad_request("If-Match is no version, as \"7\""))
+}
+
+/// The version of an `ETag`: digits in quotes, and nothing else.
+fn version(etag: &HeaderValue) -> Option<u64> {
+    let text = etag.to_str().ok()?.strip_prefix('"')?.strip_suffix('"')?;
+    // A number may have a sign, which a version has not.
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

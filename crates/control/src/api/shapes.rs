@@ -234,12 +234,14 @@ pub struct Freeze {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Said {
     /// Why, for history.
+    #[schema(max_length = 1000)]
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// With `start`: draw users anew.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub new_users: bool,
     /// With `weights`: canary's weight.
+    #[schema(minimum = 0, maximum = 100)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary: Option<f64>,
 }

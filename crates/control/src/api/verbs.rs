@@ -38,6 +38,7 @@ pub(super) struct VerbPath {
 #[into_params(parameter_in = Path)]
 pub(super) struct ReleasePath {
     /// Number of the release, from 1.
+    #[param(minimum = 0, example = 1)]
     number: u64,
 }
 
@@ -46,13 +47,20 @@ pub(super) struct ReleasePath {
     post, path = "/v1/rollouts/{namespace}/{name}/{verb}", operation_id = "sayVerb",
     params(
         NamePath, VerbPath, DryRun, IfVersion,
-        ("Idempotency-Key" = Option<String>, Header, description = "Of the token's own, 1 to 256 characters: the same key has the same answer for a day"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 256, pattern = "^[ -~]+$", description = "Of the token's own, 1 to 256 characters: the same key has the same answer for a day"),
         ("Coalmine-Actor" = Option<String>, Header, description = "The person for whom a tool acts, for history")
     ),
-    request_body(content = Option<Said>, description = "May be empty, except with weights"),
+    request_body(content = Option<Said>, description = "May be empty, except with weights", example = json!({"message": "build 7"})),
     responses(
         (status = 200, description = "It is so already, or only what would happen", body = Done, headers(("Location" = String, description = "The release"))),
-        (status = 202, description = "It goes on", body = Done, headers(("Location" = String, description = "The release"))),
+        (status = 202, description = "It goes on", body = Done, headers(("Location" = String, description = "The release")),
+            links(
+                ("release" = (operation_id = "getRelease", parameters(
+                    ("namespace" = "$request.path.namespace"), ("name" = "$request.path.name"),
+                    ("number" = "$response.body#/rollout/release/release")))),
+                ("verdict" = (operation_id = "getVerdict", parameters(
+                    ("namespace" = "$request.path.namespace"), ("name" = "$request.path.name"))))
+            )),
         Changes
     )
 )]
@@ -168,11 +176,12 @@ fn read(text: &str) -> Result<Said, Trouble> {
     if text.trim().is_empty() {
         return Ok(Said::default());
     }
-    let said: Said = serde_json::from_str(text).map_err(|error| {
+    let said: Option<Said> = serde_json::from_str(text).map_err(|error| {
         Trouble::bad_request(format!(
             "the body is not what a verb takes, as {{\"message\": \"..\"}}: {error}"
         ))
     })?;
+    let said = said.unwrap_or_default();
     if said.message.chars().count() > MAX_MESSAGE {
         return Err(Trouble::bad_request(format!("the message has more than {MAX_MESSAGE} characters")));
     }

@@ -36,7 +36,7 @@ pub(super) struct Hook {
     /// Namespace of the Canary.
     namespace: Option<String>,
     /// What the Canary says beside; `token` is the token where no header has one.
-    metadata: BTreeMap<String, String>,
+    metadata: Option<BTreeMap<String, String>>,
 }
 
 // === impl Hook ===
@@ -47,7 +47,8 @@ impl Hook {
             return Ok(Self::default());
         }
         // What is wrong with it is not told: it may hold a token.
-        serde_json::from_str(text).map_err(|_| {
+        let hook: Result<Option<Self>, _> = serde_json::from_str(text);
+        hook.map(Option::unwrap_or_default).map_err(|_| {
             Trouble::bad_request(
                 "the body is not what a hook posts, as {\"name\": \"checkout\", \"namespace\": \"shop\"}",
             )
@@ -84,7 +85,7 @@ pub(super) async fn get(
 #[utoipa::path(
     post, path = "/v1/rollouts/{namespace}/{name}/verdict/{word}", operation_id = "askVerdict",
     params(NamePath, WordPath),
-    request_body(content = Option<Hook>, description = "What Flagger's hooks post; may be empty"),
+    request_body(content = Option<Hook>, description = "What Flagger's hooks post; may be empty", example = json!({"name": "checkout", "namespace": "shop"})),
     responses((status = 200, description = "It is this word", body = ShownVerdict), Conflict, Reads)
 )]
 pub(super) async fn is(
@@ -95,7 +96,7 @@ pub(super) async fn is(
     text: String,
 ) -> Result<Json<ShownVerdict>, Trouble> {
     let hook = Hook::read(&text);
-    let in_body = hook.as_ref().ok().and_then(|hook| hook.metadata.get("token"));
+    let in_body = hook.as_ref().ok().and_then(|hook| hook.metadata.as_ref()?.get("token"));
     let sender = Sender::of(&app, &headers, token(&headers).as_ref().or(in_body).map(String::as_str))?;
     sender.must(May::Read, &name)?;
     hook?.is_about(&name)?;

@@ -27,16 +27,25 @@ fn operation<'a>(document: &'a Value, method: &Method, path: &str) -> Option<&'a
     item.get(method.as_str().to_lowercase())
 }
 
-/// Every answer of the tests is one that the description tells of, with its type.
-pub(super) fn holds(method: &Method, path: &str, status: u16, headers: &HeaderMap) {
+/// Every answer of the tests is one that the description tells of, with its type, its headers and its shape.
+pub(super) fn holds(method: &Method, path: &str, status: u16, headers: &HeaderMap, body: &Value) {
     static DOCUMENT: LazyLock<Value> =
         LazyLock::new(|| serde_json::to_value(routes().into_openapi()).unwrap());
     let Some(operation) = operation(&DOCUMENT, method, path) else { return };
     let told = &operation["responses"][status.to_string()];
     assert!(told.is_object(), "{method} {path} answers {status}, which is not described");
     let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap()).unwrap_or_default();
-    let is_told = told["content"].as_object().unwrap().contains_key(kind);
-    assert!(is_told, "{method} {path} answers {status} as {kind}: {told}");
+    let content = &told["content"][kind];
+    assert!(content.is_object(), "{method} {path} answers {status} as {kind}: {told}");
+    let mut schema = content["schema"].clone();
+    // References lead to the shapes of the document.
+    schema["components"] = DOCUMENT["components"].clone();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let wrong: Vec<String> = validator.iter_errors(body).map(|it| it.to_string()).collect();
+    assert!(wrong.is_empty(), "{method} {path} answers {status} otherwise than described: {wrong:?} {body}");
+    for (needed, name) in [(401, "www-authenticate"), (503, "retry-after")] {
+        assert!(status != needed || headers.contains_key(name), "{method} {path}: {status} without {name}");
+    }
 }
 
 fn references(value: &Value, found: &mut BTreeSet<String>) {

@@ -110,9 +110,15 @@ async fn history_has_pages() {
         paged.extend(page(&format!("limit=2{before}")).await);
     }
     assert_eq!(paged, all);
-    assert_eq!(page("limit=0").await, [0; 0]);
+    assert_eq!(world.post("pause", &[], "null").await.status, 202, "a body of nothing is none");
+    let all = page("").await;
     assert_eq!(page("before=1").await, [0; 0]);
-    assert_eq!(page(&format!("limit={}&before={}", u32::MAX, u64::MAX)).await, all);
+    assert_eq!(page(&format!("limit=1000&before={}", i64::MAX)).await, all);
+    for (query, says) in [("limit=0", "1 to 1000"), ("limit=1001", "1 to 1000"), ("before=-1", "negative")] {
+        let refused = world.get(&format!("{PATH}/history?{query}")).await;
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(refused.status == 400 && detail.contains(says), "{query}: {}", refused.body);
+    }
 }
 
 #[tokio::test]

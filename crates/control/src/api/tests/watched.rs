@@ -111,6 +111,8 @@ async fn a_hook_of_flagger_shows_its_token_and_is_about_its_own_canary() {
         ("", hook("checkout", READER), 200),
         (READER, hook("checkout", "guess"), 200),
         (READER, "{}".to_owned(), 200),
+        (READER, "null".to_owned(), 200),
+        (READER, "{\"name\": null, \"namespace\": null, \"metadata\": null}".to_owned(), 200),
         ("", hook("checkout", "guess"), 401),
         ("guess", hook("checkout", READER), 401),
         ("", "{}".to_owned(), 401),
