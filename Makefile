@@ -186,7 +186,7 @@ ENVOY_NEEDS := $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED) $(FLAGS)
 RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test command -- --ignored
 
 .PHONY: test
-test: test-unit test-wasm test-envoy test-server test-bench ## Every test that needs no privileges: 10 to 20 minutes on 2 cores from nothing
+test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every test that needs no privileges: 10 to 20 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); the unit for systemd (make test-systemd);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale judge-table)"
@@ -208,6 +208,17 @@ test-envoy: $(ENVOY_NEEDS) $(ENVOY) ## The filter on a real Envoy; ENVOY_VERSION
 .PHONY: test-server
 test-server: $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED) $(ENVOY) ## The server with real Envoys that follow it, and whole releases
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) $(SERVER_RUN)
+
+# What holds the API against its description, in the repository's virtual environment.
+API_PYTHON := $(VENV)/.api-requirements
+$(API_PYTHON): tests/api/requirements.txt | $(VENV)
+	@echo "fetching schemathesis (PyPI)"
+	$(PIP) install --requirement $<
+	@touch $@
+
+.PHONY: test-api
+test-api: $(API_PYTHON) $(COMMAND_TESTED) ## The API held against its own description by a stranger, schemathesis: MAX_EXAMPLES=.. SEED=..
+	$(VENV)/bin/python -B tests/api/api.py $(COMMAND_TESTED)
 
 .PHONY: test-postgres
 test-postgres: toolchain ## What every store must do, on a real PostgreSQL (Debian's package), which runs for this test only

@@ -31,8 +31,8 @@ pub(crate) struct Freeze {
 impl Freeze {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let client = self.server.client()?;
-        let said = shapes::Said { message: self.message.clone(), ..shapes::Said::default() };
-        let body = serde_json::to_string(&said).map_err(|error| Failure::Write(error.into()))?;
+        let reason = shapes::Reason { message: self.message.clone() };
+        let body = serde_json::to_string(&reason).map_err(|error| Failure::Write(error.into()))?;
         let answer = match self.end {
             true => client.send(Method::DELETE, "/v1/freeze", &[], "")?,
             false => client.send(Method::PUT, "/v1/freeze", &[], &body)?,

@@ -21,26 +21,17 @@ use crate::rollout::Name;
 const ABOUT: &str = "Rollouts, releases and verdicts. 4xx are final; 503 means: try again. Health and metrics are on a \
                      port of their own.";
 const PROBLEM: &str = "application/problem+json";
-/// A rollout as it stands in a file.
-pub(super) const EXAMPLE: &str = "policy:
-  identity: [{header: x-user-id}, {cookie: sid}]
-  variants: [{name: canary}]
-plan:
-  steps: [1, 5, 25, 50]
-  dwell: 10m
-  guards: {errors: {}}
-";
 
 /// What a request may say of the version that it is about.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes headers, and is never made")]
 pub(super) struct IfVersion {
-    /// The `ETag` of the record, as `"7"`.
-    #[param(rename = "If-Match", pattern = "^\"[0-9]{1,19}\"$")]
+    /// The `ETag` of the record, as `"7"`; its quotes may be missing.
+    #[param(rename = "If-Match", nullable = false, pattern = "^(\"[0-9]{1,18}\"|[0-9]{1,18})$")]
     if_match: Option<String>,
     /// `*`: only where there is no such rollout yet.
-    #[param(rename = "If-None-Match", pattern = "^[*]$")]
+    #[param(rename = "If-None-Match", required = false, schema_with = any)]
     if_none_match: Option<String>,
 }
 
@@ -55,20 +46,31 @@ pub(super) struct IfVersion {
 #[expect(dead_code, reason = "it describes a body, which is read with all its places")]
 pub(super) struct Document {
     /// Its name, as in the address; it may be left out.
-    #[schema(value_type = String, nullable = false, example = "shop/checkout")]
+    #[schema(value_type = String, required = false, example = "shop/checkout")]
     name: Option<String>,
     /// The workloads of both versions, on Kubernetes.
-    #[schema(value_type = Object, nullable = false)]
+    #[schema(value_type = Object, required = false)]
     workloads: Option<serde_json::Value>,
     /// Whom it concerns, and who somebody is.
     #[schema(value_type = Object)]
     policy: serde_json::Value,
     /// How it goes on; or `weights`.
-    #[schema(value_type = Object, nullable = false)]
+    #[schema(value_type = Object, required = false)]
     plan: Option<serde_json::Value>,
     /// The weights that the file owns, by variant; or `plan`.
-    #[schema(value_type = BTreeMap<String, f64>, nullable = false)]
+    #[schema(value_type = BTreeMap<String, f64>, required = false)]
     weights: Option<serde_json::Value>,
+}
+
+/// An event of the stream, field by field.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes events, and is never made")]
+pub(super) struct Event {
+    /// What it is.
+    #[schema(schema_with = event)]
+    event: String,
+    /// Of `history`, a `Line` in JSON; of `missed`, a sentence.
+    data: String,
 }
 
 /// How every request that reads may be refused.
@@ -131,6 +133,14 @@ pub(super) fn verb() -> Schema {
 /// How a release ended, or null.
 pub(super) fn outcome() -> Schema {
     words(&["Promoted", "RolledBack", "Superseded"], true)
+}
+
+fn any() -> Schema {
+    words(&["*"], false)
+}
+
+fn event() -> Schema {
+    words(&["history", "missed"], false)
 }
 
 fn words(words: &[&str], or_null: bool) -> Schema {

@@ -9,14 +9,14 @@ use futures_util::{Stream, StreamExt as _};
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::caller::Sender;
-use super::description::Reads;
+use super::description::{self, Reads};
 use super::{App, show};
 use crate::server::Happening;
 
 /// Each line of history of the rollouts that the sender may read. Who reads too slowly misses some, and is told so.
 #[utoipa::path(
     get, path = "/v1/events", operation_id = "watchEvents",
-    responses((status = 200, description = "Events `history`, each with a line, and `missed`", body = String, content_type = "text/event-stream"), Reads)
+    responses((status = 200, description = "Events `history`, each with a line, and `missed`", body = description::Event, content_type = "text/event-stream"), Reads)
 )]
 pub(super) async fn events(
     State(app): State<App>,

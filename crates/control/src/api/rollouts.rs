@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::caller::{NamePath, Named, Sender};
-use super::description::{Changes, Document, EXAMPLE, IfVersion, Reads};
+use super::description::{Changes, Document, IfVersion, Reads};
 use super::shapes::{Done, Line, Rollout, Trouble};
 use super::{App, show, trouble};
 use crate::access::May;
@@ -33,10 +33,10 @@ pub(super) struct DryRun {
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// Only lines with a smaller number.
-    #[param(minimum = 0, maximum = 9_223_372_036_854_775_807u64, example = 1_000)]
+    #[param(nullable = false, minimum = 0, maximum = 9_223_372_036_854_775_807u64, example = 1_000)]
     before: Option<i64>,
     /// The most lines of the answer, 50 unless given.
-    #[param(minimum = 1, maximum = 1_000, example = 10)]
+    #[param(nullable = false, minimum = 1, maximum = 1_000, example = 10)]
     limit: Option<u32>,
 }
 
@@ -79,7 +79,7 @@ pub(super) async fn get(
     params(NamePath, DryRun, IfVersion),
     request_body(
         description = "The document, as it stands in its file: YAML or JSON, whatever the content type says",
-        content((String = "application/yaml", example = json!(EXAMPLE)), (Document = "application/json"))
+        content((Document = "application/json"), (Document = "application/yaml"))
     ),
     responses(
         (status = 200, description = "Changed, or the same already", body = Done, headers(("ETag" = String, description = "Version of the record"))),
@@ -172,19 +172,26 @@ fn etag(version: u64) -> [(header::HeaderName, HeaderValue); 1] {
 
 /// The version that a request wants the record to have: `If-Match: "7"`, or `If-None-Match: *` for none.
 pub(super) fn expected(headers: &HeaderMap) -> Result<Option<u64>, Trouble> {
-    if let Some(value) = headers.get(header::IF_NONE_MATCH) {
-        let is_any = value == "*";
-        return is_any
-            .then_some(Some(0))
-            .ok_or_else(|| Trouble::bad_request("If-None-Match is only known as *"));
+    let version = headers
+        .get(header::IF_MATCH)
+        .map(|value| version(value).ok_or_else(|| Trouble::bad_request("If-Match is no version, as \"7\"")));
+    let none = headers.get(header::IF_NONE_MATCH).map(|value| match value == "*" {
+        true => Ok(0),
+        false => Err(Trouble::bad_request("If-None-Match is only known as *")),
+    });
+    match (version.transpose()?, none.transpose()?) {
+        (Some(_), Some(_)) => {
+            let detail = "If-Match wants a record, and If-None-Match none; say one of them";
+            Err(Trouble::new(StatusCode::PRECONDITION_FAILED, detail))
+        }
+        (version, none) => Ok(version.or(none)),
     }
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    version(value).map(Some).ok_or_else(|| Trouble::bad_request("If-Match is no version, as \"7\""))
 }
 
-/// The version of an `ETag`: digits in quotes, and nothing else.
+/// The version of an `ETag`: digits in quotes, which a shell may have taken off.
 fn version(etag: &HeaderValue) -> Option<u64> {
-    let text = etag.to_str().ok()?.strip_prefix('"')?.strip_suffix('"')?;
+    let text = etag.to_str().ok()?;
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     // A number may have a sign, which a version has not.
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

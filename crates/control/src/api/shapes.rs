@@ -229,6 +229,16 @@ pub struct Freeze {
     pub message: Option<String>,
 }
 
+/// Why everything is to be frozen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Reason {
+    /// Why, for everybody who wonders.
+    #[schema(max_length = 1000)]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
 /// What a verb may say; every field may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

@@ -8,13 +8,14 @@ use axum::response::{IntoResponse, Response};
 use coalmine_document::parts_per_million;
 use coalmine_steer::{Request, Verb};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 
 use super::caller::{NamePath, Named, Sender};
 use super::description::{Changes, IfVersion, Reads};
 use super::rollouts::{DryRun, done, expected};
-use super::shapes::{Done, Freeze, Release, Said, Trouble};
+use super::shapes::{Done, Freeze, Reason, Release, Said, Trouble};
 use super::{App, show};
 use crate::access::May;
 use crate::operations::{self, Asked, Written};
@@ -47,8 +48,8 @@ pub(super) struct ReleasePath {
     post, path = "/v1/rollouts/{namespace}/{name}/{verb}", operation_id = "sayVerb",
     params(
         NamePath, VerbPath, DryRun, IfVersion,
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 256, pattern = "^[ -~]+$", description = "Of the token's own, 1 to 256 characters: the same key has the same answer for a day"),
-        ("Coalmine-Actor" = Option<String>, Header, description = "The person for whom a tool acts, for history")
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 256, pattern = "^[ -~]+$", description = "Of the token's own, 1 to 256 characters: the same key has the same answer for a day"),
+        ("Coalmine-Actor" = Option<String>, Header, nullable = false, description = "The person for whom a tool acts, for history")
     ),
     request_body(content = Option<Said>, description = "May be empty, except with weights", example = json!({"message": "build 7"})),
     responses(
@@ -74,7 +75,8 @@ pub(super) async fn act(
     text: String,
 ) -> Result<Response, Trouble> {
     sender.must(May::Operate, &name)?;
-    let said = read(&text)?;
+    let said: Said = read(&text)?;
+    is_short(&said.message)?;
     let request = Request { verb: verb_of(&verb, &said)?, by: sender.by(), message: said.message };
     let key = key(&parts.headers, &sender)?;
     let digest = digest(&[parts.uri.path(), parts.uri.query().unwrap_or_default(), &text]);
@@ -142,7 +144,7 @@ pub(super) async fn frozen(State(app): State<App>, _: Sender) -> Result<Json<Fre
 /// Freezes everything: nothing goes up; judging and rollbacks go on.
 #[utoipa::path(
     put, path = "/v1/freeze", operation_id = "freeze",
-    request_body(content = Option<Said>, description = "May be empty; only its message counts"),
+    request_body(content = Option<Reason>, description = "May be empty", example = json!({"message": "an incident"})),
     responses((status = 200, description = "Frozen", body = Freeze), Changes)
 )]
 pub(super) async fn freeze(
@@ -151,10 +153,10 @@ pub(super) async fn freeze(
     text: String,
 ) -> Result<Json<Freeze>, Trouble> {
     sender.must_everywhere(May::Operate)?;
-    let said = read(&text)?;
+    let Reason { message: why } = read(&text)?;
+    is_short(&why)?;
     let by = sender.by();
-    let message =
-        if said.message.is_empty() { format!("by {by}") } else { format!("by {by} ({})", said.message) };
+    let message = if why.is_empty() { format!("by {by}") } else { format!("by {by} ({why})") };
     operations::freeze(&app.server, Some(&message)).await.map_err(|refused| Trouble::of(refused, ""))?;
     tracing::warn!("everything is frozen {message}");
     Ok(Json(Freeze { message: Some(message) }))
@@ -172,20 +174,22 @@ pub(super) async fn thaw(State(app): State<App>, sender: Sender) -> Result<Json<
     Ok(Json(Freeze::default()))
 }
 
-fn read(text: &str) -> Result<Said, Trouble> {
+/// What a body says; nothing where it is empty or null.
+fn read<T: Default + DeserializeOwned>(text: &str) -> Result<T, Trouble> {
     if text.trim().is_empty() {
-        return Ok(Said::default());
+        return Ok(T::default());
     }
-    let said: Option<Said> = serde_json::from_str(text).map_err(|error| {
-        Trouble::bad_request(format!(
-            "the body is not what a verb takes, as {{\"message\": \"..\"}}: {error}"
-        ))
+    let said: Option<T> = serde_json::from_str(text).map_err(|error| {
+        Trouble::bad_request(format!("the body is not what this takes, as {{\"message\": \"..\"}}: {error}"))
     })?;
-    let said = said.unwrap_or_default();
-    if said.message.chars().count() > MAX_MESSAGE {
+    Ok(said.unwrap_or_default())
+}
+
+fn is_short(message: &str) -> Result<(), Trouble> {
+    if message.chars().count() > MAX_MESSAGE {
         return Err(Trouble::bad_request(format!("the message has more than {MAX_MESSAGE} characters")));
     }
-    Ok(said)
+    Ok(())
 }
 
 fn verb_of(word: &str, said: &Said) -> Result<Verb, Trouble> {

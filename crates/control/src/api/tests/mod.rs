@@ -155,8 +155,13 @@ async fn a_rollout_is_written_at_the_version_that_was_read() {
     let condition = |value| [("if-match", value)];
     let stale = world.ask(ADMIN, Method::PUT, PATH, &condition("\"999\""), &other).await;
     assert_eq!(stale.status, 412);
-    for odd in ["soon", "", "1", "\"+1\"", "\"\"", "*"] {
+    for odd in ["soon", "", "\"1", "\"+1\"", "+1", "\"\"", "*"] {
         assert_eq!(world.ask(ADMIN, Method::PUT, PATH, &condition(odd), &other).await.status, 400, "{odd}");
+    }
+    for (version, status) in [("\"1\"", 412), ("one", 400)] {
+        let both = [("if-match", version), ("if-none-match", "*")];
+        let new = world.ask(ADMIN, Method::PUT, "/v1/rollouts/shop/new", &both, &other).await;
+        assert_eq!(new.status, status, "{}", new.body);
     }
     let taken = world.ask(ADMIN, Method::PUT, PATH, &[("if-none-match", "*")], &other).await;
     assert_eq!(taken.status, 412);
