@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use base64ct::{Base64, Encoding as _};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::App;
@@ -110,6 +111,16 @@ pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
     }
     let pair = String::from_utf8(Base64::decode_vec(value).ok()?).ok()?;
     pair.split_once(':').map(|(_, password)| password.to_owned())
+}
+
+/// What a body says: the fields of an object. Without a body, or with null, nothing is said.
+pub(super) fn said<T: Default + DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    if text.trim().is_empty() {
+        return Ok(T::default());
+    }
+    // Fields may be read of a list too, one by one, which nobody means.
+    serde_json::from_str::<Option<serde_json::Map<String, serde_json::Value>>>(text)?;
+    serde_json::from_str::<Option<T>>(text).map(Option::unwrap_or_default)
 }
 
 // === impl Named ===

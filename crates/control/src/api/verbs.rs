@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 
-use super::caller::{NamePath, Named, Sender};
+use super::caller::{NamePath, Named, Sender, said};
 use super::description::{Changes, IfVersion, Reads};
 use super::rollouts::{DryRun, done, expected};
 use super::shapes::{Done, Freeze, Reason, Release, Said, Trouble};
@@ -174,15 +174,11 @@ pub(super) async fn thaw(State(app): State<App>, sender: Sender) -> Result<Json<
     Ok(Json(Freeze::default()))
 }
 
-/// What a body says; nothing where it is empty or null.
 fn read<T: Default + DeserializeOwned>(text: &str) -> Result<T, Trouble> {
-    if text.trim().is_empty() {
-        return Ok(T::default());
-    }
-    let said: Option<T> = serde_json::from_str(text).map_err(|error| {
-        Trouble::bad_request(format!("the body is not what this takes, as {{\"message\": \"..\"}}: {error}"))
-    })?;
-    Ok(said.unwrap_or_default())
+    said(text).map_err(|error| {
+        let example = "{\"message\": \"..\"}";
+        Trouble::bad_request(format!("the body is not what this takes, as {example}: {error}"))
+    })
 }
 
 fn is_short(message: &str) -> Result<(), Trouble> {

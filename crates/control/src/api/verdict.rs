@@ -9,7 +9,7 @@ use coalmine_steer::Verdict;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::caller::{NamePath, Named, Sender, token};
+use super::caller::{NamePath, Named, Sender, said, token};
 use super::description::{Conflict, Reads};
 use super::shapes::{ShownVerdict, Trouble};
 use super::{App, show};
@@ -43,12 +43,8 @@ pub(super) struct Hook {
 
 impl Hook {
     fn read(text: &str) -> Result<Self, Trouble> {
-        if text.trim().is_empty() {
-            return Ok(Self::default());
-        }
         // What is wrong with it is not told: it may hold a token.
-        let hook: Result<Option<Self>, _> = serde_json::from_str(text);
-        hook.map(Option::unwrap_or_default).map_err(|_| {
+        said(text).map_err(|_| {
             Trouble::bad_request(
                 "the body is not what a hook posts, as {\"name\": \"checkout\", \"namespace\": \"shop\"}",
             )

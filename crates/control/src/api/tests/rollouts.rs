@@ -135,8 +135,11 @@ async fn what_is_frozen_says_why_and_by_whom() {
         (409, &json!("the server is frozen: by admin (Ada) (an incident)"))
     );
     assert_eq!(world.ask(ADMIN, Method::DELETE, "/v1/freeze", &[], "").await.body, json!({"message": null}));
-    let odd = world.ask(ADMIN, Method::PUT, "/v1/freeze", &[], "{\"newUsers\": true}").await;
-    assert_eq!((odd.status, world.get("/v1/freeze").await.body), (400, json!({"message": null})));
+    for odd in ["{\"newUsers\": true}", "[]", "[\"an incident\"]", "7"] {
+        let refused = world.ask(ADMIN, Method::PUT, "/v1/freeze", &[], odd).await;
+        assert_eq!(refused.status, 400, "{odd}: {}", refused.body);
+    }
+    assert_eq!(world.get("/v1/freeze").await.body, json!({"message": null}));
     assert_eq!(world.post("start", &[], "").await.status, 202);
 }
 

@@ -120,6 +120,7 @@ async fn a_hook_of_flagger_shows_its_token_and_is_about_its_own_canary() {
         ("", hook("search", READER), 400),
         (READER, "{\"namespace\": \"bank\"}".to_owned(), 400),
         (READER, format!("{{\"metadata\": \"{READER}\"}}"), 400),
+        (READER, "[\"checkout\", \"shop\"]".to_owned(), 400),
     ] {
         let answer = world.ask(token, Method::POST, &path, &[], &body).await;
         assert_eq!(answer.status, status, "{token} {body}: {}", answer.body);
