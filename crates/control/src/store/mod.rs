@@ -72,6 +72,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The history of a rollout, the newest first: at most `limit` lines with a number below `before`.
     async fn history(&self, name: &Name, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, StoreError>;
 
+    /// Lines of history of all rollouts, in the order in which they were recorded: at most `limit` of those behind this
+    /// position. Where positions have a gap, lines were forgotten.
+    async fn lines(&self, after: u64, limit: u32) -> Result<Vec<Recorded>, StoreError>;
+
+    /// The position of the line that was recorded last; 0 before the first.
+    async fn last_line(&self) -> Result<u64, StoreError>;
+
     /// One release of a rollout.
     async fn release(&self, name: &Name, number: u64) -> Result<Option<ReleaseRecord>, StoreError>;
 
@@ -155,6 +162,19 @@ pub struct Entry {
     /// How it was decided; none of a change of the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
+}
+
+/// A line of history among those of all rollouts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// Its position among all lines, from 1.
+    pub position: u64,
+    /// Its rollout.
+    pub rollout: Name,
+    /// Its number in its rollout, from 1.
+    pub number: u64,
+    /// What happened.
+    pub logged: Logged,
 }
 
 /// A decision: with the plan of `written` it makes the same step again.

@@ -15,7 +15,7 @@ pub(super) const VERSION: i64 = 1;
 const FIRST: &str = "CREATE TABLE IF NOT EXISTS coalmine_schema (version BIGINT NOT NULL PRIMARY KEY)";
 
 /// Makes what is missing; each may be run again.
-const STATEMENTS: [&str; 10] = [
+const STATEMENTS: [&str; 11] = [
     // One row that every writer takes first. It puts them in a row, on PostgreSQL as well as in SQLite, and tells readers
     // that something changed.
     "CREATE TABLE IF NOT EXISTS coalmine_changes (id BIGINT NOT NULL PRIMARY KEY, counted BIGINT NOT NULL)",
@@ -25,6 +25,9 @@ const STATEMENTS: [&str; 10] = [
         name TEXT NOT NULL, number BIGINT NOT NULL, at BIGINT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (name, number))",
     // For what is forgotten.
     "CREATE INDEX IF NOT EXISTS coalmine_history_at ON coalmine_history (at)",
+    // The order of the lines of all rollouts, for who follows them.
+    "CREATE TABLE IF NOT EXISTS coalmine_lines (
+        position BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, number BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS coalmine_releases (
         name TEXT NOT NULL, number BIGINT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (name, number))",
     "CREATE TABLE IF NOT EXISTS coalmine_publications (

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
-use super::{Answer, Change, Entry, Head, Publications, Store, StoreError, Stored, Versions};
+use super::{Answer, Change, Entry, Head, Publications, Recorded, Store, StoreError, Stored, Versions};
 use crate::publish::Publication;
 use crate::rollout::{Name, ReleaseRecord};
 
@@ -95,6 +95,14 @@ impl Store for Scripted {
 
     async fn history(&self, name: &Name, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, StoreError> {
         self.reach()?.history(name, before, limit).await
+    }
+
+    async fn lines(&self, after: u64, limit: u32) -> Result<Vec<Recorded>, StoreError> {
+        self.reach()?.lines(after, limit).await
+    }
+
+    async fn last_line(&self) -> Result<u64, StoreError> {
+        self.reach()?.last_line().await
     }
 
     async fn release(&self, name: &Name, number: u64) -> Result<Option<ReleaseRecord>, StoreError> {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -17,9 +18,9 @@ use super::reserve::Reserve;
 use super::schema;
 use super::session::{Database, Session, Statement};
 use super::writes::signed;
-use super::{Answer, Change, Entry, Head, Publications, Store, StoreError, Stored, Versions};
+use super::{Answer, Change, Entry, Head, Publications, Recorded, Store, StoreError, Stored, Versions};
 use crate::publish::Publication;
-use crate::rollout::{Name, ReleaseRecord};
+use crate::rollout::{Logged, Name, ReleaseRecord};
 
 const DAY: u64 = 24 * 60 * 60;
 const FREEZE: &str = "freeze";
@@ -29,6 +30,12 @@ const LEASE: &str = "tick";
 pub struct Sql {
     database: Database,
     reserve: Reserve,
+}
+
+/// Of a line, what happened: not the decision behind it, which is large.
+#[derive(Deserialize)]
+struct Line {
+    logged: Logged,
 }
 
 // === impl Sql ===
@@ -208,6 +215,27 @@ impl Store for Sql {
         };
         let rows = self.all(select.bind(name.as_str()).bind(before).bind(i64::from(limit))).await?;
         rows.iter().map(read).collect()
+    }
+
+    async fn lines(&self, after: u64, limit: u32) -> Result<Vec<Recorded>, StoreError> {
+        let select = sqlx::query(
+            "SELECT line.position, line.name, line.number, kept.body FROM coalmine_lines line
+             JOIN coalmine_history kept ON kept.name = line.name AND kept.number = line.number
+             WHERE line.position > $1 ORDER BY line.position LIMIT $2",
+        );
+        let read = |row: &AnyRow| {
+            let name = self.text(row, 1)?;
+            let rollout = name.parse().map_err(|_| StoreError::Unreadable(format!("a line of {name}")))?;
+            let Line { logged } = self.body(row, 3, "a line of history")?;
+            Ok(Recorded { position: self.number(row, 0)?, rollout, number: self.number(row, 2)?, logged })
+        };
+        let rows = self.all(select.bind(signed(after)).bind(i64::from(limit))).await?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn last_line(&self) -> Result<u64, StoreError> {
+        let select = sqlx::query("SELECT COALESCE(MAX(position), 0) FROM coalmine_lines");
+        self.first(select).await?.map_or(Ok(0), |row| self.number(&row, 0))
     }
 
     async fn release(&self, name: &Name, number: u64) -> Result<Option<ReleaseRecord>, StoreError> {

@@ -69,6 +69,12 @@ impl Session<'_> {
             );
             let body = written(entry, "a line of history")?;
             self.run(insert.bind(name).bind(signed(entry.logged.at)).bind(body)).await?;
+            let insert = sqlx::query(
+                "INSERT INTO coalmine_lines (position, name, number)
+                 SELECT COALESCE(MAX(position), 0) + 1, $1, (SELECT MAX(number) FROM coalmine_history WHERE name = $1)
+                 FROM coalmine_lines",
+            );
+            self.run(insert.bind(name)).await?;
         }
         Ok(())
     }
@@ -88,13 +94,18 @@ impl Session<'_> {
         if rows == 0 { Err(StoreError::Moved) } else { Ok(()) }
     }
 
-    /// The latest line of a rollout stays, so that no number comes twice.
+    /// The latest line of a rollout stays, so that no number and no position comes twice.
     pub(super) async fn forget(&mut self, history: u64, answers: u64) -> Result<(), StoreError> {
         let delete = sqlx::query(
             "DELETE FROM coalmine_history WHERE at < $1 AND number < (
                  SELECT MAX(number) FROM coalmine_history newest WHERE newest.name = coalmine_history.name)",
         );
         self.run(delete.bind(signed(history))).await?;
+        let delete = sqlx::query(
+            "DELETE FROM coalmine_lines WHERE NOT EXISTS (SELECT 1 FROM coalmine_history
+                 WHERE coalmine_history.name = coalmine_lines.name AND coalmine_history.number = coalmine_lines.number)",
+        );
+        self.run(delete).await?;
         let delete = sqlx::query("DELETE FROM coalmine_answers WHERE at < $1");
         self.run(delete.bind(signed(answers))).await.map(drop)
     }

@@ -51,6 +51,7 @@ async fn versions(store: &dyn Store) -> Versions {
 pub(super) async fn holds(store: Arc<dyn Store>) {
     records(&*store).await;
     history(&*store).await;
+    lines(&*store).await;
     answers(&*store).await;
     publications(&*store).await;
     settings(&*store).await;
@@ -136,6 +137,47 @@ async fn history(store: &dyn Store) {
     store.commit(late).await.unwrap();
     let left = read(store.history(&of, None, 9).await.unwrap());
     assert_eq!(left.first(), Some(&(4, "four".to_owned())), "no number comes twice");
+}
+
+async fn lines(store: &dyn Store) {
+    let before = store.last_line().await.unwrap();
+    let entry = |why: &str, at| Entry { number: 0, logged: logged(why, at), decision: None };
+    let mut versions = Vec::new();
+    for (of, whys) in [("shop/line-a", vec!["a1", "a2"]), ("shop/line-b", vec!["b1"])] {
+        let mut made = new(of);
+        // What counts is the order in which they were recorded, not when they say that they were.
+        made.history = whys.into_iter().zip([9_000, 8_000]).map(|(why, at)| entry(why, at)).collect();
+        versions.push((made.record.clone(), store.commit(made).await.unwrap()));
+    }
+    let (record, version) = versions.swap_remove(0);
+    let mut more = change(record.clone(), version);
+    more.history = vec![entry("a3", 8_500)];
+    store.commit(more).await.unwrap();
+    let mut lost = change(record, version);
+    lost.history = vec![entry("lost", 8_600)];
+    assert!(matches!(store.commit(lost).await, Err(StoreError::Moved)));
+    let read = async |after, limit| -> Vec<(u64, String, u64, String)> {
+        let lines = store.lines(after, limit).await.unwrap().into_iter();
+        let read =
+            lines.map(|it| (it.position - before, it.rollout.name().to_owned(), it.number, it.logged.why));
+        read.collect()
+    };
+    let line = |position, name: &str, number, why: &str| (position, name.to_owned(), number, why.to_owned());
+    let all = [
+        line(1, "line-a", 1, "a1"),
+        line(2, "line-a", 2, "a2"),
+        line(3, "line-b", 1, "b1"),
+        line(4, "line-a", 3, "a3"),
+    ];
+    assert_eq!(read(before, 9).await, all);
+    assert_eq!(read(before, 2).await, all[..2]);
+    assert_eq!(read(before + 2, 9).await, all[2..]);
+    assert_eq!(store.last_line().await.unwrap(), before + 4);
+    store.forget(8_700, 100).await.unwrap();
+    assert_eq!(read(before, 9).await, [&all[..1], &all[2..]].concat(), "a gap where one is forgotten");
+    store.forget(10_000, 100).await.unwrap();
+    assert_eq!(read(before, 9).await, all[2..], "the last one of each stays");
+    assert_eq!(store.last_line().await.unwrap(), before + 4);
 }
 
 async fn answers(store: &dyn Store) {
