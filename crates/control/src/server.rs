@@ -5,17 +5,14 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use coalmine_steer::Condition;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::evidence::{ProxyReading, Reading};
 use crate::fleets::Fleets;
 use crate::publish::Publication;
-use crate::rollout::{Logged, Name, Operator};
+use crate::rollout::{Name, Operator};
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::store::{Store, StoreError};
-
-/// How many happenings a slow listener may be behind before it misses some.
-const HAPPENINGS: usize = 1_024;
 
 /// A running server: its store, its clock, what it knows now, and ways to wake it.
 pub struct Server {
@@ -29,8 +26,8 @@ pub struct Server {
     view: watch::Sender<Arc<View>>,
     /// By fleet.
     publications: BTreeMap<String, watch::Sender<Option<Arc<Publication>>>>,
-    happenings: broadcast::Sender<Happening>,
     changed: Notify,
+    recorded: watch::Sender<()>,
 }
 
 /// What the latest tick and the latest publication saw. It is lost with the process; a tick makes it anew.
@@ -57,15 +54,6 @@ pub struct Seen {
     pub conditions: Vec<Condition>,
     /// Why it is not in the policy as it should be, where that is so.
     pub left_out: Option<String>,
-}
-
-/// Something that happened to a rollout.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happening {
-    /// The rollout.
-    pub rollout: Name,
-    /// The line of its history.
-    pub logged: Logged,
 }
 
 // === impl View ===
@@ -103,8 +91,8 @@ impl Server {
             fleets,
             snapshots: Snapshots::default(),
             view: watch::Sender::new(Arc::new(View { tick: tick.max(1), ..View::default() })),
-            happenings: broadcast::Sender::new(HAPPENINGS),
             changed: Notify::new(),
+            recorded: watch::Sender::new(()),
         }
     }
 
@@ -181,20 +169,20 @@ impl Server {
         });
     }
 
-    /// What happens to rollouts from now on.
-    pub fn happenings(&self) -> broadcast::Receiver<Happening> {
-        self.happenings.subscribe()
+    /// Changes when something may have been recorded, by this server or by another one on the same store.
+    pub fn recorded(&self) -> watch::Receiver<()> {
+        self.recorded.subscribe()
     }
 
-    /// Tells who listens.
-    pub(crate) fn tell(&self, rollout: &Name, logged: Logged) {
-        // Nobody has to listen.
-        let _ = self.happenings.send(Happening { rollout: rollout.clone(), logged });
+    /// Tells those who follow history: it may have new lines.
+    pub(crate) fn tell(&self) {
+        self.recorded.send_replace(());
     }
 
     /// Something was recorded: the policy is composed anew at once.
     pub fn wake(&self) {
         self.changed.notify_one();
+        self.tell();
     }
 
     /// Waits for the next [`Server::wake`].

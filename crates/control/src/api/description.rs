@@ -66,6 +66,9 @@ pub(super) struct Document {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes events, and is never made")]
 pub(super) struct Event {
+    /// Its position, for `Last-Event-ID`.
+    #[schema(pattern = "^[0-9]{1,18}$")]
+    id: String,
     /// What it is.
     #[schema(schema_with = event)]
     event: String,

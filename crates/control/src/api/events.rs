@@ -1,42 +1,118 @@
-//! What happens, as it happens: server-sent events.
+//! What happens, as it happens: server-sent events, read from history.
+//!
+//! A stream is a position in the history of all rollouts. So it misses nothing, whether another server recorded it, or its
+//! reader is slow, or was away and comes back with the position of what it read last.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
-use futures_util::{Stream, StreamExt as _};
-use tokio_stream::wrappers::BroadcastStream;
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::sync::watch;
 
 use super::caller::Sender;
 use super::description::{self, Reads};
+use super::shapes::Trouble;
 use super::{App, show};
-use crate::server::Happening;
+use crate::server::Server;
+use crate::store::Recorded;
 
-/// Each line of history of the rollouts that the sender may read. Who reads too slowly misses some, and is told so.
+const LAST: &str = "last-event-id";
+/// How many lines are read at a time.
+const LINES: u32 = 100;
+/// How long a store that does not answer is left alone.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Who follows history.
+struct Follower {
+    server: Arc<Server>,
+    sender: Sender,
+    recorded: watch::Receiver<()>,
+    /// The position up to which it has been told.
+    position: u64,
+    /// What it is to be told.
+    events: VecDeque<Event>,
+}
+
+/// Each line of history of the rollouts that the sender may read, from now on, or behind the event that it got last.
 #[utoipa::path(
     get, path = "/v1/events", operation_id = "watchEvents",
-    responses((status = 200, description = "Events `history`, each with a line, and `missed`", body = description::Event, content_type = "text/event-stream"), Reads)
+    params(("Last-Event-ID" = Option<String>, Header, nullable = false, pattern = "^[0-9]{1,18}$", description = "The `id` of the event that was read last: it goes on behind that one; 0 for all that history has")),
+    responses((status = 200, description = "Events `history`, each with a line, and `missed` where history has no longer what was to come", body = description::Event, content_type = "text/event-stream"), Reads)
 )]
 pub(super) async fn events(
     State(app): State<App>,
     sender: Sender,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let mut ending = app.ending.clone();
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Trouble> {
+    let recorded = app.server.recorded();
+    let last = app.server.store().last_line().await?;
+    let after = match headers.get(LAST) {
+        None => last,
+        Some(value) => value.to_str().ok().and_then(position).ok_or_else(|| {
+            Trouble::bad_request("Last-Event-ID is no id of an event here, as 7; leave it out to begin now")
+        })?,
+    };
+    let mut follower =
+        Follower { server: app.server, sender, recorded, position: after, events: VecDeque::new() };
+    // The store has another history, as one that was lost or is an older copy.
+    if after > last {
+        follower.miss(last);
+    }
+    let mut ending = app.ending;
     let ended = async move { ending.comes().await };
-    let stream = BroadcastStream::new(app.server.happenings())
-        .filter_map(move |happening| {
-            let event = match happening {
-                Ok(Happening { rollout, logged }) => sender
-                    .may_see(&rollout)
-                    .then(|| {
-                        Event::default().event("history").json_data(show::line(&rollout, 0, &logged)).ok()
-                    })
-                    .flatten(),
-                Err(_) => Some(Event::default().event("missed").data("some events were missed; read again")),
-            };
-            async move { event.map(Ok) }
-        })
-        .take_until(Box::pin(ended));
-    Sse::new(stream).keep_alive(KeepAlive::default())
+    let stream = stream::unfold(follower, async |mut follower| Some((Ok(follower.next().await), follower)));
+    Ok(Sse::new(stream.take_until(Box::pin(ended))).keep_alive(KeepAlive::default()))
+}
+
+/// The position that an id says: digits alone.
+fn position(id: &str) -> Option<u64> {
+    id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok()).flatten()
+}
+
+// === impl Follower ===
+
+impl Follower {
+    async fn next(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            // What is recorded from here on is seen at the next reading.
+            self.recorded.mark_unchanged();
+            match self.server.store().lines(self.position, LINES).await {
+                Ok(lines) if lines.is_empty() => {
+                    // The server holds the other end.
+                    let _ = self.recorded.changed().await;
+                }
+                Ok(lines) => lines.into_iter().for_each(|line| self.take(&line)),
+                Err(_) => tokio::time::sleep(RETRY).await,
+            }
+        }
+    }
+
+    fn take(&mut self, line: &Recorded) {
+        let before = line.position.saturating_sub(1);
+        if self.position < before {
+            self.miss(before);
+        }
+        self.position = line.position;
+        if !self.sender.may_see(&line.rollout) {
+            return;
+        }
+        let event = Event::default().event("history").id(line.position.to_string());
+        self.events.extend(event.json_data(show::line(&line.rollout, line.number, &line.logged)));
+    }
+
+    /// Lines up to this position are not there any more.
+    fn miss(&mut self, until: u64) {
+        self.position = until;
+        let event = Event::default().event("missed").id(until.to_string());
+        self.events.push_back(event.data("history no longer has some lines; read again what they changed"));
+    }
 }

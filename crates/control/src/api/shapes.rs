@@ -144,7 +144,7 @@ pub struct ShownVerdict {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Line {
-    /// Its number, from 1: the next page begins `before` the smallest. 0 in events.
+    /// Its number, from 1: the next page begins `before` the smallest.
     pub number: u64,
     /// The rollout.
     pub rollout: Name,

@@ -73,7 +73,7 @@ async fn act_once(
     Ok(written)
 }
 
-/// Commits a change, or only says what it would be, and tells who listens.
+/// Commits a change, or only says what it would be.
 pub(super) async fn commit(
     server: &Server,
     mut change: Change,
@@ -86,12 +86,8 @@ pub(super) async fn commit(
     }
     written.stored.version = change.expected + 1;
     change.answer = asked.answer.map(|answer| answer(written));
-    let logged: Vec<_> = change.history.iter().map(|entry| entry.logged.clone()).collect();
     written.stored.version = server.store().commit(change).await?;
     server.wake();
-    for logged in logged {
-        server.tell(&written.stored.record.name, logged);
-    }
     Ok(())
 }
 

@@ -57,6 +57,7 @@ pub async fn publish_always(server: Arc<Server>, files: BTreeMap<String, PathBuf
         // A publication counts too, so that what comes of it is looked at once more, and nothing in between is missed.
         let Some(counted) = told(&server, counted) else { continue };
         if is_due || seen != Some(counted) {
+            server.tell();
             match publisher.publish(&server).await {
                 // Whoever moved a record so often will be done in a moment.
                 Err(StoreError::Moved) => {}

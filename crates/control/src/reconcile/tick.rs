@@ -112,8 +112,8 @@ async fn tick_one(
             Ok(version) => {
                 for line in logged {
                     tracing::info!(rollout = %name, weight = line.weight, "{}: {}", line.what, line.why);
-                    server.tell(name, line);
                 }
+                server.tell();
                 carry_out(server, hooks, name, version, &step).await?;
                 return Ok(step.conditions);
             }

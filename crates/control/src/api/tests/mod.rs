@@ -369,5 +369,5 @@ async fn what_happens_is_told_to_who_may_see_it() {
     let mut body = response.into_body().into_data_stream();
     let first = futures_util::StreamExt::next(&mut body).await.unwrap().unwrap();
     let text = String::from_utf8(first.to_vec()).unwrap();
-    assert!(text.starts_with("event: history\ndata: ") && text.contains("shop/checkout"), "{text}");
+    assert!(text.starts_with("event: history\nid: 3\ndata: ") && text.contains("shop/checkout"), "{text}");
 }

@@ -1,11 +1,12 @@
 //! What is watched: events and verdicts.
 
 use axum::body::BodyDataStream;
-use coalmine_steer::Verdict;
+use coalmine_steer::{Verdict, What};
 use futures_util::StreamExt as _;
 
 use super::*;
-use crate::server::Happening;
+use crate::rollout::Logged;
+use crate::store::Entry;
 
 const BANK: &str = "/v1/rollouts/bank/payments";
 
@@ -52,18 +53,101 @@ async fn each_line_comes_in_order_to_who_may_read_it_and_to_nobody_else() {
     assert!(of_admin.contains("bank/payments") && of_admin.contains("shop/checkout"), "{of_admin}");
 }
 
-#[tokio::test]
-async fn who_reads_too_slowly_is_told_that_something_was_missed() {
-    let world = World::new().await;
-    let (_, mut stream) = watch(&world, READER).await;
-    let mut all = world.app.server.happenings();
-    world.put(ROLLOUT).await;
-    let Happening { rollout, logged } = all.recv().await.unwrap();
-    for _ in 0..2_000 {
-        world.app.server.tell(&rollout, logged.clone());
+/// The ids and sentences of so many events behind one.
+async fn behind(world: &World, token: &str, last: &str, count: usize) -> Vec<(String, String)> {
+    let request = Request::get("/v1/events").header("last-event-id", last);
+    let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let response = router(world.app.clone()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut stream = response.into_body().into_data_stream();
+    let mut events = Vec::new();
+    for _ in 0..count {
+        let text = next(&mut stream).await;
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        let line: Value = serde_json::from_str(field("data: ")).unwrap_or_default();
+        let why = line["why"].as_str().unwrap_or(field("event: "));
+        events.push((field("id: ").to_owned(), why.to_owned()));
     }
-    assert!(next(&mut stream).await.starts_with("event: missed\n"));
-    assert!(next(&mut stream).await.starts_with("event: history\n"), "and it goes on");
+    let more = futures_util::FutureExt::now_or_never(stream.next());
+    assert!(more.is_none(), "and nothing else: {more:?}");
+    events
+}
+
+fn events(all: &[(&str, &str)]) -> Vec<(String, String)> {
+    all.iter().map(|(id, why)| ((*id).to_owned(), (*why).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn who_was_away_goes_on_behind_what_it_read_last() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    world.ask(ADMIN, Method::PUT, BANK, &[], ROLLOUT).await;
+    world.post("start", &[], "").await;
+    let all = events(&[
+        ("1", "created"),
+        ("2", "created"),
+        ("3", "started by pipeline"),
+        ("4", "start by pipeline"),
+    ]);
+    assert_eq!(behind(&world, ADMIN, "0", 4).await, all);
+    assert_eq!(behind(&world, ADMIN, "2", 2).await, all[2..]);
+    assert_eq!(behind(&world, ADMIN, "4", 0).await, []);
+    let of_reader = [&all[..1], &all[2..]].concat();
+    assert_eq!(behind(&world, READER, "0", 3).await, of_reader, "what is hidden is not missed");
+    for odd in ["", "last", "-1", "+1", "1.5", "99999999999999999999"] {
+        let refused = world.ask(ADMIN, Method::GET, "/v1/events", &[("last-event-id", odd)], "").await;
+        assert_eq!(refused.status, 400, "{odd}: {}", refused.body);
+    }
+}
+
+#[tokio::test]
+async fn who_comes_too_late_is_told_that_something_was_missed() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    for verb in ["start", "pause", "resume"] {
+        world.post(verb, &[], "").await;
+    }
+    let last = world.store.last_line().await.unwrap();
+    world.store.forget(u64::MAX >> 1, 0).await.unwrap();
+    let (before, last) = ((last - 1).to_string(), last.to_string());
+    let left = behind(&world, ADMIN, "1", 2).await;
+    assert_eq!(left[0], (before.clone(), "missed".to_owned()));
+    assert_eq!(left[1].0, last);
+    assert_eq!(behind(&world, ADMIN, &before, 1).await, left[1..], "nothing was missed between the two");
+    // Of a store that is gone.
+    assert_eq!(behind(&world, ADMIN, "1000", 1).await, events(&[(&last, "missed")]));
+}
+
+#[tokio::test]
+async fn a_slow_reader_misses_nothing_nor_one_of_another_server() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    let (_, mut stream) = watch(&world, READER).await;
+    for number in 0..150 {
+        // As another server on the same store does.
+        let stored = world.store.record(&name()).await.unwrap().unwrap();
+        let logged = Logged { at: 1, what: What::Verb, weight: 0, by: None, why: format!("{number}.") };
+        let history = vec![Entry { number: 0, logged, decision: None }];
+        let change =
+            Change { record: stored.record, expected: stored.version, history, release: None, answer: None };
+        world.store.commit(change).await.unwrap();
+    }
+    world.app.server.tell();
+    for number in 0..150 {
+        let event = next(&mut stream).await;
+        assert!(event.contains(&format!("\nid: {}\n", number + 2)), "{event}");
+        assert!(event.contains(&format!("\"{number}.\"")), "{event}");
+    }
+    // A store that is away for a moment is none to be told of.
+    world.store.set_away(true);
+    world.app.server.tell();
+    let waiting = tokio::time::timeout(std::time::Duration::from_millis(50), stream.next()).await;
+    assert!(waiting.is_err(), "{waiting:?}");
+    world.store.set_away(false);
+    world.post("start", &[], "").await;
+    assert!(next(&mut stream).await.contains("\nid: 152\n"));
+    world.store.set_away(true);
+    assert_eq!(watch(&world, READER).await.0, 503);
 }
 
 #[tokio::test]
