@@ -189,7 +189,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every test that needs no privileges: 10 to 20 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); the unit for systemd (make test-systemd);"
-	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale judge-table)"
+	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale proof-replicas judge-table)"
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module
@@ -220,9 +220,13 @@ $(API_PYTHON): tests/api/requirements.txt | $(VENV)
 test-api: $(API_PYTHON) $(COMMAND_TESTED) ## The API held against its own description by a stranger, schemathesis: MAX_EXAMPLES=.. SEED=..
 	$(VENV)/bin/python -B tests/api/api.py $(COMMAND_TESTED)
 
+# What the server does on a PostgreSQL that runs for this only.
+REPLICAS_RUN = $(call ENVOY_TESTS,$(ENVOY_VERSION)) tests/postgres.sh $(SERVER_RUN) -- --ignored --nocapture replicas::
+
 .PHONY: test-postgres
-test-postgres: toolchain ## What every store must do, on a real PostgreSQL (Debian's package), which runs for this test only
+test-postgres: $(SERVER_NEEDS) $(ENVOY) ## On a real PostgreSQL (Debian's package): what every store must do, and three servers of which one is killed
 	tests/postgres.sh cargo test --locked --package coalmine-control --lib store::postgres -- --ignored --nocapture --test-threads 1
+	$(REPLICAS_RUN)
 
 # So that the measurement does not rot. Its figures mean nothing.
 .PHONY: test-bench
@@ -334,6 +338,14 @@ KILLS ?= 500
 proof-store: ## What the store acknowledges stays, whole, though its process is killed KILLS=.. times
 	COALMINE_TEST_KILLS=$(KILLS) cargo test --locked --release --package coalmine-control --lib \
 		store::crash_tests -- --nocapture
+
+.PHONY: proof-replicas
+proof-replicas: KILLS := 50
+proof-replicas: RACES ?= 10000
+proof-replicas: $(SERVER_NEEDS) $(ENVOY) ## Three servers on one PostgreSQL: the one that steers is killed KILLS=.. times; RACES=.. writers of one version
+	COALMINE_TEST_RACES=$(RACES) tests/postgres.sh cargo test --locked --package coalmine-control --lib \
+		one_of_several_that_race_wins -- --include-ignored --nocapture --test-threads 1
+	COALMINE_KILLS=$(KILLS) $(REPLICAS_RUN)
 
 .PHONY: proof-kills
 proof-kills: KILLS := 200

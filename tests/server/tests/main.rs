@@ -8,6 +8,8 @@
 //! | `full_disk` | the disk of the store is full |
 //! | `kills` | a server that is killed at any moment of a rollout |
 //! | `leaving` | Coalmine is taken away again |
+//! | `orderly` | what a release has to show after servers were killed in it |
+//! | `replicas` | three servers on one PostgreSQL, of which the one that steers is killed |
 //! | `pushes` | many policies in a short time, under load |
 //! | `streams` | thousands of proxies that follow one server |
 //! | `scale` | thousands of rollouts over several fleets |
@@ -25,7 +27,9 @@ mod fleets;
 mod full_disk;
 mod kills;
 mod leaving;
+mod orderly;
 mod pushes;
+mod replicas;
 mod scale;
 mod story;
 mod streams;

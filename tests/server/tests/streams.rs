@@ -72,7 +72,7 @@ async fn push(fleet: &Fleet, crowds: &mut [&mut Crowd], rollouts: std::ops::Rang
 }
 
 fn process(fleet: &Fleet) -> Process {
-    fleet.servers().next().unwrap().process().unwrap()
+    fleet.server().process().unwrap()
 }
 
 fn megabytes(bytes: u64) -> f64 {
@@ -104,14 +104,14 @@ async fn a_policy_reaches_all_whatever_some_of_them_do() {
     }
     let before = process(&fleet).memory().unwrap();
 
-    let server: SocketAddr = fleet.servers().next().unwrap().address();
+    let server: SocketAddr = fleet.server().address();
     let newest = revision(&fleet).await;
     let began = Instant::now();
     let mut lively = Crowd::start(server, frozen..streams).unwrap();
     let mut sleepy = Crowd::start(server, 0..frozen).unwrap();
     let last = lively.all_have(newest).await.unwrap().max(sleepy.all_have(newest).await.unwrap());
     let arrived = last - began;
-    connected(fleet.servers().next().unwrap(), streams).await;
+    connected(fleet.server(), streams).await;
     let pushed = push(&fleet, &mut [&mut lively, &mut sleepy], 0..PUSHES).await;
     let per_stream = process(&fleet).memory().unwrap().saturating_sub(before) / streams as u64;
     println!(
@@ -127,7 +127,7 @@ async fn a_policy_reaches_all_whatever_some_of_them_do() {
     let began = Instant::now();
     let still = sleepy.freeze().unwrap();
     let pushed = push(&fleet, &mut [&mut lively], PUSHES..2 * PUSHES).await;
-    connected(fleet.servers().next().unwrap(), streams - frozen).await;
+    connected(fleet.server(), streams - frozen).await;
     println!(
         "{frozen} stand still: the others' last answer came after {:?} in the median, {:?} at worst; those were given up after \
          {:?}; the server has {:.1} MiB",
@@ -140,12 +140,12 @@ async fn a_policy_reaches_all_whatever_some_of_them_do() {
     drop(still);
     let newest = revision(&fleet).await;
     sleepy.all_have(newest).await.unwrap();
-    connected(fleet.servers().next().unwrap(), streams).await;
+    connected(fleet.server(), streams).await;
 
     fleet.kill_server();
     fleet.start_server().await.unwrap();
     let began = Instant::now();
-    connected(fleet.servers().next().unwrap(), streams).await;
+    connected(fleet.server(), streams).await;
     let back = began.elapsed();
     let pushed = push(&fleet, &mut [&mut lively, &mut sleepy], 2 * PUSHES..3 * PUSHES).await;
     println!(

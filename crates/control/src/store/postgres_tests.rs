@@ -77,6 +77,13 @@ async fn it_does_what_every_store_must() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a PostgreSQL server: make test-postgres"]
+async fn one_of_several_that_race_wins() {
+    let servers = contract::servers(&empty("raced").await).await;
+    contract::races(&servers, contract::how_often()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a PostgreSQL server: make test-postgres"]
 async fn servers_may_start_together_on_an_empty_database() {
     for round in 0..5 {
         let address = empty(&format!("together_{round}")).await;

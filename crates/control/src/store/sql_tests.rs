@@ -20,6 +20,13 @@ async fn sqlite_does_what_every_store_must() {
     contract::holds(Arc::new(opened(&folder).await)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_several_that_race_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers = contract::servers(&Address::File(folder.path().join("raced.db"))).await;
+    contract::races(&servers, contract::how_often()).await;
+}
+
 #[tokio::test]
 async fn what_is_written_is_there_when_it_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();

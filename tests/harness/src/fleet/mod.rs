@@ -118,7 +118,12 @@ impl Fleet {
         self.server.kill();
     }
 
-    /// The servers; [`Fleet::get`] and all else that does not say which asks the first.
+    /// The first server, which is asked by [`Fleet::get`] and by the command.
+    pub fn server(&self) -> &Serving {
+        &self.server
+    }
+
+    /// All servers.
     pub fn servers(&self) -> impl Iterator<Item = &Serving> {
         std::iter::once(&self.server).chain(&self.others)
     }

@@ -2,6 +2,8 @@
 
 mod racing;
 
+pub(super) use racing::{how_often, races, servers};
+
 use std::sync::Arc;
 
 use coalmine_steer::{Form, Outcome, Phase, What};

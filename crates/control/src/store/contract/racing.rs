@@ -4,51 +4,80 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Barrier;
 use tokio::time::timeout;
 
 use super::{change, logged, name, new, publication, step, versions, whole};
 use crate::publish::Publication;
-use crate::store::{Answer, Entry, Store, StoreError};
+use crate::store::sql::Sql;
+use crate::store::{Address, Answer, Entry, Store, StoreError};
 
 pub(super) async fn hold(store: Arc<dyn Store>) {
-    writers_of_one_record(store.clone()).await;
+    races(&std::array::from_fn::<_, 8, _>(|_| store.clone()), 20).await;
     one_key_at_once(store.clone()).await;
     publishing_beside_writers(store.clone()).await;
     callers_that_go_away(&*store).await;
 }
 
-/// Many writers on one record: each commit that is acknowledged is there, and there are as many as versions.
-async fn writers_of_one_record(store: Arc<dyn Store>) {
-    let first = store.commit(new("shop/raced")).await.unwrap();
-    let mut writers = Vec::new();
-    for writer in 0..8 {
-        let store = store.clone();
-        writers.push(tokio::spawn(async move {
-            let mut done = 0;
-            while done < 5 {
-                let stored = store.record(&name("shop/raced")).await.unwrap().unwrap();
-                let mut record = stored.record;
-                record.state.weight += 1;
-                let mut change = change(record, stored.version);
+/// Four servers on the store at this address.
+pub(in crate::store) async fn servers(address: &Address) -> Vec<Arc<dyn Store>> {
+    let mut servers: Vec<Arc<dyn Store>> = Vec::new();
+    for _ in 0..4 {
+        servers.push(Arc::new(Sql::open(address.clone()).await.unwrap()));
+    }
+    servers
+}
+
+/// How often they race: `COALMINE_TEST_RACES`, or 100.
+pub(in crate::store) fn how_often() -> u64 {
+    std::env::var("COALMINE_TEST_RACES").map_or(100, |races| races.parse().unwrap())
+}
+
+/// Servers that have read the same version of a record write at the same moment, again and again: one of them wins, what
+/// it wrote is there, and the others learn that it has moved.
+pub(in crate::store) async fn races(servers: &[Arc<dyn Store>], count: u64) {
+    const OF: &str = "shop/raced";
+    let Some(any) = servers.first() else { return };
+    let first = any.commit(new(OF)).await.unwrap();
+    let mut won = vec![0; servers.len()];
+    for race in 0..count {
+        let begin = Arc::new(Barrier::new(servers.len()));
+        let racing = servers.iter().enumerate().map(|(server, store)| {
+            let (store, begin) = (store.clone(), begin.clone());
+            tokio::spawn(async move {
+                let stored = store.record(&name(OF)).await.unwrap().unwrap();
+                assert_eq!(stored.version, first + race, "a version was written by nobody");
+                let mut change = change(stored.record, stored.version);
+                change.record.state.weight += 1;
                 change.history = vec![Entry {
                     number: 0,
-                    logged: logged(&format!("writer {writer}"), 1_000),
+                    logged: logged(&format!("server {server}"), race),
                     decision: None,
                 }];
-                match store.commit(change).await {
-                    Ok(_) => done += 1,
-                    Err(StoreError::Moved) => {}
-                    Err(error) => panic!("{error}"),
+                begin.wait().await;
+                store.commit(change).await
+            })
+        });
+        let mut winners = Vec::new();
+        for (server, raced) in racing.collect::<Vec<_>>().into_iter().enumerate() {
+            match raced.await.unwrap() {
+                Ok(version) => {
+                    assert_eq!(version, first + race + 1);
+                    winners.push(server);
                 }
+                Err(StoreError::Moved) => {}
+                Err(error) => panic!("{error}"),
             }
-        }));
+        }
+        let [winner] = *winners else { panic!("race {race} was won by {winners:?}") };
+        won[winner] += 1;
+        let line = any.history(&name(OF), None, 1).await.unwrap().remove(0).logged;
+        assert_eq!((line.why, line.at), (format!("server {winner}"), race));
     }
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    let stored = store.record(&name("shop/raced")).await.unwrap().unwrap();
-    assert_eq!((stored.version, stored.record.state.weight), (first + 40, 40));
-    assert_eq!(store.history(&name("shop/raced"), None, 100).await.unwrap().len(), 40);
+    let stored = any.record(&name(OF)).await.unwrap().unwrap();
+    assert_eq!((stored.version, u64::from(stored.record.state.weight)), (first + count, count));
+    assert_eq!(any.history(&name(OF), None, u32::MAX).await.unwrap().len() as u64, count);
+    eprintln!("{count} races, won by {won:?}");
 }
 
 /// Requests with one idempotency key at the same time: one of them is done.
