@@ -1,7 +1,7 @@
 //! One version of an application: it says its name, takes its time, and some of its requests fail.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -28,6 +28,8 @@ struct Manners {
     fails: AtomicU32,
     /// In percent of what requests usually take; 0 is at once.
     takes: AtomicU32,
+    /// Whether new requests never end.
+    hangs: AtomicBool,
     /// Requests so far.
     count: AtomicU64,
     /// Where its dice begin.
@@ -49,9 +51,13 @@ impl Version {
             0,
             Arc::new(move |request| {
                 let (takes, fails) = its.next();
+                let hangs = its.hangs.load(Ordering::Relaxed);
                 // An application that is told its variant would give it away.
                 let fails = fails || request.headers().contains_key(ROUTE_HEADER);
                 Box::pin(async move {
+                    if hangs {
+                        std::future::pending::<()>().await;
+                    }
                     if !takes.is_zero() {
                         tokio::time::sleep(takes).await;
                     }
@@ -74,6 +80,11 @@ impl Version {
     /// From now on, so many of a thousand requests fail, at random.
     pub fn fails(&self, per_mille: u32) {
         self.manners.fails.store(per_mille, Ordering::Relaxed);
+    }
+
+    /// From now on, requests never end, or do again. Those that hang go on to hang.
+    pub fn hangs(&self, hangs: bool) {
+        self.manners.hangs.store(hangs, Ordering::Relaxed);
     }
 
     /// From now on, requests take so many percent of what they usually take, 15 ms on average.

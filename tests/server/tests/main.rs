@@ -3,9 +3,11 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `subscribed` | what the management server and a proxy say to one another |
+//! | `away` | the server is away for a minute |
 //! | `detect` | how soon a fault of the canary is found, and what is none |
 //! | `fleets` | proxies that have different policies |
 //! | `full_disk` | the disk of the store is full |
+//! | `hang` | a canary that does not answer at all |
 //! | `kills` | a server that is killed at any moment of a rollout |
 //! | `leaving` | Coalmine is taken away again |
 //! | `orderly` | what a release has to show after servers were killed in it |
@@ -22,9 +24,11 @@
     reason = "a failed expectation is how a test fails"
 )]
 
+mod away;
 mod detect;
 mod fleets;
 mod full_disk;
+mod hang;
 mod kills;
 mod leaving;
 mod orderly;

@@ -1,0 +1,130 @@
+//! A canary that does not answer at all: no error, and nothing slow, for as long as nothing ends a request.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use coalmine_harness::fleet::Fleet;
+use coalmine_harness::{Connection, Envoy, Protocol, get, wait};
+use http_body_util::Empty;
+use serde_json::Value;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::orderly::API;
+use crate::story::{all_follow, done, fleet};
+
+/// One request comes after another, whether or not those before were answered: 50 a second.
+const PACE: Duration = Duration::from_millis(20);
+const USERS: usize = 400;
+/// The step, which ends by itself when a hang must be known: a request has been open for long after 30 s.
+const ROLLOUT: &str = "
+name: shop/checkout
+policy:
+  identity: [{header: x-user-id}]
+  variants: [{name: canary}]
+plan:
+  steps: [25, 50]
+  dwell: 60s
+  warmUp: 0s
+  minRequests: 20
+  onInconclusive: promote
+";
+
+/// Requests that come at their own pace. They end with this.
+struct Arrivals(JoinHandle<()>);
+
+// === impl Arrivals ===
+
+impl Arrivals {
+    fn start(proxies: Vec<SocketAddr>) -> Self {
+        Self(tokio::spawn(async move {
+            let mut waiting = JoinSet::new();
+            let mut pace = tokio::time::interval(PACE);
+            for number in 0.. {
+                pace.tick().await;
+                while waiting.try_join_next().is_some() {}
+                let proxy = proxies[number % proxies.len()];
+                waiting.spawn(async move {
+                    let request =
+                        get("checkout.example").header("x-user-id", format!("user-{}", number % USERS));
+                    let mut connection = Connection::open(proxy, Protocol::Http1).await.ok()?;
+                    connection.send(request.body(Empty::new()).ok()?).await.ok()
+                });
+            }
+        }))
+    }
+}
+
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn until(fleet: &Fleet, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let found =
+        wait::within(Duration::from_secs(120), what, || async { fleet.get(API).await.ok().filter(&holds) });
+    match found.await {
+        Ok(found) => found,
+        Err(error) => panic!("{error}: {:?}", fleet.get(API).await),
+    }
+}
+
+async fn begin(fleet: &Fleet) {
+    done(fleet, "start shop/checkout").await;
+    until(fleet, "the canary is judged", |it| it["weight"] == 25.0 && it["requests"].as_u64() >= Some(30))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_canary_that_never_answers_is_rolled_back_by_timeouts_and_held_without() {
+    let fleet = fleet().await;
+    fleet.write("checkout.yaml", ROLLOUT).unwrap();
+    done(&fleet, "apply checkout.yaml").await;
+    all_follow(&fleet).await;
+    let arrivals = Arrivals::start(fleet.proxies().iter().map(Envoy::address).collect());
+
+    // The proxy's own timeout of a route, 15 s, makes errors of it.
+    begin(&fleet).await;
+    let began = Instant::now();
+    fleet.canary().hangs(true);
+    until(&fleet, "it is rolled back", |it| it["phase"] == "RolledBack").await;
+    println!(
+        "rolled back {:.1} s after the canary began to hang, by timeouts",
+        began.elapsed().as_secs_f64()
+    );
+    let history = fleet.get(&format!("{API}/history?limit=10")).await.unwrap();
+    let why = history.as_array().unwrap().iter().find(|line| line["what"] == "rollsBack").unwrap().clone();
+    assert!(why["why"].as_str().unwrap().contains("errors: the canary has"), "{why}");
+    fleet.canary().hangs(false);
+
+    for (number, proxy) in (1..).zip(fleet.proxies()) {
+        let updates = proxy.stat("listener_manager.listener_modified").await.unwrap();
+        fleet
+            .change_listener(number, "route: {cluster: canary}", "route: {cluster: canary, timeout: 0s}")
+            .unwrap();
+        let is_taken = wait::until("the listener is taken", || async {
+            let modified = proxy.stat("listener_manager.listener_modified").await.ok()?;
+            let warming = proxy.stat("listener_manager.total_listeners_warming").await.ok()?;
+            (modified > updates && warming == 0).then_some(())
+        });
+        is_taken.await.unwrap();
+    }
+    begin(&fleet).await;
+    let began = Instant::now();
+    fleet.canary().hangs(true);
+    until(&fleet, "the hang is told", |it| it.to_string().contains("requests to the canary do not end"))
+        .await;
+    let told = began.elapsed();
+    // Longer than the step would take.
+    let after = until(&fleet, "the step is over", |it| {
+        it["weight"] != 25.0 || began.elapsed() > Duration::from_secs(70)
+    })
+    .await;
+    assert_eq!((&after["weight"], &after["verdict"]), (&25.0.into(), &"hold".into()), "{after}");
+    println!(
+        "held {:.1} s after the canary began to hang, without timeouts: {}",
+        told.as_secs_f64(),
+        after["message"]
+    );
+    drop(arrivals);
+}
