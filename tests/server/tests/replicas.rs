@@ -48,7 +48,7 @@ fn server(fleet: &Fleet, number: usize) -> &Serving {
 /// Waits until each proxy runs what was published last, as it says itself.
 async fn all_run_the_latest(fleet: &Fleet) {
     let is_so = wait::until("all proxies run the latest policy", || async {
-        let latest = fleet.get("/v1/proxies").await.ok()?["revision"].as_u64()?;
+        let latest = fleet.get("/v1/proxies").await.ok()?["fleets"][0]["revision"].as_u64()?;
         for proxy in fleet.proxies() {
             if proxy.metrics().await.ok()?.sum("coalmine_policy_revision", &[]) != Some(latest as f64) {
                 return None;
@@ -78,7 +78,7 @@ async fn the_server_that_steers_may_be_killed_at_any_moment() {
     for kill in 0..kills {
         let verb = Verb { number: kill, word: word(&mut random, server(&fleet, steering + 1)).await };
         // Every other verb is said to the server that is killed.
-        let to = server(&fleet, steering + kill % 2);
+        let to = server(&fleet, steering + (kill + 1) % 2);
         let is_soon = kill % 4 == 1;
         let life = match is_soon {
             true => Duration::from_micros(random.below(VERB_MICROS) as u64),

@@ -17,6 +17,8 @@ const ROLLOUTS: usize = 100;
 const PUSHES: usize = 10;
 /// The longest that a policy may take to the last of all proxies, in the median.
 const AT_MOST: Duration = Duration::from_secs(2);
+/// Longer than from a tick to what is published of it.
+const STILL: Duration = Duration::from_secs(2);
 /// A stream is asked after 30 s without a word, and given up 10 s later.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
@@ -39,6 +41,18 @@ async fn connected(server: &Serving, streams: usize) {
 
 async fn revision(fleet: &Fleet) -> u64 {
     fleet.get("/v1/proxies").await.unwrap()["fleets"][0]["revision"].as_u64().unwrap()
+}
+
+/// Waits until those that have begun are at their first step, and nothing moves by itself any more.
+async fn settled(fleet: &Fleet, begun: usize) {
+    let is_so = wait::until("the first steps", || async {
+        let rollouts = fleet.get("/v1/rollouts").await.ok()?;
+        let at_work = rollouts.as_array()?.iter().filter(|it| it["weight"] == 5.0).count();
+        let newest = revision(fleet).await;
+        tokio::time::sleep(STILL).await;
+        (at_work == begun && newest == revision(fleet).await).then_some(())
+    });
+    is_so.await.unwrap();
 }
 
 /// What pushes took, and what they cost the server.
@@ -102,6 +116,7 @@ async fn a_policy_reaches_all_whatever_some_of_them_do() {
     for number in 0..3 * PUSHES {
         done(&fleet, &format!("start shop/service-{number}")).await;
     }
+    settled(&fleet, 3 * PUSHES).await;
     let before = process(&fleet).memory().unwrap();
 
     let server: SocketAddr = fleet.server().address();
