@@ -42,14 +42,8 @@ pub(super) struct Named(pub(super) Name);
 
 impl Sender {
     /// Who sends a request with these headers and this token.
-    pub(super) fn of(app: &App, headers: &HeaderMap, token: Option<&str>) -> Result<Self, Trouble> {
-        let Some(caller) = app.tokens.caller(token) else {
-            let detail = match token {
-                Some(_) => "this token is not known here",
-                None => "a token is needed: \"Authorization: Bearer TOKEN\"",
-            };
-            return Err(Trouble::new(StatusCode::UNAUTHORIZED, detail));
-        };
+    pub(super) async fn of(app: &App, headers: &HeaderMap, token: Option<&str>) -> Result<Self, Trouble> {
+        let caller = app.tokens.caller(token, app.server.now()).await?;
         let actor = headers.get(ACTOR).and_then(|value| value.to_str().ok());
         let actor = actor.map(|text| text.chars().filter(|it| !it.is_control()).take(MAX_ACTOR).collect());
         let actor = actor.filter(|actor: &String| !actor.trim().is_empty());
@@ -95,7 +89,7 @@ impl FromRequestParts<App> for Sender {
     type Rejection = Trouble;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Trouble> {
-        Self::of(app, &parts.headers, token(&parts.headers).as_deref())
+        Self::of(app, &parts.headers, token(&parts.headers).as_deref()).await
     }
 }
 

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Deserialize;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{Http, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     Components, Content, Header, Info, OpenApi, OpenApiBuilder, Ref, RefOr, Response as Described,
     ResponseBuilder, SecurityRequirement,
@@ -107,7 +107,11 @@ pub(super) fn base() -> OpenApi {
     let mut info = Info::new("Coalmine", env!("CARGO_PKG_VERSION"));
     info.description = Some(ABOUT.to_owned());
     let mut components = Components::new();
-    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("A token of the server's configuration, or a JWT of an issuer that it trusts"));
+    let bearer = SecurityScheme::Http(bearer.build());
     let basic = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
     components.add_security_scheme("bearer", bearer);
     components.add_security_scheme("basic", basic);
@@ -180,7 +184,7 @@ fn seconds() -> Header {
 
 const READS: [(&str, &str); 5] = [
     ("400", "A body, a header or a query that is none"),
-    ("401", "No token, or an unknown one"),
+    ("401", "No token, or one that is not good here"),
     ("403", "The token may not do this"),
     ("404", "There is no such thing"),
     ("503", "Try again"),

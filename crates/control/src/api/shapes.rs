@@ -269,6 +269,9 @@ pub struct Trouble {
     /// Of a document, everything that is wrong with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Place>,
+    /// Whether it is about a token that came along: a header says so.
+    #[serde(skip)]
+    pub is_bad_token: bool,
 }
 
 /// A problem in a document.

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use coalmine_document::{Problem, SourceText};
 
 use super::shapes::{Place, Trouble};
+use crate::access::Denial;
 use crate::config::Limits;
 use crate::operations::Refused;
 use crate::store::StoreError;
@@ -18,6 +19,8 @@ const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json"
 /// The most bytes of a refusal of the framework that are told.
 const MAX_TOLD: usize = 4 << 10;
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"coalmine\"");
+/// The same where a token came along, as RFC 6750 has it.
+const BAD_TOKEN: HeaderValue = HeaderValue::from_static("Bearer realm=\"coalmine\", error=\"invalid_token\"");
 
 // === impl Trouble ===
 
@@ -28,6 +31,7 @@ impl Trouble {
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             detail: detail.into(),
             problems: Vec::new(),
+            is_bad_token: false,
         }
     }
 
@@ -112,15 +116,27 @@ impl From<StoreError> for Trouble {
     }
 }
 
+impl From<Denial> for Trouble {
+    fn from(denial: Denial) -> Self {
+        let status = match denial {
+            Denial::Missing | Denial::Invalid(_) => StatusCode::UNAUTHORIZED,
+            Denial::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let is_bad_token = matches!(denial, Denial::Invalid(_));
+        Self { is_bad_token, ..Self::new(status, denial.to_string()) }
+    }
+}
+
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
+        let challenge = if self.is_bad_token { BAD_TOKEN } else { CHALLENGE };
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, axum::Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, PROBLEM);
         match status {
             StatusCode::SERVICE_UNAVAILABLE => headers.insert(header::RETRY_AFTER, RETRY_AFTER),
-            StatusCode::UNAUTHORIZED => headers.insert(header::WWW_AUTHENTICATE, CHALLENGE),
+            StatusCode::UNAUTHORIZED => headers.insert(header::WWW_AUTHENTICATE, challenge),
             _ => None,
         };
         response

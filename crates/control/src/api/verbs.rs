@@ -226,8 +226,8 @@ fn key(headers: &HeaderMap, sender: &Sender) -> Result<Option<String>, Trouble> 
     let text = text.ok_or_else(|| {
         Trouble::bad_request(format!("an idempotency key has 1 to {MAX_KEY} characters of ASCII"))
     })?;
-    // The keys of two tokens have nothing to do with one another.
-    Ok(Some(format!("{} {text}", sender.token())))
+    // The keys of two tokens have nothing to do with one another; neither holds a line break.
+    Ok(Some(format!("{}\n{text}", sender.token())))
 }
 
 /// 202 where something goes on now, 200 where nothing does.

@@ -93,7 +93,7 @@ pub(super) async fn is(
 ) -> Result<Json<ShownVerdict>, Trouble> {
     let hook = Hook::read(&text);
     let in_body = hook.as_ref().ok().and_then(|hook| hook.metadata.as_ref()?.get("token"));
-    let sender = Sender::of(&app, &headers, token(&headers).as_ref().or(in_body).map(String::as_str))?;
+    let sender = Sender::of(&app, &headers, token(&headers).as_ref().or(in_body).map(String::as_str)).await?;
     sender.must(May::Read, &name)?;
     hook?.is_about(&name)?;
     let asked = match word.as_str() {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use coalmine_document::{Cursor, Fields, Known, Value};
 
-use super::{Surroundings, read_texts, secret};
+use super::{Surroundings, read_file, read_texts, secret};
 
 const EVIDENCE: Known = Known::new(&["proxies", "prometheus"]);
 const PROMETHEUS: Known =
@@ -158,17 +158,6 @@ fn read_url(cursor: &Cursor<'_, '_>) -> Option<String> {
         return None;
     }
     Some(text.trim_end_matches('/').to_owned())
-}
-
-fn read_file(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Option<String> {
-    let path = cursor.string()?;
-    match (surroundings.file)(path) {
-        Ok(text) => Some(text),
-        Err(error) => {
-            cursor.problem(format!("{path} cannot be read: {error}"));
-            None
-        }
-    }
 }
 
 fn read_labels(cursor: &Cursor<'_, '_>) -> BTreeMap<String, String> {

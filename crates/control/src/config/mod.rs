@@ -6,12 +6,13 @@
 //! | `evidence` | where evidence is read |
 //! | `limits` | how much it takes from whoever comes by |
 //! | `policy` | what the operator says once for all rollouts |
-//! | `tokens` | who may do what |
+//! | `tokens`, `oidc` | who may do what, by tokens of the server's own and by those of others |
 //! | `secret` | secrets, from the environment or from files |
 
 mod evidence;
 mod fleets;
 mod limits;
+mod oidc;
 mod policy;
 mod secret;
 mod tokens;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 
 use coalmine_document::{Cursor, Known, Node, Problems, Reader, TextRule, Value, is_label};
 
-use crate::access::Token;
+use crate::access::{Rule, Token};
 use crate::rollout::Operator;
 use crate::store::Address;
 
@@ -40,6 +41,7 @@ const CONFIG: Known = Known::new(&[
     "insecure",
     "limits",
     "tokens",
+    "oidc",
     "fleets",
     "xds",
     "file",
@@ -84,6 +86,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who may do what.
     pub tokens: Vec<Token>,
+    /// Whose tokens are taken beside.
+    pub oidc: Vec<Rule>,
     /// The fleets, by name.
     pub fleets: BTreeMap<String, Fleet>,
     /// Seconds between two ticks.
@@ -110,8 +114,8 @@ pub struct Tls {
 /// Whether this is meant as the configuration of a server.
 pub fn is_config(document: &Node) -> bool {
     // "admin" is Envoy's as well.
-    const ITS_OWN: [&str; 9] =
-        ["listen", "store", "tokens", "fleets", "xds", "evidence", "grants", "gates", "notifiers"];
+    const ITS_OWN: [&str; 10] =
+        ["listen", "store", "tokens", "oidc", "fleets", "xds", "evidence", "grants", "gates", "notifiers"];
     document.get("rollouts").is_none() && ITS_OWN.iter().any(|field| document.get(field).is_some())
 }
 
@@ -140,6 +144,11 @@ impl Config {
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
 
+    /// Whether anybody has to show a token.
+    pub fn has_tokens(&self) -> bool {
+        !self.tokens.is_empty() || !self.oidc.is_empty()
+    }
+
     fn read(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>, reader: &Reader) -> Self {
         let fields = cursor.fields_as(&CONFIG, "the configuration of a server, as {listen: .., tokens: ..}");
         let address = |name, otherwise: &str| {
@@ -164,6 +173,7 @@ impl Config {
             insecure: fields.get("insecure").is_some_and(|field| field.boolean()),
             limits: fields.get("limits").map(|field| limits::read(&field)).unwrap_or_default(),
             tokens: fields.get("tokens").map(|field| tokens::read(&field, surroundings)).unwrap_or_default(),
+            oidc: fields.get("oidc").map(|field| oidc::read(&field, surroundings)).unwrap_or_default(),
             fleets: fleets::read(&fields, surroundings),
             tick: fields.get("tick").and_then(|field| read_seconds(&field)).unwrap_or(TICK),
             operator,
@@ -246,6 +256,18 @@ fn read_texts(cursor: &Cursor<'_, '_>) -> Vec<String> {
         cursor.too_large(format!("has {} entries, and at most {MAX_ENTRIES} are allowed", items.len()));
     }
     items.take(MAX_ENTRIES).filter_map(|item| item.string().map(str::to_owned)).collect()
+}
+
+/// The text of a file that a field names.
+fn read_file(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Option<String> {
+    let path = cursor.string()?;
+    match (surroundings.file)(path) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            cursor.problem(format!("{path} cannot be read: {error}"));
+            None
+        }
+    }
 }
 
 #[cfg(test)]

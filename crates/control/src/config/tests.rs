@@ -1,5 +1,5 @@
 use super::*;
-use crate::access::May;
+use crate::access::{ClaimPattern, KeySource, May};
 use crate::fleets::{FLEET, Fleets};
 use crate::rollout::read_text;
 
@@ -65,7 +65,7 @@ notifiers: {oncall: {env: TOKEN}}
     let name = "shop/checkout".parse().unwrap();
     let pipeline = config.tokens.iter().find(|token| token.name() == "pipeline").unwrap();
     assert!(pipeline.is("0123456789abcdef-operate"), "one line break at the end is no part of it");
-    assert!(pipeline.allows(May::Operate, &name) && !pipeline.allows(May::Write, &name));
+    assert!(pipeline.scope().allows(May::Operate, &name) && !pipeline.scope().allows(May::Write, &name));
     let shown = format!("{config:?}");
     for secret in ["geheim", "0123456789abcdef-write"] {
         assert!(!shown.contains(secret), "{shown}");
@@ -229,4 +229,106 @@ fleets:
     }
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     assert_eq!(read("fleets: {}").unwrap_err(), ["fleets: has 0 fleets, and 1 to 100 are allowed"]);
+}
+
+#[test]
+fn tokens_of_others_are_taken_by_rules() {
+    let config = read(
+        "
+listen: 0.0.0.0:443
+oidc:
+- name: github
+  issuer: https://issuer.example
+  audience: https://coalmine.example
+  claims: {sub: 'repo:acme/shop:*', ref: refs/heads/main}
+  may: operate
+  rollouts: [shop/*]
+- name: spire
+  issuer: http://127.0.0.1:8080
+  audience: coalmine
+  keys: https://spire.example/keys
+  claims: {sub: '*'}
+  may: read
+  as: email
+- {name: file, issuer: 'https://c.example', audience: a, keys: {file: token.txt}, claims: {sub: a}, may: write}
+",
+    )
+    .unwrap();
+    assert!(config.tokens.is_empty() && config.has_tokens());
+    let [github, spire, file] = &config.oidc[..] else { panic!("{config:?}") };
+    assert_eq!((github.name.as_str(), github.named_by.as_str()), ("github", "sub"));
+    assert_eq!(
+        (github.issuer.as_str(), github.audience.as_str()),
+        ("https://issuer.example", "https://coalmine.example")
+    );
+    assert_eq!(github.claims["sub"], ClaimPattern::Begins("repo:acme/shop:".to_owned()));
+    assert_eq!(github.claims["ref"], ClaimPattern::Exact("refs/heads/main".to_owned()));
+    assert_eq!(github.keys, KeySource::Discovered);
+    assert!(github.scope.allows(May::Operate, &"shop/checkout".parse().unwrap()));
+    assert_eq!(
+        (&spire.keys, spire.named_by.as_str()),
+        (&KeySource::Url("https://spire.example/keys".to_owned()), "email")
+    );
+    assert!(spire.scope.allows_all(May::Read, &"*".parse().unwrap()));
+    assert!(matches!(&file.keys, KeySource::File { path, .. } if path == "token.txt"));
+    assert!(is_config(&read_text("oidc: []").unwrap()));
+}
+
+#[test]
+fn every_problem_of_a_rule_has_its_place() {
+    let problems = read(
+        "
+oidc:
+- {}
+- {name: 'A b', issuer: issuer.example, audience: '', claims: {}, may: rule, as: ''}
+- {name: c, issuer: 'http://issuer.example', audience: a, claims: {sub: 'a*b', ref: '', list: [a]}, may: read}
+- {name: d, issuer: 'https://a:geheim@issuer.example', audience: [a], claims: [sub], may: read, colour: red}
+- {name: e, issuer: 'https://e.example?x', audience: a, keys: 'http://e.example', claims: {sub: a}, may: read}
+- {name: f, issuer: 'https://f.example', audience: a, keys: {file: none.txt}, claims: {sub: a}, may: read}
+- {name: g, issuer: 'https://g.example', audience: a, keys: {}, claims: {sub: a}, may: read}
+- {name: h, issuer: 'https://h.example', audience: a, claims: {sub: a}, may: read}
+- {name: h, issuer: 'https://h.example', audience: a, keys: 'https://h.example/keys', claims: {sub: a}, may: read}
+",
+    )
+    .unwrap_err();
+    let expected = [
+        "oidc[0]: \"name\" is missing",
+        "oidc[0]: \"issuer\" is missing",
+        "oidc[0]: \"audience\" is missing",
+        "oidc[0]: \"claims\" is missing",
+        "oidc[0]: \"may\" is missing",
+        "oidc[1].name: \"A b\" is not a valid name",
+        "oidc[1].issuer: is no URL",
+        "oidc[1].audience: is empty",
+        "oidc[1].claims: asks for nothing; write {sub: \"*\"}",
+        "oidc[1].may:",
+        "oidc[1].as: is empty",
+        "oidc[2].issuer: must be a URL with https",
+        "oidc[2].claims.sub: \"a*b\" is no pattern: it must be the whole text",
+        "oidc[2].claims.ref: \"\" is no pattern",
+        "oidc[2].claims.list: ",
+        "oidc[3].issuer: must be a URL without a user",
+        "oidc[3].audience: ",
+        "oidc[3].claims: ",
+        "oidc[3].colour: unknown field",
+        "oidc[4].issuer: must be a URL without a query",
+        "oidc[4].keys: must be a URL with https",
+        "oidc[5].keys.file: none.txt cannot be read",
+        "oidc[6].keys: \"file\" is missing",
+        "oidc[8]: another rule is called h too",
+        "oidc[8]: another rule has other \"keys\" for the same issuer",
+    ];
+    for expected in expected {
+        assert!(problems.iter().any(|found| found.starts_with(expected)), "{expected}\n{problems:#?}");
+    }
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    assert!(!problems.join("\n").contains("geheim"));
+    let one =
+        "{name: a, issuer: 'https://a.example', audience: a, keys: {file: x}, claims: {sub: a}, may: read}";
+    let document = read_text(&format!("oidc: [{one}]")).unwrap();
+    assert_eq!(
+        Config::check(&document).map_err(|problems| problems.to_string()),
+        Ok(()),
+        "files are not looked at"
+    );
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use coalmine_document::{Cursor, Known, Value};
+use coalmine_document::{Cursor, Fields, Known, Value};
 
 use super::{MAX_ENTRIES, NAME, Surroundings, secret};
-use crate::access::{May, Pattern, Token};
+use crate::access::{May, Pattern, Scope, Token};
 
 const TOKEN: Known = Known::new(&["name", "value", "may", "rollouts"]);
 
@@ -32,15 +32,7 @@ pub(super) fn read(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> 
 fn read_token(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Option<Token> {
     let fields = cursor.fields_as(&TOKEN, "a token, as {name: pipeline, value: {env: TOKEN}, may: operate}");
     let name = fields.required("name", "what history calls who uses it").and_then(|field| field.text(&NAME));
-    let words = [("read", May::Read), ("operate", May::Operate), ("write", May::Write)];
-    let may = fields.required("may", "read, operate or write").and_then(|field| field.word(&words));
-    let patterns = match fields.get("rollouts") {
-        None => vec![Pattern::Every],
-        Some(rollouts) => rollouts
-            .filled_items("leave it out for every rollout")
-            .filter_map(|item| pattern(&item))
-            .collect(),
-    };
+    let scope = read_scope(&fields);
     let value = fields.required("value", "{env: NAME} or {file: PATH}")?;
     let value = value.guarded();
     if let Value::String(_) = value.value() {
@@ -51,7 +43,22 @@ fn read_token(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Optio
     if text.len() < MIN_LENGTH {
         value.problem(format!("has fewer than {MIN_LENGTH} characters; make one by `openssl rand -hex 32`"));
     }
-    Some(Token::new(name?, &text, may?, patterns))
+    let Scope { may, patterns } = scope?;
+    Some(Token::new(name?, &text, may, patterns))
+}
+
+/// What the fields `may` and `rollouts` say.
+pub(super) fn read_scope(fields: &Fields<'_, '_>) -> Option<Scope> {
+    let words = [("read", May::Read), ("operate", May::Operate), ("write", May::Write)];
+    let may = fields.required("may", "read, operate or write").and_then(|field| field.word(&words));
+    let patterns = match fields.get("rollouts") {
+        None => vec![Pattern::Every],
+        Some(rollouts) => rollouts
+            .filled_items("leave it out for every rollout")
+            .filter_map(|item| pattern(&item))
+            .collect(),
+    };
+    Some(Scope { may: may?, patterns })
 }
 
 /// Rollouts by name.

@@ -1,7 +1,7 @@
-//! The answer of a proxy or a Prometheus, within a limit.
+//! The answer of a proxy, a Prometheus or an issuer of tokens, within a limit.
 
-/// All bytes of an answer; a sentence where it has more than `most`, a whole number of MiB, which calls it `what`.
-pub(super) async fn bytes(
+/// All bytes of an answer; a sentence where it has more than `most`, a whole number of KiB, which calls it `what`.
+pub(crate) async fn bytes(
     mut response: reqwest::Response,
     most: usize,
     what: &str,
@@ -9,7 +9,9 @@ pub(super) async fn bytes(
     let mut all = Vec::new();
     while let Some(bytes) = response.chunk().await.map_err(|error| sentence(&error))? {
         if all.len() + bytes.len() > most {
-            return Err(format!("its {what} has more than {} MiB", most >> 20));
+            let most =
+                if most < 1 << 20 { format!("{} KiB", most >> 10) } else { format!("{} MiB", most >> 20) };
+            return Err(format!("its {what} has more than {most}"));
         }
         all.extend_from_slice(&bytes);
     }
@@ -17,7 +19,7 @@ pub(super) async fn bytes(
 }
 
 /// The innermost cause says what happened.
-pub(super) fn sentence(error: &reqwest::Error) -> String {
+pub(crate) fn sentence(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it does not answer in time".to_owned();
     }

@@ -10,7 +10,7 @@
 //! | `flights` | requests that have been open for long |
 //! | `counted` | from a reading to what steering takes of it |
 
-mod answer;
+pub(crate) mod answer;
 pub mod counted;
 mod exposition;
 mod flights;

@@ -11,16 +11,17 @@ use crate::publish::xds::{Caller, Denied, Gate, Node};
 pub(super) struct ByToken {
     pub(super) tokens: Tokens,
     pub(super) fleets: Fleets,
+    /// Seconds since 1970.
+    pub(super) clock: fn() -> u64,
 }
 
 // === impl ByToken ===
 
 impl ByToken {
-    fn known(&self, caller: Caller<'_>) -> Result<crate::access::Caller, Denied> {
-        let known = self.tokens.caller(api::token(caller.metadata.as_ref()).as_deref());
-        known.ok_or_else(|| {
-            Denied::Unknown("a token is needed, as a bearer token in \"authorization\"".to_owned())
-        })
+    async fn known(&self, caller: Caller<'_>) -> Result<crate::access::Caller, Denied> {
+        let token = api::token(caller.metadata.as_ref());
+        let known = self.tokens.caller(token.as_deref(), (self.clock)()).await;
+        known.map_err(|denial| Denied::Unknown(denial.to_string()))
     }
 
     fn may_read(&self, caller: &crate::access::Caller, fleet: &str) -> bool {
@@ -36,13 +37,13 @@ fn forbidden() -> Denied {
 #[async_trait]
 impl Gate for ByToken {
     async fn enter(&self, caller: Caller<'_>) -> Result<(), Denied> {
-        let known = self.known(caller)?;
+        let known = self.known(caller).await?;
         let may_any = self.fleets.names().any(|fleet| self.may_read(&known, fleet));
         if may_any { Ok(()) } else { Err(forbidden()) }
     }
 
     async fn fleet(&self, caller: Caller<'_>, node: &Node) -> Result<Option<String>, Denied> {
-        let known = self.known(caller)?;
+        let known = self.known(caller).await?;
         let Some(fleet) = self.fleets.of_cluster(&node.cluster) else { return Ok(None) };
         if self.may_read(&known, fleet) { Ok(Some(fleet.to_owned())) } else { Err(forbidden()) }
     }
@@ -55,7 +56,9 @@ mod tests {
     use tonic::metadata::MetadataMap;
 
     use super::*;
-    use crate::access::Token;
+    use crate::access::tests::issuer::{Issuer, Signer, claims_of};
+    use crate::access::tests::{NOW, rule};
+    use crate::access::{KeySource, Token};
     use crate::fleets::Members;
     use crate::publish::xds::Peer;
 
@@ -77,6 +80,7 @@ mod tests {
                 ("shop".to_owned(), members("shop-*", "shop/*")),
                 ("bank".to_owned(), members("bank", "bank/*")),
             ])),
+            clock: || 0,
         }
     }
 
@@ -100,5 +104,24 @@ mod tests {
         assert_eq!(fleet("one-secret", "shop-eu").await, Err(forbidden()), "of a part of it");
         assert!(matches!(fleet("", "shop-eu").await, Err(Denied::Unknown(_))));
         assert!(matches!(fleet("guessed-secret", "shop-eu").await, Err(Denied::Unknown(_))));
+    }
+
+    #[tokio::test]
+    async fn a_proxy_may_have_a_token_that_an_issuer_has_made() {
+        let signer = Signer::ed25519("a");
+        let issuer = Issuer::of(&[&signer]).await;
+        let gate = ByToken { clock: || NOW, ..gate() };
+        crate::tls::choose_provider();
+        gate.tokens.set(Vec::new(), &[rule(&issuer.url, KeySource::Discovered)]).unwrap();
+        let enter = async |token: &str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("authorization", format!("Bearer {token}").parse().unwrap());
+            gate.enter(Caller { metadata: &metadata, peer: &Peer::default() }).await
+        };
+        let mut claims = claims_of(&issuer.url);
+        assert_eq!(enter(&signer.token(&claims)).await, Ok(()));
+        claims["exp"] = (NOW - 40).into();
+        let why = "this token is refused: it expired 40 s ago".to_owned();
+        assert_eq!(enter(&signer.token(&claims)).await, Err(Denied::Unknown(why)));
     }
 }

@@ -105,11 +105,15 @@ pub fn serve(
 
 impl Handle {
     fn reload(&self, loaded: Result<Config, String>) {
-        match loaded {
+        let exchanged = loaded.and_then(|mut config| {
+            self.tokens.set(std::mem::take(&mut config.tokens), &config.oidc).map(|()| config)
+        });
+        match exchanged {
             Ok(config) => {
-                self.tokens.set(config.tokens);
                 let filters = self.server.operator().filters.clone();
                 self.server.set_operator(Operator { filters, ..config.operator });
+                let tokens = self.tokens.clone();
+                tokio::spawn(async move { tokens.fetch_keys(now()).await });
                 tracing::info!("the configuration was read again: its tokens and its policy are in force");
             }
             Err(why) => tracing::error!("the configuration before stays in force: {why}"),
@@ -128,7 +132,7 @@ impl Ready {
         tls::choose_provider();
         // Health and metrics have no TLS of their own.
         for (address, has_tls) in [(config.listen, config.tls.is_some()), (config.admin, false)] {
-            if let Some(why) = listen::refuses(address, &config.tokens, has_tls, config.insecure) {
+            if let Some(why) = listen::refuses(address, config.has_tokens(), has_tls, config.insecure) {
                 return Err(NotReady(why));
             }
         }
@@ -147,7 +151,8 @@ impl Ready {
         let server = Arc::new(Server::new(store, operator, Fleets::new(members), config.tick, now));
         let listener = listen::open(config.listen).await?;
         let admin = listen::open(config.admin).await?;
-        let tokens = Tokens::new(config.tokens.clone());
+        let tokens = Tokens::new(Vec::new());
+        tokens.set(config.tokens.clone(), &config.oidc).map_err(NotReady)?;
         Ok(Self { config, server, filters, hooks, sources, certificates, listener, admin, tokens })
     }
 
@@ -181,8 +186,10 @@ impl Ready {
             Some((name.to_owned(), Fleet { filter: filters.remove(name)?, latest }))
         };
         let fleets = self.server.publications().filter_map(fleet).collect();
-        let gate = ByToken { tokens: self.tokens.clone(), fleets: self.server.fleets().clone() };
+        let gate = ByToken { tokens: self.tokens.clone(), fleets: self.server.fleets().clone(), clock: now };
         let xds = Xds::new(fleets, Arc::new(gate), Settings::default(), Arc::new(now), refusals);
+        let tokens = self.tokens.clone();
+        let mut over = ending.clone();
         let app = App {
             server: self.server.clone(),
             tokens: self.tokens,
@@ -197,6 +204,12 @@ impl Ready {
         let grpc: Router = Routes::new(xds.service()).into_axum_router().reset_fallback();
         let public = api::router(app.clone()).merge(grpc);
         let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = tokens.fetch_keys(now()) => {}
+                () = over.comes() => {}
+            }
+        });
         if let Some(certificates) = self.certificates.clone() {
             tasks.spawn(reload(certificates, ending.clone()));
         }
@@ -300,6 +313,7 @@ fn source(fleet: &config::Fleet, tick: u64) -> Result<Box<dyn Source>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::tests::issuer::{Issuer, Signer, claims_of};
     use crate::config::Surroundings;
     use crate::rollout::read_text;
 
@@ -352,5 +366,50 @@ mod tests {
     async fn what_would_be_unsafe_does_not_start() {
         let refused = Ready::new(config("{listen: '0.0.0.0:0'}")).await.unwrap_err().to_string();
         assert!(refused.contains("there are no tokens"), "{refused}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn rules_for_tokens_of_others_are_exchanged_while_it_runs() {
+        tls::choose_provider();
+        let signer = Signer::ed25519("a");
+        let issuer = Issuer::of(&[&signer]).await;
+        let folder = tempfile::tempdir().unwrap();
+        let text = |audience: &str| {
+            let store = folder.path().join("coalmine.db").display().to_string();
+            let rule = format!(
+                "{{name: github, issuer: '{}', audience: {audience}, claims: {{sub: 'repo:acme/shop:*'}}, may: write}}",
+                issuer.url
+            );
+            format!("{{listen: '127.0.0.1:0', admin: '127.0.0.1:0', store: '{store}', oidc: [{rule}]}}")
+        };
+        let ready = Ready::new(config(&text("coalmine"))).await.unwrap();
+        let (port, handle) = (ready.address().unwrap().port(), ready.handle());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(ready.run(async {
+            let _ = stopped.await;
+        }));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://127.0.0.1:{port}/v1/rollouts/shop/checkout");
+        let mut claims = claims_of(&issuer.url);
+        (claims["iat"], claims["nbf"], claims["exp"]) = (now().into(), now().into(), (now() + 300).into());
+        let token = signer.token(&claims);
+        assert_eq!(client.get(&url).send().await.unwrap().status(), 401);
+        let rollout = "policy: {identity: [{header: x}], variants: [{name: canary}]}\nplan: {}\n";
+        let written = client.put(&url).bearer_auth(&token).body(rollout).send().await.unwrap();
+        assert_eq!(written.status(), 201, "{}", written.text().await.unwrap());
+        let history = client.get(format!("{url}/history")).bearer_auth(&token).send().await.unwrap();
+        let history = history.text().await.unwrap();
+        assert!(history.contains("\"by\":\"github:repo:acme/shop:ref:refs/heads/main\""), "{history}");
+        handle.reload(Ok(config(&text("other"))));
+        let refused = client.get(&url).bearer_auth(&token).send().await.unwrap();
+        let (status, refused) = (refused.status(), refused.text().await.unwrap());
+        assert!(status == 401 && refused.contains("is not one of other"), "{status} {refused}");
+        handle.reload(Err("a wrong one".to_owned()));
+        let refused = client.get(&url).bearer_auth(&token).send().await.unwrap();
+        assert_eq!(refused.status(), 401, "the one before is in force");
+        handle.reload(Ok(config(&text("coalmine"))));
+        assert_eq!(client.get(&url).bearer_auth(&token).send().await.unwrap().status(), 200);
+        drop(stop);
+        running.await.unwrap();
     }
 }

@@ -20,6 +20,7 @@ use crate::store::{Address, Change, Sql, Store as _};
 
 mod described;
 mod fleets;
+mod issued;
 mod kept;
 mod repeated;
 mod rollouts;
