@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anstream::adapter::strip_str;
 use clap::{Args, ValueEnum};
 use coalmine_control::config::{Config, Surroundings};
 use coalmine_control::rollout::read_text;
@@ -48,15 +49,17 @@ enum Log {
 impl Serve {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         log::begin(self.log == Log::Json);
-        let load = || load(self.config.as_deref());
+        let config = load(self.config.as_deref()).map_err(Failure::Problems)?;
+        // The log has no colours, or others than those of an excerpt.
+        let again = || load(self.config.as_deref()).map_err(|why| strip_str(&why).to_string());
         let told = |api, admin| {
             output::note(&format!("coalmine serves on http://{api}, health and metrics on http://{admin}"));
         };
-        run::serve(load, told).map_err(|why| Failure::Problems(why.to_string()))
+        run::serve(config, again, told).map_err(|why| Failure::Problems(why.to_string()))
     }
 }
 
-/// The configuration of a file; the usual one without a file.
+/// The configuration of a file; the usual one without a file. What is wrong with it has colours.
 fn load(path: Option<&Path>) -> Result<Config, String> {
     let variable = |name: &str| std::env::var(name).ok();
     let file = |path: &str| std::fs::read_to_string(path);

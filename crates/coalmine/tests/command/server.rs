@@ -2,6 +2,8 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -20,6 +22,8 @@ struct Serving {
     child: Child,
     url: String,
     lab: Lab,
+    /// What it logs, line by line.
+    log: Mutex<mpsc::Receiver<String>>,
 }
 
 // === impl Serving ===
@@ -47,9 +51,21 @@ impl Serving {
             let (_, rest) = line.split_once("serves on ")?;
             Some(rest.split_once(", health")?.0.to_owned())
         });
-        // What it logs is read, or it would wait.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url: url.expect("the server does not start"), lab }
+        // What it logs is read, or it would wait; not every test looks at it.
+        let (sender, log) = mpsc::channel();
+        let log = Mutex::new(log);
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+        Self { child, url: url.expect("the server does not start"), lab, log }
+    }
+
+    /// The lines of the log up to the next one that has this in it.
+    fn logged(&self, what: &str) -> Vec<String> {
+        let (log, mut lines) = (self.log.lock().unwrap(), Vec::<String>::new());
+        while lines.last().is_none_or(|line| !line.contains(what)) {
+            let line = log.recv_timeout(Duration::from_secs(20));
+            lines.push(line.unwrap_or_else(|error| panic!("no {what}: {error}\n{lines:#?}")));
+        }
+        lines
     }
 
     fn run(&self, words: &str) -> Run {
@@ -195,6 +211,23 @@ fn tokens_say_who_may_do_what() {
     serving.signal("HUP");
     while serving.run_as(newer, "get").code != 0 {}
     assert_eq!(serving.run_as(reader, "get").code, 1);
+}
+
+#[test]
+fn what_is_wrong_with_a_configuration_that_is_read_again_is_logged_without_colours() {
+    let serving = Serving::start("");
+    let path = serving.lab.path().join("server.yaml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{good}colour: red\n")).unwrap();
+    serving.signal("HUP");
+    let mut lines = serving.logged("server.yaml is no configuration");
+    std::fs::write(&path, &good).unwrap();
+    serving.signal("HUP");
+    lines.extend(serving.logged("the configuration was read again"));
+    let log = lines.join("\n");
+    assert!(log.contains("unknown field") && log.contains("server.yaml:4:1"), "{log}");
+    // The log writes an escape that it does not trust as text.
+    assert!(!log.contains('\u{1b}') && !log.contains("x1b"), "{log}");
 }
 
 #[test]

@@ -68,16 +68,17 @@ pub struct Handle {
 #[derive(Debug)]
 pub struct NotReady(String);
 
-/// Serves until the process is told to end, by SIGTERM or SIGINT. SIGHUP reads the configuration again: tokens and what the
-/// operator says are exchanged, and a bad one changes nothing. `told` is called with both addresses once it listens.
+/// Serves until the process is told to end, by SIGTERM or SIGINT. At SIGHUP the configuration is loaded again: tokens and
+/// what the operator says are exchanged, and a bad one changes nothing; what is wrong with it, a text, goes to the log.
+/// `told` is called with both addresses once it listens.
 ///
 /// # Errors
-/// The configuration is wrong, or it cannot be done: a sentence.
+/// It cannot be done: a sentence.
 pub fn serve(
+    config: Config,
     load: impl Fn() -> Result<Config, String>,
     told: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<(), NotReady> {
-    let config = load().map_err(NotReady)?;
     open_files::take(config.limits.connections);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
