@@ -72,13 +72,13 @@ pub(super) struct Oidc(Vec<Trusted>);
 struct Trusted {
     issuer: String,
     source: KeySource,
-    keys: Known,
+    keys: IssuerKeys,
     rules: Vec<Rule>,
 }
 
 /// The keys of an issuer.
 #[derive(Clone, Debug)]
-enum Known {
+enum IssuerKeys {
     Given(Arc<Keys>),
     Fetched(Arc<Fetched>),
 }
@@ -167,7 +167,7 @@ impl Oidc {
             let known = before.0.iter().find(|it| it.issuer == rule.issuer && it.source == rule.keys);
             let keys = match known {
                 Some(known) => known.keys.clone(),
-                None => Known::of(rule)?,
+                None => IssuerKeys::of(rule)?,
             };
             let (issuer, source) = (rule.issuer.clone(), rule.keys.clone());
             all.push(Trusted { issuer, source, keys, rules: vec![rule.clone()] });
@@ -241,9 +241,9 @@ impl Trusted {
     }
 }
 
-// === impl Known ===
+// === impl IssuerKeys ===
 
-impl Known {
+impl IssuerKeys {
     fn of(rule: &Rule) -> Result<Self, String> {
         let wrong = |why: String| format!("oidc: the issuer of {}: {why}", rule.name);
         let fetched = |keys| Fetched::new(&rule.issuer, keys, WITHIN).map(Arc::new).map(Self::Fetched);
