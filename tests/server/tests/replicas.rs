@@ -14,7 +14,7 @@ const SERVERS: usize = 3;
 /// The longest time from a verb to the kill, in milliseconds: some ticks of a second.
 const LIFE_MILLIS: usize = 2_500;
 /// The longest time from a verb to the kill where it may not be answered: about the double of what its writes take.
-const VERB_MICROS: usize = 30_000;
+const VERB_MICROS: usize = 8_000;
 /// How often the servers are asked which of them steers.
 const LOOK: Duration = Duration::from_millis(20);
 /// The longest time from a kill to the next tick.
