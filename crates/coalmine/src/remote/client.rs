@@ -1,5 +1,6 @@
 //! Requests to a server, and their answers.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -49,7 +50,14 @@ pub(crate) struct ServerArguments {
 pub(crate) struct Client {
     agent: Agent,
     url: String,
-    token: Option<String>,
+    token: Option<Token>,
+}
+
+/// What shows who asks.
+struct Token {
+    text: RefCell<String>,
+    /// Where it stands, and may be exchanged: those of jobs and workloads are good for minutes, and a release takes hours.
+    file: Option<PathBuf>,
 }
 
 /// An answer: its body, and where the release is that it speaks of.
@@ -101,20 +109,37 @@ impl ServerArguments {
         Ok(Client { agent: config.build().into(), url, token })
     }
 
-    fn token(&self) -> Result<Option<String>, Failure> {
+    fn token(&self) -> Result<Option<Token>, Failure> {
         let text = match &self.token_file {
             Some(path) => Some(std::fs::read_to_string(path).map_err(Failure::read(path))?),
             None => std::env::var("COALMINE_TOKEN").ok(),
         };
-        let token = text.map(|text| text.trim().to_owned()).filter(|token| !token.is_empty());
-        let is_odd = token.as_ref().is_some_and(|token| token.chars().any(|it| !it.is_ascii_graphic()));
-        if is_odd {
+        let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        if text.as_ref().is_some_and(|text| is_odd(text)) {
             return Err(Failure::usage(
                 "the token has characters that no token has",
                 "is it the right file?",
             ));
         }
-        Ok(token)
+        Ok(text.map(|text| Token { text: RefCell::new(text), file: self.token_file.clone() }))
+    }
+}
+
+fn is_odd(token: &str) -> bool {
+    token.chars().any(|it| !it.is_ascii_graphic())
+}
+
+// === impl Token ===
+
+impl Token {
+    /// The token as it is now; the one before, where whoever writes a new one is in the middle of it.
+    fn header(&self) -> String {
+        let read = self.file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        let mut text = self.text.borrow_mut();
+        if let Some(newer) = read.as_deref().map(str::trim).filter(|it| !it.is_empty() && !is_odd(it)) {
+            newer.clone_into(&mut text);
+        }
+        format!("Bearer {text}")
     }
 }
 
@@ -185,7 +210,7 @@ impl Client {
         let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
         let mut request = Request::builder().method(method.clone()).uri(url);
         if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
+            request = request.header("authorization", token.header());
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -241,6 +266,10 @@ fn refused(trouble: &Trouble) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+
     use super::*;
 
     #[test]
@@ -257,5 +286,54 @@ mod tests {
         ] {
             assert!(!is_loopback(url), "{url}");
         }
+    }
+
+    /// What a server is sent as `authorization`, by request; it answers each with an empty object.
+    fn asked() -> (String, mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, asked) = mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let lines = stream.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+                let header = lines.filter(|line| line.to_lowercase().starts_with("authorization")).last();
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+                stream.get_mut().write_all(answer).unwrap();
+                if sender.send(header.unwrap_or_default()).is_err() {
+                    return;
+                }
+            }
+        });
+        (url, asked)
+    }
+
+    #[test]
+    fn a_token_may_be_exchanged_in_its_file_while_somebody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "first\n").unwrap();
+        let (server, asked) = asked();
+        let arguments = ServerArguments {
+            format: Format::Json,
+            server,
+            token_file: Some(path.clone()),
+            ca: None,
+            insecure: false,
+        };
+        let client = arguments.client().unwrap();
+        let ask = || {
+            client.get::<serde_json::Value>("/v1/rollouts").unwrap();
+            asked.recv_timeout(WITHIN).unwrap()
+        };
+        assert!(ask().ends_with("Bearer first"));
+        std::fs::write(&path, "second\n").unwrap();
+        assert!(ask().ends_with("Bearer second"));
+        for unfinished in ["", "\n", "two words", "\u{1b}"] {
+            std::fs::write(&path, unfinished).unwrap();
+            assert!(ask().ends_with("Bearer second"), "{unfinished:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(ask().ends_with("Bearer second"));
     }
 }
