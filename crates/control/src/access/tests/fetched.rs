@@ -187,13 +187,13 @@ async fn a_slow_issuer_keeps_nobody_waiting_for_long() {
     let issuer = Issuer::of(&[&signer]).await;
     issuer.answer(Answer::Keys(set(&[&signer]), Duration::from_secs(3_600)));
     crate::tls::choose_provider();
-    let fetched = Fetched::new(&issuer.url, None, Duration::from_millis(100)).map(Arc::new).unwrap();
+    let fetched = Fetched::new(&issuer.url, None, Duration::from_secs(1)).map(Arc::new).unwrap();
     let begun = Instant::now();
     let asked = (0..10).map(|_| fetched.keys(NOW, |_| true));
     for keys in futures_util::future::join_all(asked).await {
         assert_eq!(keys.unwrap_err(), "it does not answer in time");
     }
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(issuer.fetched(), 1);
     // Soon after, nobody waits at all.
     assert!(fetched.keys(NOW + 4, |_| true).await.is_err());
