@@ -120,7 +120,10 @@ async fn a_policy_that_one_fleet_refuses_holds_no_other() {
 #[tokio::test]
 async fn a_rollout_of_no_fleet_is_told() {
     let two = Two::new().await;
-    two.world.write("other/checkout", ROLLOUT).await;
+    // It was written while there was one fleet: now it would be refused.
+    let (before, _) = serve(&two.world.folder, &two.world.clock).await;
+    operations::write(&before, &"other/checkout".parse().unwrap(), ROLLOUT, &ASKED).await.unwrap();
+    two.world.publish().await;
     assert_eq!((two.revision("shop"), two.revision("bank")), (None, None));
     let view = two.world.server.view();
     let left_out = view.rollouts[&"other/checkout".parse().unwrap()].left_out.clone().unwrap();
