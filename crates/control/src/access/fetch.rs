@@ -209,7 +209,8 @@ impl fmt::Debug for Fetched {
 
 impl Held {
     fn younger(&self, now: u64, seconds: u64) -> Option<Arc<Keys>> {
-        let keys = self.keys.as_ref().filter(|(at, _)| now.saturating_sub(*at) < seconds);
+        // Of a clock that was put back, what is far ahead is as old as what is far behind.
+        let keys = self.keys.as_ref().filter(|(at, _)| now.abs_diff(*at) < seconds);
         keys.map(|(_, keys)| keys.clone())
     }
 

@@ -120,6 +120,20 @@ async fn keys_stay_in_force_for_a_day_while_the_issuer_is_away() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_put_back_does_not_keep_keys_for_ever() {
+    let (old, new) = (Signer::p256("a"), Signer::p256("a"));
+    let issuer = Issuer::of(&[&old]).await;
+    let tokens = tokens(&issuer, KeySource::Discovered);
+    let ahead = NOW + 365 * DAY;
+    assert!(tokens.caller(Some(&token(&old, &issuer, ahead)), ahead).await.is_ok());
+    issuer.keys(&[&new]);
+    let denial = denied(&tokens, &token(&old, &issuer, NOW), NOW).await;
+    assert!(denial.contains("its signature does not hold"), "{denial}");
+    assert!(tokens.caller(Some(&token(&new, &issuer, NOW)), NOW).await.is_ok());
+    assert_eq!(issuer.fetched(), 2);
+}
+
+#[tokio::test]
 async fn an_issuer_that_takes_its_keys_back_is_believed() {
     let signer = Signer::p256("a");
     let issuer = Issuer::of(&[&signer]).await;
