@@ -3,13 +3,16 @@
 
 use std::time::{Duration, Instant};
 
-use coalmine_harness::fleet::{FleetParts, Seen, went_back};
-use coalmine_harness::{tools, wait};
+use coalmine_harness::fleet::{Fleet, FleetParts, Seen, went_back};
+use coalmine_harness::wait;
 use serde_json::Value;
 
 use crate::orderly::API;
 use crate::story::{all_follow, done, parts, started};
 
+/// How long the server is away, and how long before its return the canary is well again.
+const AWAY: Duration = Duration::from_secs(60);
+const HEALED: Duration = Duration::from_secs(5);
 /// Requests of the canary that are judged before.
 const BEFORE: u64 = 100;
 /// The longest that anything but the absence may take.
@@ -27,7 +30,7 @@ plan:
   steps: [5, 25]
   dwell: {}s
   warmUp: 0s
-  minRequests: 500
+  minRequests: 150
   onInconclusive: promote
   guards:
     errors: {{}}
@@ -43,9 +46,8 @@ fn of_canary(seen: &[Seen], from: Instant, to: Instant) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_minute_without_the_server_costs_no_request_and_proves_nothing() {
-    let away = Duration::from_secs(tools::number("COALMINE_AWAY", 60).unwrap());
     let mut fleet = started(FleetParts { seed: 20_261_126, ..parts() }).await;
-    fleet.write("checkout.yaml", &rollout(away + Duration::from_secs(20))).unwrap();
+    fleet.write("checkout.yaml", &rollout(AWAY + Duration::from_secs(15))).unwrap();
     for version in [fleet.stable(), fleet.canary()] {
         version.takes(100);
     }
@@ -53,7 +55,7 @@ async fn a_minute_without_the_server_costs_no_request_and_proves_nothing() {
     all_follow(&fleet).await;
     let traffic = fleet.traffic(4_000, 16);
     done(&fleet, "start shop/checkout").await;
-    let until = async |fleet: &coalmine_harness::fleet::Fleet, what: &str, holds: &dyn Fn(&Value) -> bool| {
+    let until = async |fleet: &Fleet, what: &str, holds: &dyn Fn(&Value) -> bool| {
         let found = wait::within(PATIENCE, what, || async { fleet.get(API).await.ok().filter(holds) });
         found.await.unwrap()
     };
@@ -66,9 +68,9 @@ async fn a_minute_without_the_server_costs_no_request_and_proves_nothing() {
     let began = Instant::now();
     fleet.kill_server();
     fleet.canary().takes(1_000);
-    tokio::time::sleep(away - Duration::from_secs(5)).await;
+    tokio::time::sleep(AWAY - HEALED).await;
     fleet.canary().takes(100);
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(HEALED).await;
     let back = Instant::now();
     fleet.start_server().await.unwrap();
     let first =
