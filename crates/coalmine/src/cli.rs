@@ -58,6 +58,7 @@ enum Command {
     /// Give the canary all users now; or say that stable is renewed
     Promote(remote::Verb),
     Freeze(remote::Freeze),
+    Health(remote::Health),
     Schema(schema::Schema),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -95,6 +96,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Rollback(rollback) => rollback.run(),
         Command::Promote(verb) => verb.run("promote"),
         Command::Freeze(freeze) => freeze.run(),
+        Command::Health(health) => health.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(Arguments::command()),
         Command::Man(man) => man.run(Arguments::command()),

@@ -7,10 +7,12 @@
 //! | `verbs`, `wait` | `start`, `pause`, ...: what people say, and how a pipeline waits for the end |
 //! | `status`, `history` | `status`, `proxies`, `history`: what a server knows |
 //! | `freeze` | `freeze`: nothing goes up |
+//! | `health` | `health`: whether a server is ready |
 
 mod client;
 mod documents;
 mod freeze;
+mod health;
 mod history;
 mod status;
 mod verbs;
@@ -21,6 +23,7 @@ use coalmine_control::rollout::Name;
 pub(crate) use client::ServerArguments;
 pub(crate) use documents::{Apply, Delete, Get};
 pub(crate) use freeze::Freeze;
+pub(crate) use health::Health;
 pub(crate) use history::History;
 pub(crate) use status::{Proxies, Status};
 pub(crate) use verbs::{Hold, Rollback, Start, Verb, say_weight};

@@ -21,6 +21,7 @@ plan: {steps: [5, 25]}
 struct Serving {
     child: Child,
     url: String,
+    admin: String,
     lab: Lab,
     /// What it logs, line by line.
     log: Mutex<mpsc::Receiver<String>>,
@@ -47,15 +48,17 @@ impl Serving {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let url = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        let addresses = lines.by_ref().map_while(Result::ok).find_map(|line| {
             let (_, rest) = line.split_once("serves on ")?;
-            Some(rest.split_once(", health")?.0.to_owned())
+            let (url, admin) = rest.split_once(", health and metrics on ")?;
+            Some((url.to_owned(), admin.to_owned()))
         });
         // What it logs is read, or it would wait; not every test looks at it.
         let (sender, log) = mpsc::channel();
         let log = Mutex::new(log);
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(sender.send(line))));
-        Self { child, url: url.expect("the server does not start"), lab, log }
+        let (url, admin) = addresses.expect("the server does not start");
+        Self { child, url, admin, lab, log }
     }
 
     /// The lines of the log up to the next one that has this in it.
@@ -130,6 +133,19 @@ fn documents_are_applied_printed_and_deleted() {
     serving.done("delete shop/checkout");
     let why = serving.refused(1, "get nothing");
     assert_eq!(why, "coalmine: there is no rollout default/nothing\n");
+}
+
+#[test]
+fn health_is_one_question_and_an_exit_code() {
+    let serving = Serving::start("");
+    assert_eq!(serving.done(&format!("health {}/readyz", serving.admin)), "ok\n");
+    let why = serving.refused(1, &format!("health {}/nothing", serving.admin));
+    assert_eq!(why, format!("coalmine: {}/nothing answers 404\n", serving.admin));
+    let url = format!("{}/readyz", serving.admin);
+    drop(serving);
+    let run = Lab::new().run(&format!("health {url}"));
+    assert_eq!(run.code, 1, "2 would be Docker's own: {}", run.stderr);
+    assert!(run.stderr.starts_with(&format!("coalmine: {url} does not answer: ")), "{}", run.stderr);
 }
 
 #[test]
