@@ -152,6 +152,27 @@ command: $(COMMAND) ## Build the command: target/release/coalmine
 $(COMMAND):
 	cargo build --locked --release --package coalmine
 
+# It needs no library of the host, so that it may be alone in an image. SQLite's C needs musl-gcc.
+STATIC_TARGET := $(shell uname -m)-unknown-linux-musl
+STATIC_COMMAND := target/$(STATIC_TARGET)/release/coalmine
+
+.PHONY: $(STATIC_COMMAND)
+$(STATIC_COMMAND):
+	@command -v musl-gcc >/dev/null || { echo "no musl-gcc: apt-get install musl-tools" >&2; exit 1; }
+	@rustup target list --installed | grep -qx $(STATIC_TARGET) || rustup --quiet target add $(STATIC_TARGET)
+	cargo build --locked --release --package coalmine --target $(STATIC_TARGET)
+
+SERVER_IMAGE := target/server-image
+# The authorities that the image trusts: those of this host.
+CERTIFICATES ?= /etc/ssl/certs/ca-certificates.crt
+
+.PHONY: server-image
+server-image: $(FILTER) $(STATIC_COMMAND) ## What the server's image is made of, for docker build: target/server-image
+	@rm -rf $(SERVER_IMAGE) && mkdir -p $(SERVER_IMAGE)/store
+	@install -m 755 $(STATIC_COMMAND) $(SERVER_IMAGE)/coalmine
+	@install -m 644 $(FILTER) envoy/fleet/Dockerfile $(SERVER_IMAGE)
+	@install -m 644 $(CERTIFICATES) $(SERVER_IMAGE)/ca-certificates.crt
+
 # --- Seeing it work -----------------------------------------------------------------------------------------------
 
 DEMO = cargo run --quiet --locked --release --package coalmine-demo -- \
@@ -189,6 +210,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every test that needs no privileges: 10 to 20 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); the unit for systemd (make test-systemd);"
+	@echo "the fleet by Docker Compose, which needs root (make test-compose);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale proof-replicas judge-table)"
 
 .PHONY: test-unit
@@ -400,4 +422,4 @@ lint: toolchain $(CARGO_DENY) ## Formatting, lints, the documentation's links, t
 clean: ## Remove what was built; fetched tools stay
 	cargo clean
 
--include tests/mesh/mesh.mk
+-include tests/mesh/mesh.mk tests/compose/compose.mk
