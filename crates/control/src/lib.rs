@@ -28,6 +28,7 @@
 //! | [`log`] | what it logs |
 //! | [`server`] | what the rooms of a running server share |
 //! | [`snapshot`] | what the store holds, parsed once |
+//! | [`timings`] | how long all that takes |
 #![forbid(unsafe_code)]
 
 pub mod access;
@@ -47,4 +48,5 @@ pub mod run;
 pub mod server;
 pub mod snapshot;
 pub mod store;
+pub mod timings;
 pub mod tls;

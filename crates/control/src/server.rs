@@ -13,6 +13,7 @@ use crate::publish::Publication;
 use crate::rollout::{Name, Operator};
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::store::{Store, StoreError};
+use crate::timings::Timings;
 
 /// A running server: its store, its clock, what it knows now, and ways to wake it.
 pub struct Server {
@@ -28,6 +29,7 @@ pub struct Server {
     publications: BTreeMap<String, watch::Sender<Option<Arc<Publication>>>>,
     changed: Notify,
     recorded: watch::Sender<()>,
+    timings: Timings,
 }
 
 /// What the latest tick and the latest publication saw. It is lost with the process; a tick makes it anew.
@@ -93,6 +95,7 @@ impl Server {
             view: watch::Sender::new(Arc::new(View { tick: tick.max(1), ..View::default() })),
             changed: Notify::new(),
             recorded: watch::Sender::new(()),
+            timings: Timings::default(),
         }
     }
 
@@ -177,6 +180,11 @@ impl Server {
     /// Tells those who follow history: it may have new lines.
     pub(crate) fn tell(&self) {
         self.recorded.send_replace(());
+    }
+
+    /// How long its work takes.
+    pub fn timings(&self) -> &Timings {
+        &self.timings
     }
 
     /// Something was recorded: the policy is composed anew at once.

@@ -56,6 +56,7 @@ async fn is_ready(app: &App) -> Result<bool, StoreError> {
 pub(super) async fn metrics(State(app): State<App>) -> Response {
     let mut registry = Registry::with_prefix("coalmine_server");
     app.counted.register(&mut registry);
+    app.server.timings().register(&mut registry);
     let is_up = fill(&app, &mut registry).await.is_ok();
     let up = Gauge::<i64>::default();
     up.set(is_up.into());

@@ -48,6 +48,10 @@ use tokio::sync::Semaphore;
 pub(crate) use caller::token;
 pub use counted::Counted;
 
+/// How many may ask for metrics at a time, and whether the server is ready.
+const METRICS: usize = 4;
+const READINESS: usize = 16;
+
 /// What the handlers share.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -89,7 +93,7 @@ impl App {
 pub fn router(app: App) -> Router {
     Router::from(routes())
         .fallback(nothing)
-        .layer(middleware::from_fn_with_state(Slots::new(&app.limits), in_time))
+        .layer(middleware::from_fn_with_state(Slots::new(app.limits.requests, app.limits.time), in_time))
         .layer(middleware::from_fn_with_state(app.limits, trouble::translated))
         .layer(DefaultBodyLimit::max(app.limits.body))
         .layer(middleware::from_fn_with_state(app.counted.clone(), counted::counted))
@@ -114,12 +118,19 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(events::events))
 }
 
-/// Health and metrics.
+/// Health and metrics. Who asks for metrics all the time keeps nobody from learning whether the server is ready.
 pub fn admin_router(app: App) -> Router {
+    let slots = |most| Slots::new(most, app.limits.time);
+    admin_routes(app.clone(), slots(METRICS), slots(READINESS))
+}
+
+fn admin_routes(app: App, metrics: Slots, readiness: Slots) -> Router {
+    let within = |slots| middleware::from_fn_with_state(slots, in_time);
     Router::new()
+        // It asks for nothing.
         .route("/healthz", get(admin::healthz))
-        .route("/readyz", get(admin::readyz))
-        .route("/metrics", get(admin::metrics))
+        .route("/readyz", get(admin::readyz).layer(within(readiness)))
+        .route("/metrics", get(admin::metrics).layer(within(metrics)))
         .with_state(app)
 }
 
@@ -137,8 +148,8 @@ struct Slots {
 // === impl Slots ===
 
 impl Slots {
-    fn new(limits: &Limits) -> Self {
-        Self { free: Arc::new(Semaphore::new(limits.requests)), time: limits.time }
+    fn new(most: usize, time: Duration) -> Self {
+        Self { free: Arc::new(Semaphore::new(most)), time }
     }
 }
 

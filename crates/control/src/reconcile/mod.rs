@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::ending::Ending;
 use crate::evidence::Source;
@@ -58,7 +58,10 @@ pub async fn publish_always(server: Arc<Server>, files: BTreeMap<String, PathBuf
         let Some(counted) = told(&server, counted) else { continue };
         if is_due || seen != Some(counted) {
             server.tell();
-            match publisher.publish(&server).await {
+            let begin = Instant::now();
+            let published = publisher.publish(&server).await;
+            server.timings().published(begin.elapsed());
+            match published {
                 // Whoever moved a record so often will be done in a moment.
                 Err(StoreError::Moved) => {}
                 published => {
@@ -127,7 +130,12 @@ pub async fn tick_always(
             () = ending.comes() => break,
         }
         let each = sources.iter_mut().map(|(fleet, source)| (fleet.as_str(), source.as_mut()));
+        let begin = Instant::now();
         let ticked = tick::tick_all(&server, each.collect(), &hooks, &holder).await;
+        // Where another server ticks, this one has only seen that.
+        if server.view().leads {
+            server.timings().ticked(begin.elapsed());
+        }
         told(&server, ticked);
         let now = server.now();
         if now.saturating_sub(forgotten) > DAY {

@@ -355,9 +355,18 @@ mod tests {
         assert_eq!((known.status().as_u16(), known.version()), (200, reqwest::Version::HTTP_2));
         let health = client.get(format!("http://{admin}/healthz")).send().await.unwrap();
         assert_eq!(health.status(), 200);
-        let metrics =
-            client.get(format!("http://{admin}/metrics")).send().await.unwrap().text().await.unwrap();
-        assert!(metrics.contains("coalmine_server_store_up 1"), "{metrics}");
+        let metrics = async || {
+            let answer = client.get(format!("http://{admin}/metrics")).send().await.unwrap();
+            answer.text().await.unwrap()
+        };
+        assert!(metrics().await.contains("coalmine_server_store_up 1"));
+        let begin = std::time::Instant::now();
+        for of in ["tick", "publish"] {
+            let none = format!("coalmine_server_{of}_seconds_count 0\n");
+            while metrics().await.contains(&none) {
+                assert!(begin.elapsed() < Duration::from_secs(30), "nobody says how long a {of} takes");
+            }
+        }
         drop(stop);
         running.await.unwrap();
         assert!(client.get(&url).send().await.is_err(), "nobody listens any more");

@@ -1,5 +1,7 @@
 //! What the API refuses, and how it says so.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
 
 /// Every way in which something is refused before a handler of ours sees it, or by one.
@@ -150,6 +152,73 @@ async fn hostile_bodies_and_headers_are_refused_and_harm_nothing() {
     assert_eq!(world.post("resume", &[], &message).await.status, 400);
 }
 
+/// What health and metrics answer.
+async fn admin(app: &App, path: &str) -> (u16, String) {
+    said(admin_router(app.clone()), path).await
+}
+
+async fn said(router: Router, path: &str) -> (u16, String) {
+    let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (status, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn whoever_asks_for_metrics_all_the_time_keeps_nobody_from_readiness() {
+    let world = World::new().await;
+    let slots = |most| Slots::new(most, world.app.limits.time);
+    let (metrics, readiness) = (slots(METRICS), slots(READINESS));
+    let ask = |path| said(admin_routes(world.app.clone(), metrics.clone(), readiness.clone()), path);
+    let taken = metrics.free.acquire_many(METRICS as u32).await.unwrap();
+    assert_eq!(ask("/metrics").await.0, 503);
+    assert_eq!((ask("/readyz").await.0, ask("/healthz").await.0), (200, 200));
+    let _ready = readiness.free.acquire_many(READINESS as u32).await.unwrap();
+    assert_eq!((ask("/readyz").await.0, ask("/healthz").await.0), (503, 200));
+    drop(taken);
+    assert_eq!(ask("/metrics").await.0, 200);
+}
+
+/// The metrics of the server in docs/metrics.md, each with its labels.
+fn documented() -> BTreeMap<String, BTreeSet<String>> {
+    let text = include_str!("../../../../../docs/metrics.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `coalmine_server_"));
+    let read = |row: &str| {
+        let mut cells = row.split(" | ");
+        let name = cells.next().unwrap().trim_end_matches('`').to_owned();
+        let labels = cells.next().unwrap().split('`').filter(|it| it.chars().all(char::is_alphabetic));
+        (name, labels.filter(|it| *it != "none" && !it.is_empty()).map(str::to_owned).collect())
+    };
+    rows.map(read).collect()
+}
+
+#[tokio::test]
+async fn every_metric_is_documented_with_its_labels_and_nothing_else_is() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    world.app.server.timings().ticked(Duration::from_millis(20));
+    let (_, text) = admin(&world.app, "/metrics").await;
+    let documented = documented();
+    let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE coalmine_server_"));
+    let shown = |line: &str| {
+        let (name, kind) = line.split_once(' ').unwrap();
+        if kind == "counter" { format!("{name}_total") } else { name.to_owned() }
+    };
+    let there: BTreeSet<String> = kinds.map(shown).collect();
+    assert_eq!(there, documented.keys().cloned().collect());
+    for line in text.lines().filter_map(|line| line.strip_prefix("coalmine_server_")) {
+        let (name, labels) = line.split_once('{').unwrap_or((line.split(' ').next().unwrap(), ""));
+        let of = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        let labels: BTreeSet<String> = labels
+            .split("\",")
+            .filter_map(|label| label.split_once("=\"").map(|(name, _)| name.to_owned()))
+            .filter(|label| of.is_none() || label != "le")
+            .collect();
+        assert_eq!(Some(&labels), documented.get(of.unwrap_or(name)), "{line}");
+    }
+    assert!(text.contains("coalmine_server_tick_seconds_bucket{le=\"0.03\"} 1\n"), "{text}");
+}
+
 #[tokio::test]
 async fn requests_are_counted_by_route_and_no_client_makes_a_series() {
     let world = World::new().await;
@@ -159,10 +228,7 @@ async fn requests_are_counted_by_route_and_no_client_makes_a_series() {
     }
     let odd = Method::from_bytes(b"DANCE").unwrap();
     world.ask(ADMIN, odd, PATH, &[], "").await;
-    let request = Request::get("/metrics").body(Body::empty()).unwrap();
-    let response = admin_router(world.app.clone()).oneshot(request).await.unwrap();
-    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let (_, text) = admin(&world.app, "/metrics").await;
     let route = "route=\"/v1/rollouts/{namespace}/{name}\"";
     for (labels, count) in [
         (format!("{route},method=\"PUT\",code=\"201\""), 1),
