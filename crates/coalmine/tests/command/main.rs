@@ -24,4 +24,5 @@ mod rollouts;
 mod routes;
 mod secrets;
 mod server;
+mod server_secrets;
 mod weights;

@@ -18,10 +18,10 @@ plan: {steps: [5, 25]}
 ";
 
 /// A server that is killed at the end of its test.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
-    url: String,
-    admin: String,
+    pub(crate) url: String,
+    pub(crate) admin: String,
     lab: Lab,
     /// What it logs, line by line.
     log: Mutex<mpsc::Receiver<String>>,
@@ -31,14 +31,15 @@ struct Serving {
 
 impl Serving {
     fn start(config: &str) -> Self {
-        Self::start_in(Lab::new().with("checkout.yaml", ROLLOUT), config, &[])
+        Self::start_in(Lab::new().with("checkout.yaml", ROLLOUT), config, &[], &[])
     }
 
-    fn start_in(lab: Lab, config: &str, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_in(lab: Lab, config: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Self {
         let config = format!("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\ntick: 1s\n{config}");
         let lab = lab.with("server.yaml", config);
         let mut child = Command::new(env!("CARGO_BIN_EXE_coalmine"))
             .args(["serve", "--config", "server.yaml"])
+            .args(arguments)
             .current_dir(lab.path())
             .env_clear()
             .envs(variables.iter().copied())
@@ -62,7 +63,7 @@ impl Serving {
     }
 
     /// The lines of the log up to the next one that has this in it.
-    fn logged(&self, what: &str) -> Vec<String> {
+    pub(crate) fn logged(&self, what: &str) -> Vec<String> {
         let (log, mut lines) = (self.log.lock().unwrap(), Vec::<String>::new());
         while lines.last().is_none_or(|line| !line.contains(what)) {
             let line = log.recv_timeout(Duration::from_secs(20));
@@ -75,7 +76,7 @@ impl Serving {
         self.run_as("", words)
     }
 
-    fn run_as(&self, token: &str, words: &str) -> Run {
+    pub(crate) fn run_as(&self, token: &str, words: &str) -> Run {
         let variables = [("COALMINE_SERVER", self.url.as_str()), ("COALMINE_TOKEN", token)];
         self.lab.run_in(&variables, &words.split_ascii_whitespace().collect::<Vec<_>>(), b"")
     }
@@ -98,7 +99,12 @@ impl Serving {
         serde_json::from_str(&self.done(&format!("{words} --format json"))).unwrap()
     }
 
-    fn signal(&self, name: &str) {
+    /// Writes a file of its folder.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.lab.path().join(name), text).unwrap();
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
@@ -205,7 +211,7 @@ fn tokens_say_who_may_do_what() {
 ";
     let [reader, pipeline, admins] = ["reader-0123456789", "pipeline-0123456789", "admins-0123456789"];
     let lab = Lab::new().with("checkout.yaml", ROLLOUT).with("reader.txt", format!("{reader}\n"));
-    let serving = Serving::start_in(lab, tokens, &[("PIPELINE", pipeline), ("ADMINS", admins)]);
+    let serving = Serving::start_in(lab, tokens, &[("PIPELINE", pipeline), ("ADMINS", admins)], &[]);
     let why = serving.run("get");
     assert_eq!((why.code, why.stderr.contains("a token is needed")), (1, true));
     let why = serving.run_as("somebody-0123456789", "get");
@@ -308,7 +314,7 @@ fn a_backup_of_a_running_server_is_a_store() {
     drop(serving);
     let lab = Lab::new().with("checkout.yaml", ROLLOUT);
     std::fs::write(lab.path().join("copy.db"), copy).unwrap();
-    let again = Serving::start_in(lab, "store: copy.db\n", &[]);
+    let again = Serving::start_in(lab, "store: copy.db\n", &[], &[]);
     let history = again.run("history shop/checkout").stdout;
     assert!(history.contains("started by"), "{history}");
 }
