@@ -14,8 +14,8 @@ use crate::fleets::Fleets;
 use crate::rollout::{Name, Spec};
 use crate::store::{Head, Publications, Store, StoreError, Stored, Versions};
 
-/// Up to so many records that have changed are read one by one.
-const ONE_BY_ONE: usize = 32;
+/// Where more than one in so many records have changed, all are read at once; otherwise one by one those that have.
+const ONE_IN: usize = 8;
 
 /// What the store held at one count.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +52,18 @@ pub struct Snapshots {
 // === impl Parsed ===
 
 impl Parsed {
+    /// Parses a record. A document that was parsed `before` is not parsed again: most changes are of the state alone.
+    fn later(stored: Stored, before: Option<&Self>) -> Self {
+        let is_same = |before: &&Self| {
+            let record = &before.stored.record;
+            record.written == stored.record.written && record.policy == stored.record.policy
+        };
+        match before.filter(is_same) {
+            Some(before) => Self { stored, ..before.clone() },
+            None => Self::new(stored),
+        }
+    }
+
     /// Parses a record.
     pub fn new(stored: Stored) -> Self {
         let spec = stored.record.spec().map(Arc::new).map_err(Arc::new);
@@ -81,14 +93,16 @@ impl Snapshot {
     async fn later(&self, store: &dyn Store, fleets: &Fleets, counted: u64) -> Result<Self, StoreError> {
         let mut rollouts = BTreeMap::new();
         let mut changed = Vec::new();
-        for (name, version) in store.versions().await? {
+        let versions = store.versions().await?;
+        let all = versions.len();
+        for (name, version) in versions {
             match self.rollouts.get(&name).filter(|parsed| parsed.stored.version == version) {
                 Some(parsed) => drop(rollouts.insert(name, parsed.clone())),
                 None => changed.push(name),
             }
         }
         let mut read = Vec::new();
-        if changed.len() <= ONE_BY_ONE {
+        if changed.len() * ONE_IN <= all {
             for name in &changed {
                 read.extend(store.record(name).await?);
             }
@@ -96,9 +110,11 @@ impl Snapshot {
             read = store.records().await?;
             read.retain(|stored| !rollouts.contains_key(&stored.record.name));
         }
-        let parsed =
-            read.into_iter().map(|stored| (stored.record.name.clone(), Arc::new(Parsed::new(stored))));
-        rollouts.extend(parsed);
+        for stored in read {
+            let name = stored.record.name.clone();
+            let before = self.rollouts.get(&name).map(Arc::as_ref);
+            rollouts.insert(name, Arc::new(Parsed::later(stored, before)));
+        }
         let mut published = BTreeMap::new();
         for fleet in fleets.names() {
             let head = store.head(fleet).await?;

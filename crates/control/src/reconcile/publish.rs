@@ -7,7 +7,7 @@ use coalmine_steer::Form;
 
 use crate::rollout::compose::{Composed, compose};
 use crate::rollout::place::{Before, Candidate, Said};
-use crate::rollout::{Name, Operator};
+use crate::rollout::{Name, Operator, Spec};
 use crate::server::Server;
 use crate::snapshot::{Parsed, Snapshot};
 use crate::store::{Publications, StoreError};
@@ -24,10 +24,19 @@ pub(super) struct Publisher {
 /// What a policy is composed of. Composing is a pure function of it, but for the revision.
 #[derive(Debug)]
 struct Parts {
-    records: Vec<(Name, u64)>,
+    wanted: Vec<Wanted>,
     published: Arc<Publications>,
     operator: Arc<Operator>,
     shown: u64,
+}
+
+/// What a policy is to say of a rollout.
+#[derive(Debug)]
+struct Wanted {
+    name: Name,
+    created: u64,
+    /// None where this release cannot read it: it stays in the policy as it was, until somebody writes or deletes it.
+    said: Option<(Arc<Spec>, Form)>,
 }
 
 /// The rollouts that are not in a policy as they should be, each with a sentence that says why.
@@ -64,6 +73,7 @@ impl Publisher {
         for (fleet, members) in fleets {
             left_out.extend(self.publish_fleet(server, &snapshot, fleet, &members).await?);
         }
+        left_out.extend(snapshot.rollouts.values().filter_map(|it| unreadable(it)));
         server.look(|view| {
             view.rollouts.retain(|name, _| snapshot.rollouts.contains_key(name));
             for name in snapshot.rollouts.keys() {
@@ -87,7 +97,7 @@ impl Publisher {
         }
         let shown = server.view().proxies(fleet).iter().filter_map(|proxy| proxy.revision).max();
         let parts = Parts {
-            records: members.iter().map(|it| (it.stored.record.name.clone(), it.stored.version)).collect(),
+            wanted: members.iter().filter_map(|it| Wanted::of(it)).collect(),
             published,
             operator: server.operator(),
             shown: shown.unwrap_or_default(),
@@ -95,11 +105,10 @@ impl Publisher {
         if let Some((_, left_out)) = self.composed.get(fleet).filter(|(known, _)| known.is_same(&parts)) {
             return Ok(left_out.clone());
         }
-        let candidates: Vec<Candidate<'_>> = members.iter().filter_map(|it| candidate(it)).collect();
+        let candidates: Vec<Candidate<'_>> = parts.wanted.iter().map(Wanted::candidate).collect();
         let before = Before { shown: parts.shown, ..parts.published.before() };
-        let Composed { publication, mut left_out } =
+        let Composed { publication, left_out } =
             compose(fleet, &candidates, &parts.operator, before, server.now());
-        left_out.extend(members.iter().filter_map(|it| unreadable(it)));
         match publication {
             Some(publication) => {
                 server.store().publish(&publication, &snapshot.versions()).await?;
@@ -128,30 +137,48 @@ impl Parts {
         Arc::ptr_eq(&self.published, &other.published)
             && Arc::ptr_eq(&self.operator, &other.operator)
             && self.shown == other.shown
-            && self.records == other.records
+            && self.wanted.len() == other.wanted.len()
+            && self.wanted.iter().zip(&other.wanted).all(|(one, other)| one.is_same(other))
     }
 }
 
-/// What a policy is to say of a rollout; nothing of one whose weights the file owned and that is deleted. What this release
-/// cannot read stays in the policy as it was, until somebody writes or deletes it.
-fn candidate(parsed: &Parsed) -> Option<Candidate<'_>> {
-    let record = &parsed.stored.record;
-    let said = match &parsed.in_force {
-        Ok(spec) => {
-            let form = match &spec.plan {
-                Some(plan) => record.state.form(plan),
-                None if record.deleted => return None,
-                None => {
-                    let policy = parsed.policy.digest.clone();
-                    Form { weight: None, salt: None, policy, observe: false }
-                }
-            };
-            Some(Said { spec, form })
-        }
-        Err(_) if record.deleted => return None,
-        Err(_) => None,
-    };
-    Some(Candidate { name: &record.name, created: record.created, said })
+// === impl Wanted ===
+
+impl Wanted {
+    /// None of a rollout whose weights the file owned and that is deleted.
+    fn of(parsed: &Parsed) -> Option<Self> {
+        let record = &parsed.stored.record;
+        let said = match &parsed.in_force {
+            Ok(spec) => {
+                let form = match &spec.plan {
+                    Some(plan) => record.state.form(plan),
+                    None if record.deleted => return None,
+                    None => {
+                        let policy = parsed.policy.digest.clone();
+                        Form { weight: None, salt: None, policy, observe: false }
+                    }
+                };
+                Some((spec.clone(), form))
+            }
+            Err(_) if record.deleted => return None,
+            Err(_) => None,
+        };
+        Some(Self { name: record.name.clone(), created: record.created, said })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let is_said = match (&self.said, &other.said) {
+            (Some((spec, form)), Some((other, its))) => Arc::ptr_eq(spec, other) && form == its,
+            (None, None) => true,
+            _ => false,
+        };
+        is_said && self.created == other.created && self.name == other.name
+    }
+
+    fn candidate(&self) -> Candidate<'_> {
+        let said = self.said.as_ref().map(|(spec, form)| Said { spec, form: form.clone() });
+        Candidate { name: &self.name, created: self.created, said }
+    }
 }
 
 fn unreadable(parsed: &Parsed) -> Option<(Name, String)> {
