@@ -43,6 +43,13 @@ pub fn choose_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// Makes a client for HTTP that is sent nowhere else by an answer. One that `is_plain`, whose addresses are all without TLS,
+/// needs no certificates of authorities on this host, which a small image may not have.
+pub(crate) fn client(is_plain: bool) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    if is_plain { builder.tls_certs_only([]) } else { builder }
+}
+
 // === impl Certificates ===
 
 impl Certificates {

@@ -155,6 +155,22 @@ fn health_is_one_question_and_an_exit_code() {
 }
 
 #[test]
+fn a_host_without_certificates_of_authorities_can_serve() {
+    let nothing = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/dev/null")];
+    let plain =
+        "gates: {smoke: 'http://127.0.0.1:1/smoke'}\nevidence: {prometheus: {url: 'http://127.0.0.1:1'}}\n";
+    let lab = Lab::new().with("checkout.yaml", ROLLOUT);
+    let status = Serving::start_in(lab, plain, &nothing, &[]).done("status");
+    assert!(status.starts_with("no rollouts"), "{status}");
+    let lab = Lab::new().with(
+        "server.yaml",
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n".to_owned() + &plain.replace("http:", "https:"),
+    );
+    let refused = lab.run_in(&nothing, &["serve", "--config", "server.yaml"], b"");
+    assert!(refused.stderr.contains("gates and notifiers cannot be asked: "), "{}", refused.stderr);
+}
+
+#[test]
 fn verbs_move_a_rollout_and_say_why_they_do_not() {
     let serving = Serving::start("");
     serving.done("apply checkout.yaml");

@@ -12,6 +12,7 @@ use super::answer::{self, sentence};
 use super::table::{Page, Table};
 use super::totals::Totals;
 use super::{Forms, Reading, Source};
+use crate::tls;
 
 /// How many proxies are read at a time.
 const AT_ONCE: usize = 32;
@@ -40,12 +41,8 @@ impl Proxies {
     /// No client can be made.
     pub fn new(addresses: Vec<String>, within: Duration) -> Result<Self, String> {
         // An admin interface is asked directly and never sends anybody elsewhere.
-        let client = reqwest::Client::builder()
-            .timeout(within)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| sentence(&error))?;
+        let client =
+            tls::client(true).timeout(within).no_proxy().build().map_err(|error| sentence(&error))?;
         Ok(Self { addresses, client, within, table: Table::default() })
     }
 

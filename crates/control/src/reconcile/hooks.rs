@@ -10,7 +10,9 @@ use coalmine_steer::inputs::GateAnswer;
 use coalmine_steer::text::percent;
 use serde_json::{Value, json};
 
+use crate::evidence::answer::sentence;
 use crate::rollout::Name;
+use crate::tls;
 
 /// How long a gate or a notifier may take.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -27,9 +29,9 @@ pub struct Hooks {
     known: Arc<Mutex<Known>>,
 }
 
-/// What is wrong with the address of a gate or a notifier. It is not shown: it may hold a token.
+/// Why gates and notifiers cannot be asked: a sentence without their addresses, which may hold tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotAnAddress(String);
+pub struct NoHooks(String);
 
 #[derive(Default)]
 struct Known {
@@ -50,23 +52,23 @@ impl Hooks {
     pub fn new(
         gates: &BTreeMap<String, String>,
         notifiers: &BTreeMap<String, String>,
-    ) -> Result<Self, NotAnAddress> {
+    ) -> Result<Self, NoHooks> {
         let read = |hooks: &BTreeMap<String, String>| {
             let read = |(name, url): (&String, &String)| {
-                let url: reqwest::Url = url.parse().map_err(|_| NotAnAddress(name.clone()))?;
+                let url: reqwest::Url =
+                    url.parse().map_err(|_| NoHooks(format!("the address of {name} is no URL")))?;
                 Ok((name.clone(), url))
             };
             hooks.iter().map(read).collect::<Result<_, _>>()
         };
-        let client = reqwest::Client::builder()
-            .timeout(WITHIN)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|_| NotAnAddress("any of them: no client can be made".to_owned()))?;
+        let (gates, notifiers): (BTreeMap<_, _>, BTreeMap<_, _>) = (read(gates)?, read(notifiers)?);
+        let is_plain = gates.values().chain(notifiers.values()).all(|url| url.scheme() == "http");
+        let client = tls::client(is_plain).timeout(WITHIN).build();
+        let why = |error| NoHooks(format!("gates and notifiers cannot be asked: {}", sentence(&error)));
         Ok(Self {
-            client,
-            gates: Arc::new(read(gates)?),
-            notifiers: Arc::new(read(notifiers)?),
+            client: client.map_err(why)?,
+            gates: Arc::new(gates),
+            notifiers: Arc::new(notifiers),
             known: Arc::default(),
         })
     }
@@ -191,12 +193,12 @@ impl fmt::Debug for Hooks {
     }
 }
 
-// === impl NotAnAddress ===
+// === impl NoHooks ===
 
-impl fmt::Display for NotAnAddress {
+impl fmt::Display for NoHooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the address of {} is no URL", self.0)
+        f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for NotAnAddress {}
+impl std::error::Error for NoHooks {}

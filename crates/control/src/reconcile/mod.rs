@@ -29,7 +29,7 @@ use crate::store::StoreError;
 
 use publish::Publisher;
 
-pub use hooks::{Hooks, NotAnAddress};
+pub use hooks::{Hooks, NoHooks};
 
 /// How often it is seen whether another server on the same store has changed something.
 const POLL: Duration = Duration::from_secs(1);

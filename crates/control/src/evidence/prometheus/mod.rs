@@ -21,6 +21,7 @@ use super::answer::{self, sentence};
 use super::table::{Page, Table};
 use super::{Forms, Reading, Source};
 use crate::config::{Credentials, PrometheusAddress};
+use crate::tls;
 
 /// The most bytes of an answer.
 const MAX_BYTES: usize = 128 << 20;
@@ -48,7 +49,7 @@ impl Prometheus {
     /// # Errors
     /// A certificate or a secret will not do: a sentence, without the secret.
     pub fn new(address: &PrometheusAddress, within: Duration) -> Result<Self, String> {
-        let mut builder = Client::builder().timeout(within).redirect(reqwest::redirect::Policy::none());
+        let mut builder = tls::client(address.url.starts_with("http://")).timeout(within);
         if let Some(pem) = &address.ca {
             let ca = Certificate::from_pem(pem.as_bytes());
             builder =
