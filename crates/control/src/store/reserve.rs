@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::address::Address;
 
@@ -16,6 +17,8 @@ const PART: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Reserve {
     path: Option<PathBuf>,
+    /// Whether it was given up, and not made again since.
+    is_used: AtomicBool,
 }
 
 // === impl Reserve ===
@@ -31,7 +34,7 @@ impl Reserve {
             Address::File(path) => Some(beside(path)),
             Address::Postgres(_) => None,
         };
-        Self { path }
+        Self { path, is_used: AtomicBool::new(false) }
     }
 
     /// Makes the file where it is missing and there is room for it.
@@ -49,9 +52,21 @@ impl Reserve {
         let removed = tokio::task::spawn_blocking(move || fs::remove_file(path).is_ok()).await;
         let is_given_up = matches!(removed, Ok(true));
         if is_given_up {
+            self.is_used.store(true, Ordering::Relaxed);
             tracing::error!("the store's disk is full: the room that was kept for rollbacks is used now");
         }
         is_given_up
+    }
+
+    /// Whether it was given up and cannot be made again: what room there is now is for rollbacks.
+    pub(super) async fn is_missed(&self) -> bool {
+        if !self.is_used.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.keep().await;
+        let is_missed = !self.path.as_ref().is_some_and(|path| path.exists());
+        self.is_used.store(is_missed, Ordering::Relaxed);
+        is_missed
     }
 }
 
@@ -90,7 +105,13 @@ mod tests {
         let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
         assert_eq!(names, ["coalmine.db-reserve"]);
         assert_eq!(fs::metadata(folder.path().join(&names[0])).unwrap().len(), BYTES as u64);
+        assert!(!reserve.is_missed().await);
         assert!(reserve.give_up().await && !reserve.give_up().await);
+        assert!(!reserve.is_missed().await, "there is room, so it is made again");
+        assert!(reserve.give_up().await);
+        // As on a disk that is still full.
+        fs::create_dir(folder.path().join("coalmine.db-reserve.part")).unwrap();
+        assert!(reserve.is_missed().await && reserve.is_missed().await);
         let none = Reserve::beside(&Address::Postgres("postgres://host/db".to_owned()));
         none.keep().await;
         assert!(!none.give_up().await);

@@ -184,6 +184,10 @@ impl Store for Sql {
     }
 
     async fn commit(&self, change: Change) -> Result<u64, StoreError> {
+        if !change.is_urgent() && self.reserve.is_missed().await {
+            let what = "the disk is full: what is left is kept for rollbacks; make room on it";
+            return Err(StoreError::Full(what.to_owned()));
+        }
         match self.commit_once(&change).await {
             Err(StoreError::Full(_)) if change.is_urgent() && self.reserve.give_up().await => {
                 self.commit_once(&change).await
