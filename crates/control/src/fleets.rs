@@ -7,24 +7,16 @@ use std::collections::BTreeMap;
 
 use crate::access::Pattern;
 use crate::rollout::Name;
+use crate::text_pattern::TextPattern;
 
 /// The fleet of a server whose configuration names none: all proxies and all rollouts.
 pub const FLEET: &str = "default";
 
-/// Proxies by what their `node.cluster` is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cluster {
-    /// Those of which it begins so: `edge-*`, or `*` for all.
-    Beginning(String),
-    /// Those of which it is this one: `edge-eu`.
-    One(String),
-}
-
 /// Who is of a fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
-    /// Its proxies.
-    pub clusters: Vec<Cluster>,
+    /// Its proxies, by their `node.cluster`.
+    pub clusters: Vec<TextPattern>,
     /// Its rollouts.
     pub rollouts: Vec<Pattern>,
 }
@@ -35,31 +27,12 @@ pub struct Fleets {
     members: BTreeMap<String, Members>,
 }
 
-// === impl Cluster ===
-
-impl Cluster {
-    /// The clusters that this text means.
-    pub fn new(text: &str) -> Self {
-        match text.strip_suffix('*') {
-            Some(beginning) => Self::Beginning(beginning.to_owned()),
-            None => Self::One(text.to_owned()),
-        }
-    }
-
-    fn matches(&self, cluster: &str) -> bool {
-        match self {
-            Self::Beginning(beginning) => cluster.starts_with(beginning.as_str()),
-            Self::One(one) => cluster == one,
-        }
-    }
-}
-
 // === impl Members ===
 
 impl Members {
     /// Everything: all proxies and all rollouts.
     pub fn all() -> Self {
-        Self { clusters: vec![Cluster::new("*")], rollouts: vec![Pattern::Every] }
+        Self { clusters: vec![TextPattern::Begins(String::new())], rollouts: vec![Pattern::Every] }
     }
 }
 
@@ -116,7 +89,7 @@ mod tests {
 
     fn fleets() -> Fleets {
         let members = |clusters: &[&str], rollouts: &[&str]| Members {
-            clusters: clusters.iter().map(|text| Cluster::new(text)).collect(),
+            clusters: clusters.iter().map(|text| text.parse().unwrap()).collect(),
             rollouts: rollouts.iter().map(|text| text.parse().unwrap()).collect(),
         };
         Fleets::new(BTreeMap::from([
@@ -150,7 +123,7 @@ mod tests {
     #[test]
     fn what_no_pattern_fits_is_in_no_fleet() {
         let shop =
-            Members { clusters: vec![Cluster::new("shop")], rollouts: vec!["shop/*".parse().unwrap()] };
+            Members { clusters: vec!["shop".parse().unwrap()], rollouts: vec!["shop/*".parse().unwrap()] };
         let fleets = Fleets::new(BTreeMap::from([("shop".to_owned(), shop)]));
         assert_eq!(fleets.of_rollout(&"bank/payments".parse().unwrap()), None);
         assert_eq!((fleets.of_cluster("bank"), fleets.of_cluster("")), (None, None));

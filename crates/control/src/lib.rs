@@ -18,7 +18,7 @@
 //! | [`fleets`] | which proxies have the same policy, and which rollouts are in it |
 //! | [`publish`] | from a policy to the proxies |
 //! | [`evidence`] | what the proxies counted |
-//! | [`access`] | who may do what |
+//! | [`access`], [`text_pattern`] | who may do what |
 //! | [`api`] | the HTTP API |
 //! | [`config`] | the configuration of the server |
 //! | [`operations`] | what people and pipelines may do, whoever asks |
@@ -48,5 +48,6 @@ pub mod run;
 pub mod server;
 pub mod snapshot;
 pub mod store;
+pub mod text_pattern;
 pub mod timings;
 pub mod tls;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::keys::Keys;
 use crate::evidence::answer;
+use crate::tls;
 
 /// How long a fetch may take, the description of the issuer and its keys together.
 pub(super) const WITHIN: Duration = Duration::from_secs(4);
@@ -87,11 +88,8 @@ impl Fetched {
     pub(super) fn new(issuer: &str, keys: Option<&str>, within: Duration) -> Result<Self, String> {
         let is_near = is_loopback(&address(issuer)?);
         let keys = keys.map(address).transpose()?;
-        let mut builder = Client::builder()
-            .timeout(within)
-            .redirect(reqwest::redirect::Policy::none())
-            // A fetch is rare: no connection is kept for the next one.
-            .pool_max_idle_per_host(0);
+        // A fetch is rare: no connection is kept for the next one.
+        let mut builder = tls::client(false).timeout(within).pool_max_idle_per_host(0);
         if is_near {
             builder = builder.no_proxy();
         }

@@ -23,7 +23,7 @@ use crate::rollout::Name;
 use oidc::Oidc;
 
 pub(crate) use fetch::address;
-pub use oidc::{ClaimPattern, KeySource, NotAPattern, Rule};
+pub use oidc::{KeySource, Rule};
 
 /// What a token allows; each includes the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,6 @@
 //! Tokens that somebody else makes: of pipelines (GitHub, GitLab) and of workloads (SPIFFE). No secret is kept for them.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -11,6 +9,7 @@ use super::fetch::{Fetched, WITHIN};
 use super::jwt::{Jwt, shown};
 use super::keys::Keys;
 use super::{Caller, Denial, Scope};
+use crate::text_pattern::TextPattern;
 
 /// The most characters of a caller's name, which is in history with everything that they do.
 const MAX_NAME: usize = 256;
@@ -27,7 +26,7 @@ pub struct Rule {
     /// Where the keys of the issuer are.
     pub keys: KeySource,
     /// What each of these claims has to be.
-    pub claims: BTreeMap<String, ClaimPattern>,
+    pub claims: BTreeMap<String, TextPattern>,
     /// What they allow.
     pub scope: Scope,
     /// The claim that names a caller in history.
@@ -50,19 +49,6 @@ pub enum KeySource {
     },
 }
 
-/// What a claim has to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClaimPattern {
-    /// This text.
-    Exact(String),
-    /// A text that begins like this: `repo:acme/shop:*`.
-    Begins(String),
-}
-
-/// A text that is no [`ClaimPattern`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAPattern;
-
 /// The rules in force, by their issuers.
 #[derive(Debug, Default)]
 pub(super) struct Oidc(Vec<Trusted>);
@@ -83,41 +69,6 @@ enum IssuerKeys {
     Fetched(Arc<Fetched>),
 }
 
-// === impl ClaimPattern ===
-
-impl FromStr for ClaimPattern {
-    type Err = NotAPattern;
-
-    fn from_str(text: &str) -> Result<Self, NotAPattern> {
-        let (begin, is_begin) = match text.strip_suffix('*') {
-            Some(begin) => (begin, true),
-            None => (text, false),
-        };
-        match is_begin {
-            _ if text.is_empty() || begin.contains('*') => Err(NotAPattern),
-            true => Ok(Self::Begins(begin.to_owned())),
-            false => Ok(Self::Exact(text.to_owned())),
-        }
-    }
-}
-
-impl ClaimPattern {
-    fn matches(&self, text: &str) -> bool {
-        match self {
-            Self::Exact(exact) => text == exact,
-            Self::Begins(begin) => text.starts_with(begin),
-        }
-    }
-}
-
-impl fmt::Display for NotAPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("must be the whole text of the claim, or its beginning with a * at the end")
-    }
-}
-
-impl std::error::Error for NotAPattern {}
-
 // === impl Rule ===
 
 impl Rule {
@@ -126,7 +77,7 @@ impl Rule {
     /// # Errors
     /// The first claim that is not.
     fn check<'r>(&'r self, jwt: &Jwt<'_>) -> Result<(), &'r str> {
-        let holds = |name: &str, pattern: &ClaimPattern| jwt.texts(name).any(|text| pattern.matches(text));
+        let holds = |name: &str, pattern: &TextPattern| jwt.texts(name).any(|text| pattern.matches(text));
         match self.claims.iter().find(|(name, pattern)| !holds(name, pattern)) {
             Some((name, _)) => Err(name),
             None => Ok(()),

@@ -96,8 +96,7 @@ fn proxies(app: &App, registry: &mut Registry) {
     let streams = app.table.list(server.now());
     for fleet in server.fleets().names() {
         let set = |family: &Family<OfFleet, Gauge<i64>>, value: u64| {
-            let value = value.try_into().unwrap_or(i64::MAX);
-            family.get_or_create(&OfFleet { fleet: fleet.to_owned() }).set(value);
+            family.get_or_create(&OfFleet { fleet: fleet.to_owned() }).set(signed(value));
         };
         let revision = server.published(fleet).map_or(0, |publication| publication.revision);
         let proxies = view.proxies(fleet);
@@ -115,9 +114,14 @@ fn proxies(app: &App, registry: &mut Registry) {
     registry.register("evidence_away", "1 where no evidence can be read", away);
     let gauge = |value: u64| {
         let gauge = Gauge::<i64>::default();
-        gauge.set(value.try_into().unwrap_or(i64::MAX));
+        gauge.set(signed(value));
         gauge
     };
     registry.register("leads", "1 for the server that ticks", gauge(view.leads.into()));
     registry.register("ticked_timestamp_seconds", "When the latest tick was", gauge(view.at));
+}
+
+/// As gauges take it.
+fn signed(value: u64) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
 }

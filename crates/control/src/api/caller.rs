@@ -107,6 +107,11 @@ pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
     pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
+/// A number in digits alone: what is read as a number may have a sign.
+pub(super) fn whole(digits: &str) -> Option<u64> {
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+}
+
 /// What a body says: the fields of an object. Without a body, or with null, nothing is said.
 pub(super) fn said<T: Default + DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
     if text.trim().is_empty() {

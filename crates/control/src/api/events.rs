@@ -15,7 +15,7 @@ use axum::response::sse::{Event, KeepAlive};
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::watch;
 
-use super::caller::Sender;
+use super::caller::{Sender, whole};
 use super::description::{self, Reads};
 use super::shapes::Trouble;
 use super::{App, show};
@@ -54,7 +54,7 @@ pub(super) async fn events(
     let last = app.server.store().last_line().await?;
     let after = match headers.get(LAST) {
         None => last,
-        Some(value) => value.to_str().ok().and_then(position).ok_or_else(|| {
+        Some(value) => value.to_str().ok().and_then(whole).ok_or_else(|| {
             Trouble::bad_request("Last-Event-ID is no id of an event here, as 7; leave it out to begin now")
         })?,
     };
@@ -68,11 +68,6 @@ pub(super) async fn events(
     let ended = async move { ending.comes().await };
     let stream = stream::unfold(follower, async |mut follower| Some((Ok(follower.next().await), follower)));
     Ok(Sse::new(stream.take_until(Box::pin(ended))).keep_alive(KeepAlive::default()))
-}
-
-/// The position that an id says: digits alone.
-fn position(id: &str) -> Option<u64> {
-    id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok()).flatten()
 }
 
 // === impl Follower ===

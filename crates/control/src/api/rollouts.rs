@@ -8,7 +8,7 @@ use coalmine_document::SourceText;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::caller::{NamePath, Named, Sender};
+use super::caller::{NamePath, Named, Sender, whole};
 use super::description::{Changes, Document, IfVersion, Reads};
 use super::shapes::{Done, Line, Rollout, Trouble};
 use super::{App, show, trouble};
@@ -192,6 +192,5 @@ pub(super) fn expected(headers: &HeaderMap) -> Result<Option<u64>, Trouble> {
 fn version(etag: &HeaderValue) -> Option<u64> {
     let text = etag.to_str().ok()?;
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    // A number may have a sign, which a version has not.
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    whole(text)
 }

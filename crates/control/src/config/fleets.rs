@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use coalmine_document::{Cursor, Fields, Known, is_label};
+use coalmine_document::{Cursor, Fields, Known};
 
 use super::evidence::Evidence;
-use super::{NAME, Surroundings, evidence, read_texts, tokens};
+use super::{Surroundings, check_name, evidence, read_texts, tokens};
 use crate::access::Pattern;
-use crate::fleets::{Cluster, FLEET, Members};
+use crate::fleets::{FLEET, Members};
+use crate::text_pattern::TextPattern;
 
 const FLEET_FIELDS: Known = Known::new(&["clusters", "rollouts", "xds", "file", "evidence"]);
 const XDS: Known = Known::new(&["module", "inline", "environment"]);
@@ -48,7 +49,7 @@ pub enum ModuleFile {
 /// What no two fleets may share, each with the name of the fleet that has it.
 #[derive(Default)]
 struct Taken {
-    clusters: BTreeMap<Cluster, String>,
+    clusters: BTreeMap<TextPattern, String>,
     rollouts: BTreeMap<Pattern, String>,
     files: BTreeMap<PathBuf, String>,
     evidence: Vec<(Evidence, String)>,
@@ -69,10 +70,7 @@ pub(super) fn read(fields: &Fields<'_, '_>, surroundings: &Surroundings<'_>) -> 
     let mut taken = Taken::default();
     let mut fleets = BTreeMap::new();
     for field in entries.into_iter().take(MAX_FLEETS) {
-        if !is_label(field.name) {
-            let name = field.value.quote(field.name);
-            field.value.problem(format!("{name} is no valid name: {}", NAME.form));
-        }
+        check_name(&field);
         let expected = "a fleet, as {clusters: [\"edge-*\"], rollouts: [\"shop/*\"]}";
         let fields = field.value.fields_as(&FLEET_FIELDS, expected);
         let members = Members {
@@ -86,23 +84,22 @@ pub(super) fn read(fields: &Fields<'_, '_>, surroundings: &Surroundings<'_>) -> 
     fleets
 }
 
-fn read_clusters(fields: &Fields<'_, '_>, fleet: &str, taken: &mut Taken) -> Vec<Cluster> {
+fn read_clusters(fields: &Fields<'_, '_>, fleet: &str, taken: &mut Taken) -> Vec<TextPattern> {
     let Some(field) = fields.get("clusters") else {
-        let own = Cluster::new(fleet);
+        let own = TextPattern::Exact(fleet.to_owned());
         take(&mut taken.clusters, own.clone(), fleet, fields.whole());
         return vec![own];
     };
     let mut clusters = Vec::new();
     for item in field.filled_items("leave it out for proxies whose node.cluster is the fleet's name") {
         let Some(text) = item.string() else { continue };
-        let beginning = text.strip_suffix('*').unwrap_or(text);
-        if text.is_empty() || beginning.contains('*') {
+        let Ok(pattern) = text.parse::<TextPattern>() else {
             let given = item.quote(text);
             item.problem(format!("{given} is no node.cluster, and no beginning of one with a * at its end"));
             continue;
-        }
-        take(&mut taken.clusters, Cluster::new(text), fleet, &item);
-        clusters.push(Cluster::new(text));
+        };
+        take(&mut taken.clusters, pattern.clone(), fleet, &item);
+        clusters.push(pattern);
     }
     clusters
 }

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use coalmine_document::{Cursor, Known, Node, Problems, Reader, TextRule, Value, is_label};
+use coalmine_document::{Cursor, Field, Known, Node, Problems, Reader, TextRule, Value, is_label};
 
 use crate::access::{Rule, Token};
 use crate::rollout::Operator;
@@ -235,13 +235,18 @@ fn read_seconds(cursor: &Cursor<'_, '_>) -> Option<u64> {
     Some(seconds)
 }
 
+/// What an entry is called has the form of a name.
+fn check_name(field: &Field<'_, '_>) {
+    if !is_label(field.name) {
+        let name = field.value.quote(field.name);
+        field.value.problem(format!("{name} is no valid name: {}", NAME.form));
+    }
+}
+
 fn read_hooks(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> BTreeMap<String, String> {
     let mut hooks = BTreeMap::new();
     for field in cursor.entries() {
-        if !is_label(field.name) {
-            let name = field.value.quote(field.name);
-            field.value.problem(format!("{name} is no valid name: {}", NAME.form));
-        }
+        check_name(&field);
         let what = "its URL, or {env: NAME} where that holds a token";
         if let Some(url) = secret::read(&field.value, surroundings, what) {
             hooks.insert(field.name.to_owned(), url);

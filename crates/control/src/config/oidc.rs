@@ -6,7 +6,8 @@ use coalmine_document::{Cursor, Known, Value};
 
 use super::tokens::read_scope;
 use super::{MAX_ENTRIES, NAME, Surroundings, read_file};
-use crate::access::{ClaimPattern, KeySource, Rule, address};
+use crate::access::{KeySource, Rule, address};
+use crate::text_pattern::{NotAPattern, TextPattern};
 
 const RULE: Known = Known::new(&["name", "issuer", "audience", "keys", "claims", "may", "rollouts", "as"]);
 const FILE: Known = Known::new(&["file"]);
@@ -106,7 +107,7 @@ fn read_keys(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Option
     Some(KeySource::File { path: field.string()?.to_owned(), text })
 }
 
-fn read_claims(cursor: &Cursor<'_, '_>) -> BTreeMap<String, ClaimPattern> {
+fn read_claims(cursor: &Cursor<'_, '_>) -> BTreeMap<String, TextPattern> {
     let entries = cursor.entries();
     if entries.is_empty() && matches!(cursor.value(), Value::Map(_)) {
         cursor.problem("asks for nothing; write {sub: \"*\"} where every token of this issuer is meant");
@@ -121,9 +122,10 @@ fn read_claims(cursor: &Cursor<'_, '_>) -> BTreeMap<String, ClaimPattern> {
             Ok(pattern) => {
                 claims.insert(field.name.to_owned(), pattern);
             }
-            Err(why) => {
+            Err(NotAPattern) => {
                 let given = field.value.quote(text);
-                field.value.problem(format!("{given} is no pattern: it {why}"));
+                let right = "it must be the whole text of the claim, or its beginning with a * at the end";
+                field.value.problem(format!("{given} is no pattern: {right}"));
             }
         }
     }

@@ -1,7 +1,8 @@
 use super::*;
-use crate::access::{ClaimPattern, KeySource, May};
+use crate::access::{KeySource, May};
 use crate::fleets::{FLEET, Fleets};
 use crate::rollout::read_text;
+use crate::text_pattern::TextPattern;
 
 fn read(text: &str) -> Result<Config, Vec<String>> {
     let variable = |name: &str| match name {
@@ -261,8 +262,8 @@ oidc:
         (github.issuer.as_str(), github.audience.as_str()),
         ("https://issuer.example", "https://coalmine.example")
     );
-    assert_eq!(github.claims["sub"], ClaimPattern::Begins("repo:acme/shop:".to_owned()));
-    assert_eq!(github.claims["ref"], ClaimPattern::Exact("refs/heads/main".to_owned()));
+    assert_eq!(github.claims["sub"], TextPattern::Begins("repo:acme/shop:".to_owned()));
+    assert_eq!(github.claims["ref"], TextPattern::Exact("refs/heads/main".to_owned()));
     assert_eq!(github.keys, KeySource::Discovered);
     assert!(github.scope.allows(May::Operate, &"shop/checkout".parse().unwrap()));
     assert_eq!(

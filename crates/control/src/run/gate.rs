@@ -64,7 +64,7 @@ mod tests {
 
     fn gate() -> ByToken {
         let members = |clusters: &str, rollouts: &str| Members {
-            clusters: vec![crate::fleets::Cluster::new(clusters)],
+            clusters: vec![clusters.parse().unwrap()],
             rollouts: vec![rollouts.parse().unwrap()],
         };
         let token = |name: &str, rollouts: &str| {

@@ -1,6 +1,7 @@
 //! Whom tokens of an issuer make somebody.
 
 use super::*;
+use crate::text_pattern::{NotAPattern, TextPattern};
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -141,9 +142,9 @@ async fn a_name_in_history_is_short_and_of_one_line() {
 #[test]
 fn a_pattern_is_a_text_or_its_beginning() {
     for text in ["x", "repo:acme/shop:*", "*"] {
-        assert!(text.parse::<ClaimPattern>().is_ok(), "{text}");
+        assert!(text.parse::<TextPattern>().is_ok(), "{text}");
     }
     for text in ["", "**", "*x", "a*b", "a*b*"] {
-        assert_eq!(text.parse::<ClaimPattern>(), Err(NotAPattern), "{text}");
+        assert_eq!(text.parse::<TextPattern>(), Err(NotAPattern), "{text}");
     }
 }

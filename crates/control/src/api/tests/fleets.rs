@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::fleets::{Cluster, Members};
+use crate::fleets::Members;
 use crate::publish::Publication;
 
 async fn two() -> World {
     let members = |name: &str| Members {
-        clusters: vec![Cluster::new(name)],
+        clusters: vec![name.parse().unwrap()],
         rollouts: vec![format!("{name}/*").parse().unwrap()],
     };
     let fleets = ["bank", "shop"].map(|name| (name.to_owned(), members(name)));

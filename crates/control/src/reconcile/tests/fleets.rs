@@ -1,7 +1,7 @@
 //! Several fleets on one store: each has its own policy, revisions, proxies and troubles.
 
 use super::*;
-use crate::fleets::{Cluster, Members};
+use crate::fleets::Members;
 
 /// Two fleets, each with one made-up proxy that follows at once.
 struct Two {
@@ -14,7 +14,7 @@ impl Two {
     async fn new() -> Self {
         let mut world = World::new().await;
         let members = |clusters: &str, rollouts: &str| Members {
-            clusters: vec![Cluster::new(clusters)],
+            clusters: vec![clusters.parse().unwrap()],
             rollouts: vec![rollouts.parse().unwrap()],
         };
         let fleets = Fleets::new(BTreeMap::from([
