@@ -4,10 +4,9 @@
 use std::time::{Duration, Instant};
 
 use coalmine_harness::fleet::{Fleet, FleetParts, Seen, went_back};
-use coalmine_harness::wait;
 use serde_json::Value;
 
-use crate::orderly::API;
+use crate::release;
 use crate::story::{all_follow, done, parts, started};
 
 /// How long the server is away, and how long before its return the canary is well again.
@@ -56,8 +55,7 @@ async fn a_minute_without_the_server_costs_no_request_and_proves_nothing() {
     let traffic = fleet.traffic(4_000, 16);
     done(&fleet, "start shop/checkout").await;
     let until = async |fleet: &Fleet, what: &str, holds: &dyn Fn(&Value) -> bool| {
-        let found = wait::within(PATIENCE, what, || async { fleet.get(API).await.ok().filter(holds) });
-        found.await.unwrap()
+        release::until(fleet, PATIENCE, what, holds).await
     };
     let before = until(&fleet, "the canary is judged", &|it| {
         it["weight"] == 5.0 && it["requests"].as_u64() >= Some(BEFORE)

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use coalmine_harness::fleet::{Fleet, FleetParts, Seen, Traffic};
-use coalmine_harness::{Relay, tools, wait};
+use coalmine_harness::{Relay, tools};
 use serde_json::Value;
 
+use crate::release::{self, API, was_rolled_back_for};
 use crate::story::{all_follow, done, parts, started};
 
-const API: &str = "/v1/rollouts/shop/checkout";
 /// Its steps do not end by themselves.
 const ROLLOUT: &str = "
 name: shop/checkout
@@ -70,11 +70,7 @@ async fn status(fleet: &Fleet) -> Value {
 }
 
 async fn until(fleet: &Fleet, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let found = wait::within(PATIENCE, what, || async { Some(status(fleet).await).filter(&holds) }).await;
-    match found {
-        Ok(found) => found,
-        Err(error) => panic!("{error}: {}", status(fleet).await),
-    }
+    release::until(fleet, PATIENCE, what, holds).await
 }
 
 /// Begins a release and waits until so many requests of its canary were judged.
@@ -99,9 +95,7 @@ async fn find(fleet: &Fleet, traffic: &Traffic, fault: Fault) -> Found {
         Fault::Errors => "errors: the canary has",
         Fault::Slow => "latency: the canary has",
     };
-    let history = fleet.get(&format!("{API}/history?limit=10")).await.unwrap();
-    let why = history.as_array().unwrap().iter().find(|line| line["what"] == "rollsBack").unwrap().clone();
-    assert!(why["why"].as_str().unwrap().contains(guard), "{why}");
+    was_rolled_back_for(fleet, guard).await;
     fleet.canary().fails(HEALTHY);
     fleet.canary().takes(100);
     let end = Instant::now();

@@ -4,17 +4,19 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use coalmine_harness::fleet::Fleet;
-use coalmine_harness::{Connection, Envoy, Protocol, get, wait};
+use coalmine_harness::{Connection, Envoy, Protocol, get};
 use http_body_util::Empty;
 use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::orderly::API;
+use crate::release::{self, take_listeners, was_rolled_back_for};
 use crate::story::{all_follow, done, fleet};
 
 /// One request comes after another, whether or not those before were answered: 50 a second.
 const PACE: Duration = Duration::from_millis(20);
 const USERS: usize = 400;
+/// The longest that anything may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The step, which ends by itself when a hang must be known: a request has been open for long after 30 s.
 const ROLLOUT: &str = "
 name: shop/checkout
@@ -61,12 +63,7 @@ impl Drop for Arrivals {
 }
 
 async fn until(fleet: &Fleet, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let found =
-        wait::within(Duration::from_secs(120), what, || async { fleet.get(API).await.ok().filter(&holds) });
-    match found.await {
-        Ok(found) => found,
-        Err(error) => panic!("{error}: {:?}", fleet.get(API).await),
-    }
+    release::until(fleet, PATIENCE, what, holds).await
 }
 
 /// Requests to the canary may take as long as they like.
@@ -97,20 +94,11 @@ async fn a_canary_that_never_answers_is_rolled_back_by_timeouts_and_held_without
         "rolled back {:.1} s after the canary began to hang, by timeouts",
         began.elapsed().as_secs_f64()
     );
-    let history = fleet.get(&format!("{API}/history?limit=10")).await.unwrap();
-    let why = history.as_array().unwrap().iter().find(|line| line["what"] == "rollsBack").unwrap().clone();
-    assert!(why["why"].as_str().unwrap().contains("errors: the canary has"), "{why}");
+    was_rolled_back_for(&fleet, "errors: the canary has").await;
     fleet.canary().hangs(false);
 
-    for (number, proxy) in (1..).zip(fleet.proxies()) {
-        let updates = proxy.stat("listener_manager.listener_modified").await.unwrap();
-        fleet.change_listeners(number, without_timeout).unwrap();
-        let is_taken = wait::until("the listener is taken", || async {
-            let modified = proxy.stat("listener_manager.listener_modified").await.ok()?;
-            let warming = proxy.stat("listener_manager.total_listeners_warming").await.ok()?;
-            (modified > updates && warming == 0).then_some(())
-        });
-        is_taken.await.unwrap();
+    for number in 1..=fleet.proxies().len() {
+        take_listeners(&fleet, number, without_timeout).await;
     }
     begin(&fleet).await;
     let began = Instant::now();

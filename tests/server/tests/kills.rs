@@ -3,7 +3,6 @@
 //!
 //! What the store itself does when its process is killed is held by `make proof-store`; here it is the whole server.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coalmine_control::store::{Address, Sql, Store as _};
@@ -11,7 +10,7 @@ use coalmine_envoy_tests::random::Random;
 use coalmine_harness::fleet::Fleet;
 use coalmine_harness::tools;
 
-use crate::orderly::{Heard, Verb, Watches, fast, history, is_whole, word};
+use crate::orderly::{Trial, Verb, fast, word};
 use crate::story::{all_follow, done, fleet};
 
 /// The longest life of a server before it is killed: some ticks of a second.
@@ -44,9 +43,7 @@ async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_goes_on_in_orde
     fleet.write("checkout.yaml", &fast()).unwrap();
     done(&fleet, "apply checkout.yaml").await;
     all_follow(&fleet).await;
-    let traffic = fleet.traffic(400, 4);
-    let watches = Watches::start(&fleet);
-    let (mut heard, mut between, mut unheard) = (BTreeMap::new(), 0, 0);
+    let (mut trial, mut between) = (Trial::start(&fleet), 0);
     for kill in 0..kills {
         let verb = Verb { number: kill, word: word(&mut random, fleet.server()).await };
         let answer = match kill % 4 {
@@ -69,29 +66,9 @@ async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_goes_on_in_orde
         };
         between += usize::from(is_between(&fleet).await);
         fleet.start_server().await.unwrap();
-        // Who has no answer asks again, with the same key.
-        let answer = match answer {
-            Some(answer) => answer,
-            None => {
-                unheard += 1;
-                verb.say(fleet.server()).await.unwrap()
-            }
-        };
-        heard.insert(kill, answer);
+        trial.hear(&verb, answer, fleet.server()).await;
     }
     all_follow(&fleet).await;
-    let history = history(fleet.server()).await;
-    is_whole(&history, &heard);
-    let rose = watches.end().await;
-    let seen = traffic.stop().await;
-    let failed = seen.iter().filter(|visit| visit.status != 200).count();
-    assert_eq!(failed, 0, "of {} requests", seen.len());
-    let changed = heard.values().filter(|heard| matches!(heard, Heard::Changed)).count();
-    println!(
-        "{kills} kills, {between} of them between a record and its publication, {unheard} before a verb was answered; \
-         {changed} verbs changed something, {} lines of history, the proxies took {rose:?} revisions; {} requests, none \
-         failed",
-        history.len(),
-        seen.len()
-    );
+    let ended = trial.end(&fleet).await;
+    println!("{kills} kills, {between} of them between a record and its publication; {ended}");
 }

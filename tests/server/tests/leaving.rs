@@ -6,6 +6,7 @@ use coalmine_harness::fleet::{ROLLOUT, Seen};
 use coalmine_harness::wait;
 use serde_json::json as document;
 
+use crate::release::take_listeners;
 use crate::story::{all_follow, done, fleet, json};
 
 /// The listeners without the filter, its header rules and the canary's route.
@@ -58,15 +59,8 @@ async fn it_is_taken_away_with_everybody_on_stable_and_no_request_lost() {
     traffic.until("everybody on stable", Instant::now(), everybody).await.unwrap();
     assert!(!json(&fleet, "proxies").await["proxies"].to_string().contains("refused"));
 
-    for (index, proxy) in fleet.proxies().iter().enumerate() {
-        let updates = proxy.stat("listener_manager.listener_create_success").await.unwrap();
-        fleet.change_listeners(index + 1, without_coalmine).unwrap();
-        let is_taken = wait::until("the listener without the filter", || async {
-            let made = proxy.stat("listener_manager.listener_create_success").await.ok()?;
-            let warming = proxy.stat("listener_manager.total_listeners_warming").await.ok()?;
-            (made > updates && warming == 0).then_some(())
-        });
-        is_taken.await.unwrap();
+    for number in 1..=fleet.proxies().len() {
+        take_listeners(&fleet, number, without_coalmine).await;
     }
     fleet.kill_server();
     fleet.lose_store().unwrap();

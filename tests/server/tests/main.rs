@@ -13,6 +13,7 @@
 //! | `orderly` | what a release has to show after servers were killed in it |
 //! | `replicas` | three servers on one PostgreSQL, of which the one that steers is killed |
 //! | `pushes` | many policies in a short time, under load |
+//! | `release` | what tests of a release wait for and look at |
 //! | `streams` | thousands of proxies that follow one server |
 //! | `scale` | thousands of rollouts over several fleets |
 //! | `story` | whole releases, by the command and on traffic |
@@ -33,6 +34,7 @@ mod kills;
 mod leaving;
 mod orderly;
 mod pushes;
+mod release;
 mod replicas;
 mod scale;
 mod story;

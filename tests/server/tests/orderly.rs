@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use coalmine_envoy_tests::random::Random;
-use coalmine_harness::fleet::{Fleet, ROLLOUT, Serving};
+use coalmine_harness::fleet::{Fleet, ROLLOUT, Serving, Traffic};
 use coalmine_harness::{Connection, Protocol};
 use http_body_util::Empty;
 use hyper::{Request, StatusCode};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-pub(crate) const API: &str = "/v1/rollouts/shop/checkout";
+use crate::release::API;
+
 /// What is said at random while a release goes on, right or wrong.
 const VERBS: [&str; 8] =
     ["advance", "advance", "advance", "advance", "pause", "resume", "rollback", "promote"];
@@ -69,8 +70,55 @@ pub(crate) fn fast() -> String {
     ROLLOUT.replace("dwell: 2s", "dwell: 1s").replace("minRequests: 40", "minRequests: 1")
 }
 
+/// A release in which servers are killed: its users, its proxies, and what was answered to those who said verbs.
+pub(crate) struct Trial {
+    traffic: Traffic,
+    watches: Watches,
+    heard: BTreeMap<usize, Heard>,
+    unheard: usize,
+}
+
+// === impl Trial ===
+
+impl Trial {
+    pub(crate) fn start(fleet: &Fleet) -> Self {
+        let (traffic, watches) = (fleet.traffic(400, 4), Watches::start(fleet));
+        Self { traffic, watches, heard: BTreeMap::new(), unheard: 0 }
+    }
+
+    /// Notes what was answered to a verb. Who has no answer asks this server, with the same key.
+    pub(crate) async fn hear(&mut self, verb: &Verb, answer: Option<Heard>, again: &Serving) {
+        let answer = match answer {
+            Some(answer) => answer,
+            None => {
+                self.unheard += 1;
+                verb.say(again).await.unwrap()
+            }
+        };
+        self.heard.insert(verb.number, answer);
+    }
+
+    /// Nothing is lost and nothing out of order, and no request has failed. What happened, for people.
+    pub(crate) async fn end(self, fleet: &Fleet) -> String {
+        let history = history(fleet.server()).await;
+        is_whole(&history, &self.heard);
+        let rose = self.watches.end().await;
+        let seen = self.traffic.stop().await;
+        let failed = seen.iter().filter(|visit| visit.status != 200).count();
+        assert_eq!(failed, 0, "of {} requests", seen.len());
+        let changed = self.heard.values().filter(|heard| matches!(heard, Heard::Changed)).count();
+        format!(
+            "{} kills before a verb was answered; {changed} verbs changed something, {} lines of history, the proxies took \
+             {rose:?} revisions; {} requests, none failed",
+            self.unheard,
+            history.len(),
+            seen.len()
+        )
+    }
+}
+
 /// Looks at every proxy's revision until it is ended.
-pub(crate) struct Watches {
+struct Watches {
     is_over: Arc<AtomicBool>,
     watches: JoinSet<usize>,
 }
@@ -78,7 +126,7 @@ pub(crate) struct Watches {
 // === impl Watches ===
 
 impl Watches {
-    pub(crate) fn start(fleet: &Fleet) -> Self {
+    fn start(fleet: &Fleet) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut watches = JoinSet::new();
         for proxy in fleet.proxies() {
@@ -88,7 +136,7 @@ impl Watches {
     }
 
     /// How often each rose; none fell.
-    pub(crate) async fn end(self) -> Vec<usize> {
+    async fn end(self) -> Vec<usize> {
         self.is_over.store(true, Ordering::Relaxed);
         self.watches.join_all().await
     }
@@ -114,7 +162,7 @@ async fn watch(admin: SocketAddr, is_over: Arc<AtomicBool>) -> usize {
 }
 
 /// All of it, the oldest first.
-pub(crate) async fn history(server: &Serving) -> Vec<Value> {
+async fn history(server: &Serving) -> Vec<Value> {
     let mut lines: Vec<Value> = Vec::new();
     loop {
         let before = lines.last().map(|line| format!("&before={}", line["number"])).unwrap_or_default();
@@ -129,7 +177,7 @@ pub(crate) async fn history(server: &Serving) -> Vec<Value> {
 }
 
 /// Each verb that was acknowledged is there once, whatever came between; each move goes on where the one before ended.
-pub(crate) fn is_whole(history: &[Value], heard: &BTreeMap<usize, Heard>) {
+fn is_whole(history: &[Value], heard: &BTreeMap<usize, Heard>) {
     let numbers: Vec<u64> = history.iter().map(|line| line["number"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "a line of history is missing");
     let mut said: HashMap<String, usize> = HashMap::new();

@@ -6,6 +6,8 @@ use coalmine_harness::fleet::{Fleet, FleetParts, ROLLOUT, Ran, Seen, went_back};
 use coalmine_harness::{tools, wait};
 use serde_json::Value;
 
+use crate::release::take_listeners;
+
 pub(crate) fn parts() -> FleetParts {
     FleetParts::built().unwrap()
 }
@@ -170,16 +172,8 @@ plan: {{}}
     assert!(traffic.stop().await.iter().all(|visit| visit.status == 200), "a request has failed");
 
     // A proxy that were left with what it has refused would take no listener, and have no policy after a restart.
-    let updates = fleet.proxies()[0].stat("listener_manager.listener_create_success").await.unwrap();
     let renamed = |text: &str| Some(text.replace("stat_prefix: public", "stat_prefix: changed"));
-    fleet.change_listeners(1, renamed).unwrap();
-    let is_taken = wait::until("the listener is taken", || async {
-        let stat = |name: &'static str| fleet.proxies()[0].stat(name);
-        let made = stat("listener_manager.listener_create_success").await.ok()?;
-        let warming = stat("listener_manager.total_listeners_warming").await.ok()?;
-        (made > updates && warming == 0).then_some(())
-    });
-    is_taken.await.unwrap();
+    take_listeners(&fleet, 1, renamed).await;
     fleet.restart_proxy(2).await.unwrap();
     let traffic = fleet.traffic(400, 4);
     for proxy in fleet.proxies() {
