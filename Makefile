@@ -244,7 +244,7 @@ test-api: $(API_PYTHON) $(COMMAND_TESTED) ## The API held against its own descri
 
 .PHONY: test-postgres
 test-postgres: $(SERVER_NEEDS) $(ENVOY) ## On a real PostgreSQL (Debian's package): what every store must do, and three servers of which one is killed
-	tests/postgres.sh cargo test --locked --package coalmine-control --lib store::postgres -- --ignored --nocapture --test-threads 1
+	tests/postgres.sh cargo test --locked --workspace --lib store::postgres -- --ignored --nocapture --test-threads 1
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) tests/postgres.sh $(SERVER_RUN) -- --ignored --nocapture replicas::
 
 # So that the measurement does not rot. Its figures mean nothing.
