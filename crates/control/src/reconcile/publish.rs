@@ -95,12 +95,14 @@ impl Publisher {
         if members.is_empty() && published.latest.is_none() {
             return Ok(LeftOut::new());
         }
+        // Below the latest revision it says nothing, and whatever moves there is no reason to compose anew.
+        let latest = published.latest.as_ref().map_or(0, |latest| latest.revision);
         let shown = server.view().proxies(fleet).iter().filter_map(|proxy| proxy.revision).max();
         let parts = Parts {
             wanted: members.iter().filter_map(|it| Wanted::of(it)).collect(),
             published,
             operator: server.operator(),
-            shown: shown.unwrap_or_default(),
+            shown: shown.filter(|shown| *shown > latest).unwrap_or_default(),
         };
         if let Some((_, left_out)) = self.composed.get(fleet).filter(|(known, _)| known.is_same(&parts)) {
             return Ok(left_out.clone());
@@ -114,9 +116,16 @@ impl Publisher {
                 server.store().publish(&publication, &snapshot.versions()).await?;
                 let (revision, rollouts) = (publication.revision, publication.parts.len());
                 tracing::info!(fleet, revision, rollouts, "published");
-                // It is what the next composition starts from.
-                self.composed.remove(fleet);
-                server.send(publication);
+                server.send(publication.clone());
+                // Composed anew from this one it would be the same, where every rollout is in it as it should be. What
+                // is left out may find room beside what is published now.
+                if left_out.is_empty() {
+                    let published = Publications { latest: Some(publication), good: None };
+                    let parts = Parts { published: Arc::new(published), ..parts };
+                    self.composed.insert(fleet.to_owned(), (parts, LeftOut::new()));
+                } else {
+                    self.composed.remove(fleet);
+                }
             }
             None => {
                 parts.published.latest.iter().for_each(|latest| server.send(latest.clone()));
@@ -134,7 +143,7 @@ const NO_FLEET: &str = "no fleet of this server has it; the operator adds it to 
 
 impl Parts {
     fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.published, &other.published)
+        self.published.is_same(&other.published)
             && Arc::ptr_eq(&self.operator, &other.operator)
             && self.shown == other.shown
             && self.wanted.len() == other.wanted.len()

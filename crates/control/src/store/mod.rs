@@ -251,6 +251,15 @@ impl Publications {
         let good = latest.filter(|latest| latest.refused.is_none()).or(self.good.as_ref());
         crate::rollout::place::Before { latest, good, shown: 0 }
     }
+
+    /// Whether these are the same of one fleet: a publication never changes but that a proxy refuses it.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let marks = |publications: &Self| {
+            let before = publications.before();
+            [before.latest, before.good].map(|it| it.map(|publication| publication.revision))
+        };
+        marks(self) == marks(other)
+    }
 }
 
 // === impl StoreError ===

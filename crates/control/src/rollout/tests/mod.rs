@@ -46,8 +46,18 @@ impl Fleet {
         self.rollouts.push((name, created, spec, form));
     }
 
-    /// Composes; what comes of it is the latest publication.
+    /// Composes; what comes of it is the latest publication. Where it has every rollout as it should be, composing it again
+    /// changes nothing: the server relies on that.
     fn compose(&mut self) -> Composed {
+        let composed = self.compose_once();
+        if composed.left_out.is_empty() {
+            let again = self.compose_once();
+            assert!(again.publication.is_none() && again.left_out.is_empty(), "{again:?}");
+        }
+        composed
+    }
+
+    fn compose_once(&mut self) -> Composed {
         let candidates: Vec<Candidate<'_>> = self
             .rollouts
             .iter()
