@@ -1,4 +1,4 @@
-"""`python -m lab up|down|missing`: what the make targets call.
+"""`python -m lab up|down|missing`: what the make targets call. `python -m lab kubernetes COMMAND ...`: Kubernetes alone.
 
 Only `up` needs more than Python's own library: the mesh can be taken away, and what it lacks be told, without.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from . import mesh
+from . import kubernetes, mesh
 from .processes import LabError
 
 
@@ -32,6 +32,8 @@ def main(action: str) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["kubernetes"] and len(sys.argv) > 2:
+        sys.exit(kubernetes.main(sys.argv[2:]))
     if len(sys.argv) != 2 or sys.argv[1] not in ("up", "down", "missing"):
-        sys.exit("usage: python -m lab up|down|missing")
+        sys.exit("usage: python -m lab up|down|missing, or: python -m lab kubernetes COMMAND ...")
     sys.exit(main(sys.argv[1]))

@@ -28,18 +28,23 @@ defaultConfig:
 
 def up() -> None:
     """Bring up what is not up."""
+    up_kubernetes()
+    _install_istio()
+    if not processes.running("istiod"):
+        start_istiod()
+
+
+def up_kubernetes() -> None:
+    """Bring up what is not up of Kubernetes alone."""
     KUBECONFIG.parent.mkdir(parents=True, exist_ok=True)
     if not KUBECONFIG.exists():
         _make_certificates()
     if not processes.running("etcd"):
         _start_etcd()
     if not processes.running("kube-apiserver"):
-        _start_apiserver()
+        start_apiserver()
     if not processes.running("kube-controller-manager"):
         _start_controller_manager()
-    _install_istio()
-    if not processes.running("istiod"):
-        start_istiod()
 
 
 def _openssl(*argv: str) -> None:
@@ -82,7 +87,8 @@ def _start_etcd() -> None:
     await_ready("etcd", lambda: urllib.request.urlopen(f"http://127.0.0.1:{client}/health", timeout=2))
 
 
-def _start_apiserver() -> None:
+def start_apiserver() -> None:
+    """Start the kube-apiserver and wait until it serves."""
     start("kube-apiserver", [
         tool("kube-apiserver"), "--bind-address=127.0.0.1", f"--secure-port={ports()['apiserver']}",
         f"--etcd-servers=http://127.0.0.1:{ports()['etcd']}", f"--client-ca-file={PKI}/ca.pem",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOLS = ROOT / ".tools" / "mesh"
-STATE = ROOT / ".mesh"
+STATE = Path(os.environ.get("MESH_STATE", ROOT / ".mesh"))
 ISTIO = ROOT / "istio"
 # The Makefile says where it puts what it builds and fetches.
 FILTER = ROOT / os.environ.get("FILTER", "target/filter/coalmine.wasm")
