@@ -6,8 +6,8 @@ use coalmine_document::Notation;
 use coalmine_judge::Margin;
 use coalmine_steer::Plan;
 use coalmine_steer::plan::{
-    AlphaPer, Capacity, GuardSource, Mode, OnInconclusive, PlannedStep, Promote, Rollback, Setting, Start,
-    advice,
+    AlphaPer, Capacity, GuardSource, Mode, OnInconclusive, OnServerAway, PlannedStep, Promote, Rollback,
+    Setting, Start, advice,
 };
 
 const KUBERNETES: Setting = Setting { workloads: true };
@@ -87,6 +87,10 @@ mode: judge",
     assert_eq!((plan.min_requests, plan.warm_up, plan.deadline), (2000, 60, 172_800));
     assert_eq!(plan.on_inconclusive, OnInconclusive::Promote);
     assert!(plan.scale_down_canary && plan.notify == ["oncall"]);
+    let plan = read("onServerAway: {after: 30m, weight: 1}", ENVOY).unwrap();
+    assert_eq!(plan.on_server_away, Some(OnServerAway { after: 1800, weight: 10_000 }));
+    let plan = read("onServerAway: {after: 10s}", ENVOY).unwrap();
+    assert_eq!(plan.on_server_away, Some(OnServerAway { after: 10, weight: 0 }));
 }
 
 #[test]
@@ -102,13 +106,15 @@ deadline: 5s
 rollback: {down: [25, 30], every: 0s}
 promote: 1
 notify: [On-Call]
+mode: judge
+onServerAway: {after: 5s, weight: 101}
 colour: blue",
     );
     assert_eq!(
         found,
         [
             "colour: unknown field; known here: start, steps, dwell, minRequests, warmUp, guards, alpha, alphaPer, beta, \
-             onInconclusive, deadline, rollback, promote, capacity, scaleDownCanary, notify, mode",
+             onInconclusive, deadline, rollback, promote, capacity, scaleDownCanary, notify, mode, onServerAway",
             "dwell: must be a duration, not the number 10: write its unit too, as 10s",
             "start: \"onNewRelease\" is not known; known here: manual, onNewVersion",
             "steps[1].dwel: unknown field; did you mean \"dwell\"?",
@@ -130,6 +136,9 @@ colour: blue",
             "rollback.down: does not end at 0: a rollback sends all users back",
             "promote: must be one of whenStableIsNew, copy, manual, not the number 1",
             "notify[0]: \"On-Call\" is not a valid name of a notifier: 1 to 63 of a-z, 0-9 and -",
+            "onServerAway: is about a weight that another controller holds with \"mode: judge\"; leave it out",
+            "onServerAway.after: must be from 10s to 30d, not 5s",
+            "onServerAway.weight: a weight is 0 to 100 percent, not 101",
         ]
     );
 }

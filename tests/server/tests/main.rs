@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `subscribed` | what the management server and a proxy say to one another |
 //! | `away` | the server is away for a minute |
+//! | `dead_man` | users who go back by themselves, without a server |
 //! | `detect` | how soon a fault of the canary is found, and what is none |
 //! | `fleets` | proxies that have different policies |
 //! | `full_disk` | the disk of the store is full |
@@ -26,6 +27,7 @@
 )]
 
 mod away;
+mod dead_man;
 mod detect;
 mod fleets;
 mod full_disk;

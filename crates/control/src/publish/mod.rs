@@ -10,4 +10,4 @@ pub mod file;
 mod publication;
 pub mod xds;
 
-pub use publication::{Part, Publication};
+pub use publication::{Falls, Part, Publication};

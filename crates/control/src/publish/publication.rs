@@ -40,13 +40,47 @@ pub struct Part {
     pub form: Form,
     /// The first revision in which the rollout stood as it stands here.
     pub since: u64,
-    /// SHA-256 of its text in the document but for `since`, in hexadecimal.
+    /// SHA-256 of its text in the document but for `since` and the ramp that falls, in hexadecimal.
     pub digest: String,
+    /// When proxies fall back by themselves, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub falls: Option<Falls>,
+}
+
+/// When proxies that hear nothing more of the server fall back by themselves, and where to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Falls {
+    /// When the server said so last, in seconds since 1970.
+    pub from: u64,
+    /// Seconds from then.
+    pub after: u64,
+    /// Canary's weight then, in parts per million.
+    pub weight: u32,
+}
+
+// === impl Falls ===
+
+impl Falls {
+    /// From when on the server says it anew: before half of the time has passed.
+    pub fn renewed_from(&self) -> u64 {
+        self.from.saturating_add(self.after / 2)
+    }
+
+    /// Whether a proxy that has heard nothing since has fallen back.
+    pub fn has_fallen(&self, now: u64) -> bool {
+        now >= self.from.saturating_add(self.after)
+    }
 }
 
 // === impl Publication ===
 
 impl Publication {
+    /// From when on it is to be renewed, so that no proxy falls back.
+    pub fn renewed_from(&self) -> Option<u64> {
+        self.parts.values().filter_map(|part| part.falls).map(|falls| falls.renewed_from()).min()
+    }
+
     /// This rollout's form, in the words of steering.
     pub fn published(&self, name: &Name) -> Option<coalmine_steer::inputs::Published> {
         let part = self.parts.get(name)?;

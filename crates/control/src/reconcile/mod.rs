@@ -56,7 +56,7 @@ pub async fn publish_always(server: Arc<Server>, files: BTreeMap<String, PathBuf
         let counted = server.store().counter().await;
         // A publication counts too, so that what comes of it is looked at once more, and nothing in between is missed.
         let Some(counted) = told(&server, counted) else { continue };
-        if is_due || seen != Some(counted) {
+        if is_due || seen != Some(counted) || is_to_renew(&server) {
             server.tell();
             let begin = Instant::now();
             let published = publisher.publish(&server).await;
@@ -75,6 +75,12 @@ pub async fn publish_always(server: Arc<Server>, files: BTreeMap<String, PathBuf
             }
         }
     }
+}
+
+/// Whether proxies would fall back by themselves before long.
+fn is_to_renew(server: &Server) -> bool {
+    let is_due = |fleet| server.published(fleet)?.renewed_from().map(|from| from <= server.now());
+    server.fleets().names().any(|fleet| is_due(fleet) == Some(true))
 }
 
 /// Writes down what proxies refuse, until the server ends.

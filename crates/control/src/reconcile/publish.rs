@@ -104,7 +104,10 @@ impl Publisher {
             operator: server.operator(),
             shown: shown.filter(|shown| *shown > latest).unwrap_or_default(),
         };
-        if let Some((_, left_out)) = self.composed.get(fleet).filter(|(known, _)| known.is_same(&parts)) {
+        let renewed_from = parts.published.latest.as_ref().and_then(|latest| latest.renewed_from());
+        let is_due = renewed_from.is_some_and(|from| from <= server.now());
+        let composed = self.composed.get(fleet).filter(|(known, _)| !is_due && known.is_same(&parts));
+        if let Some((_, left_out)) = composed {
             return Ok(left_out.clone());
         }
         let candidates: Vec<Candidate<'_>> = parts.wanted.iter().map(Wanted::candidate).collect();

@@ -11,6 +11,7 @@ use coalmine_core::policy::{Environment, Rollout, Rule, conflicts};
 use coalmine_document::{Node, Value, json};
 use coalmine_steer::plan::GuardSource;
 
+use super::away::{falls, ramped};
 use super::claims::Claims;
 use super::held::{Held, held};
 use super::place::{Before, Candidate, Documents, Place, with};
@@ -161,8 +162,9 @@ fn leave_out_surplus(
     let mut bytes = json::flat(&document(revision, observe.clone(), Vec::new())).len();
     for place in places {
         let Some(node) = &place.node else { continue };
-        // No revision that it may have stood since is a longer number than this one.
-        let whole = with(node.clone(), "since", Value::Number(revision as f64).into());
+        // No revision that it may have stood since is a longer number than this one, and no time is longer than another.
+        let node = falls(place, None, 0).map_or_else(|| node.clone(), |falls| ramped(node.clone(), falls));
+        let whole = with(node, "since", Value::Number(revision as f64).into());
         let with_this = bytes + json::flat(&whole).len() + SEPARATOR.len();
         if with_this <= MAX_BYTES {
             bytes = with_this;
@@ -198,9 +200,15 @@ fn publication(
         let Some(node) = &place.node else { continue };
         let digest = place.digest();
         let before = latest.and_then(|latest| latest.parts.get(place.name()));
-        let since = before.filter(|before| before.digest == digest).map_or(revision, |before| before.since);
-        rollouts.push(with(node.clone(), "since", Value::Number(since as f64).into()));
-        parts.insert(place.name().clone(), Part { form: place.form.clone(), since, digest });
+        // Proxies that have fallen back by themselves go up again: that is a change.
+        let is_same = |before: &&Part| {
+            before.digest == digest && before.falls.is_none_or(|falls| !falls.has_fallen(now))
+        };
+        let since = before.filter(is_same).map_or(revision, |before| before.since);
+        let falls = falls(place, before, now);
+        let node = falls.map_or_else(|| node.clone(), |falls| ramped(node.clone(), falls));
+        rollouts.push(with(node, "since", Value::Number(since as f64).into()));
+        parts.insert(place.name().clone(), Part { form: place.form.clone(), since, digest, falls });
     }
     Publication {
         fleet: fleet.to_owned(),

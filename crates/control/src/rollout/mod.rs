@@ -7,10 +7,12 @@
 //! | `record` | [`Record`]: what the store keeps of a rollout |
 //! | `compose` | all rollouts become one policy document |
 //! | `place` | what goes into that, and the place of each rollout in it |
+//! | `away` | weights that fall by themselves where proxies hear nothing more of the server |
 //! | `claims` | which namespace a host belongs to |
 //! | `held` | what a proxy refused |
 //! | `operator` | what the operator says once for all rollouts, and whether a rollout keeps to it |
 
+mod away;
 mod claims;
 pub mod compose;
 mod held;

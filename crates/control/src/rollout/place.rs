@@ -6,6 +6,7 @@ use coalmine_document::{Entry, Node, Span, Value, json};
 use coalmine_steer::Form;
 use coalmine_steer::plan::Mode;
 
+use super::away::unramped;
 use super::policy_part::{kept, weighted};
 use super::spec::digest;
 use super::{Name, Operator, Spec};
@@ -71,7 +72,7 @@ impl Documents {
         let document = publication.and_then(|it| json::read(it.document.as_bytes()).ok());
         let rollouts = document.as_ref().and_then(|document| document.get("rollouts"));
         let named = |node: &Node| {
-            let mut node = node.clone();
+            let mut node = unramped(node.clone());
             if let Value::Map(entries) = &mut node.value {
                 entries.retain(|entry| entry.key != "since");
             }
@@ -152,18 +153,29 @@ fn lowered(node: &Node, form: &Form) -> Node {
     if canary_weight(node).is_none_or(|weight| weight <= wanted) {
         return node.clone();
     }
-    let share = |name: &str| if name == "canary" { wanted } else { wanted.min(1_000_000 - wanted) };
-    let mut lowered = node.clone();
-    let variants = weighted(variants, share);
-    if let Value::Map(entries) = &mut lowered.value
+    with_variants(node.clone(), weighted(variants, |name| of_canary(name, wanted)))
+}
+
+/// The rollout with these variants where its own stand: in another order it would be another text.
+pub(super) fn with_variants(mut node: Node, variants: Node) -> Node {
+    if let Value::Map(entries) = &mut node.value
         && let Some(entry) = entries.iter_mut().find(|entry| entry.key == "variants")
     {
         entry.node = variants;
     }
-    lowered
+    node
 }
 
-fn canary_weight(node: &Node) -> Option<u32> {
+/// The share of a variant where the canary has this weight: a baseline is as large, as long as there is room for both.
+pub(super) fn of_canary(variant: &str, canary: u32) -> u32 {
+    match variant {
+        "canary" => canary,
+        "baseline" => canary.min(1_000_000 - canary),
+        _ => 0,
+    }
+}
+
+pub(super) fn canary_weight(node: &Node) -> Option<u32> {
     let canary = node.get("variants")?.items().iter().find(|it| it.text_at(&["name"]) == Some("canary"))?;
     match canary.get("weight")?.value {
         Value::Number(percent) => coalmine_document::parts_per_million(percent).ok(),
@@ -221,13 +233,7 @@ impl Said<'_> {
             let given = self.spec.weights.iter().find(|(name, _)| name == variant);
             return given.map_or(0, |(_, weight)| *weight);
         }
-        let canary = self.form.weight.unwrap_or_default();
-        match variant {
-            "canary" => canary,
-            // A baseline is as large as the canary, as long as there is room for both.
-            "baseline" => canary.min(1_000_000 - canary),
-            _ => 0,
-        }
+        of_canary(variant, self.form.weight.unwrap_or_default())
     }
 }
 

@@ -80,14 +80,26 @@ pub(super) fn kept(policy: &Node) -> Vec<(&str, Node)> {
 
 /// The variants as a policy has them, each with its weight in parts per million.
 pub(super) fn weighted(variants: &Node, weight: impl Fn(&str) -> u32) -> Node {
-    let mut variants = variants.clone();
+    let mut variants = unweighted(variants);
     if let Value::List(items) = &mut variants.value {
         for item in items {
             let name = item.text_at(&["name"]).unwrap_or_default();
             let percent = f64::from(weight(name)) / 10_000.0;
             if let Value::Map(fields) = &mut item.value {
-                fields.retain(|field| field.key != "weight");
                 fields.push(Entry::new("weight".to_owned(), Span::default(), Value::Number(percent).into()));
+            }
+        }
+    }
+    variants
+}
+
+/// The variants without their weights.
+pub(super) fn unweighted(variants: &Node) -> Node {
+    let mut variants = variants.clone();
+    if let Value::List(items) = &mut variants.value {
+        for item in items {
+            if let Value::Map(fields) = &mut item.value {
+                fields.retain(|field| field.key != "weight");
             }
         }
     }

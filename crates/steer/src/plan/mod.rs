@@ -44,6 +44,8 @@ pub struct Plan {
     pub notify: Vec<String>,
     /// Whether Coalmine moves the weights.
     pub mode: Mode,
+    /// What proxies do by themselves once they have not heard of the server for long; none: they go on as they are.
+    pub on_server_away: Option<OnServerAway>,
 }
 
 /// A judged weight, and what has to be met before it is left for a higher one.
@@ -153,6 +155,15 @@ pub enum Mode {
     Judge,
 }
 
+/// What proxies do by themselves while a rollout is judged and nobody renews their policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnServerAway {
+    /// After so many seconds.
+    pub after: u64,
+    /// Canary's weight falls to this, in parts per million.
+    pub weight: u32,
+}
+
 // === impl Plan ===
 
 impl Plan {
@@ -176,6 +187,7 @@ impl Plan {
             scale_down_canary: false,
             notify: Vec::new(),
             mode: Mode::Steer,
+            on_server_away: None,
         }
     }
 

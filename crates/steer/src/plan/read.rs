@@ -3,7 +3,10 @@
 use coalmine_document::{Cursor, Fields, Known, Node, Problems, Reader, TextRule, Value, is_label};
 use coalmine_document::{number, parts_per_million};
 
-use super::{AlphaPer, Capacity, Mode, OnInconclusive, Plan, PlannedStep, Promote, Rollback, Start, guards};
+use super::{
+    AlphaPer, Capacity, Mode, OnInconclusive, OnServerAway, Plan, PlannedStep, Promote, Rollback, Start,
+    guards,
+};
 
 const PLAN: Known = Known::new(&[
     "start",
@@ -23,9 +26,11 @@ const PLAN: Known = Known::new(&[
     "scaleDownCanary",
     "notify",
     "mode",
+    "onServerAway",
 ]);
 const STEP: Known = Known::new(&["weight", "dwell", "approval", "gate"]);
 const DOWN: Known = Known::new(&["down", "every"]);
+const AWAY: Known = Known::new(&["after", "weight"]);
 
 const GATE: TextRule =
     TextRule { noun: "name of a gate", form: "1 to 63 of a-z, 0-9 and -", holds: is_label };
@@ -107,6 +112,7 @@ impl Plan {
             scale_down_canary: fields.get("scaleDownCanary").is_some_and(|field| field.boolean()),
             notify: fields.get("notify").map(|field| read_notifiers(&field)).unwrap_or_default(),
             mode,
+            on_server_away: fields.get("onServerAway").and_then(|field| read_away(&field, mode)),
         };
         check_workloads(&fields, &plan, setting);
         plan
@@ -249,6 +255,17 @@ fn read_rollback(cursor: &Cursor<'_, '_>) -> Rollback {
         down.problem("does not end at 0: a rollback sends all users back");
     }
     Rollback::Down { weights, every }
+}
+
+fn read_away(cursor: &Cursor<'_, '_>, mode: Mode) -> Option<OnServerAway> {
+    let fields = cursor.fields_as(&AWAY, "when proxies fall back, as {after: 30m, weight: 0}");
+    if mode == Mode::Judge {
+        cursor.conflict("is about a weight that another controller holds with \"mode: judge\"; leave it out");
+    }
+    let after = fields.required("after", "how long proxies wait for the server, as 30m");
+    let after = after.and_then(|after| read_seconds(&after, 10, 30 * DAY));
+    let weight = fields.get("weight").map_or(Some(0), |weight| read_weight(&weight));
+    Some(OnServerAway { after: after?, weight: weight? })
 }
 
 fn read_notifiers(cursor: &Cursor<'_, '_>) -> Vec<String> {

@@ -8,6 +8,7 @@ use super::{Name, Operator, Spec, read_text};
 use crate::fleets::FLEET;
 use crate::publish::Publication;
 
+mod away;
 mod staying;
 
 const POLICY: &str = "policy:

@@ -32,7 +32,7 @@ pub(super) fn new(text: &str) -> Change {
 
 pub(super) fn publication(revision: u64) -> Publication {
     let form = Form { weight: Some(5), salt: None, policy: "p".to_owned(), observe: true };
-    let part = Part { form, since: revision, digest: "d".to_owned() };
+    let part = Part { form, since: revision, digest: "d".to_owned(), falls: None };
     Publication {
         fleet: FLEET.to_owned(),
         revision,
