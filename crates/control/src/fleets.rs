@@ -17,6 +17,8 @@ pub const FLEET: &str = "default";
 pub struct Members {
     /// Its proxies, by their `node.cluster`.
     pub clusters: Vec<TextPattern>,
+    /// Its proxies, by the SPIFFE id in their certificate. Where there are any, nobody else is of it.
+    pub spiffe: Vec<TextPattern>,
     /// Its rollouts.
     pub rollouts: Vec<Pattern>,
 }
@@ -32,7 +34,8 @@ pub struct Fleets {
 impl Members {
     /// Everything: all proxies and all rollouts.
     pub fn all() -> Self {
-        Self { clusters: vec![TextPattern::Begins(String::new())], rollouts: vec![Pattern::Every] }
+        let all = vec![TextPattern::Begins(String::new())];
+        Self { clusters: all, spiffe: Vec::new(), rollouts: vec![Pattern::Every] }
     }
 }
 
@@ -65,9 +68,22 @@ impl Fleets {
         self.narrowest(|members| members.rollouts.iter().filter(|it| it.matches(name)).max())
     }
 
-    /// The fleet of a proxy with this `node.cluster`.
-    pub fn of_cluster(&self, cluster: &str) -> Option<&str> {
-        self.narrowest(|members| members.clusters.iter().filter(|it| it.matches(cluster)).max())
+    /// The fleet of a proxy with this `node.cluster` and with these URIs in its certificate; none where it is of none.
+    ///
+    /// A certificate says more than what a proxy says of itself: a fleet that names its id comes first.
+    ///
+    /// # Errors
+    /// It says that it is of this fleet, which it would need another certificate for.
+    pub fn of_proxy(&self, cluster: &str, uris: &[String]) -> Result<Option<&str>, &str> {
+        let fits = |pattern: &&TextPattern| uris.iter().any(|uri| pattern.matches(uri));
+        if let Some(fleet) = self.narrowest(|members| members.spiffe.iter().filter(fits).max()) {
+            return Ok(Some(fleet));
+        }
+        let said = self.narrowest(|members| members.clusters.iter().filter(|it| it.matches(cluster)).max());
+        match said.and_then(|fleet| Some((fleet, self.members(fleet)?))) {
+            Some((fleet, members)) if !members.spiffe.is_empty() => Err(fleet),
+            _ => Ok(said),
+        }
     }
 
     /// The fleet with the narrowest pattern that fits.
@@ -90,6 +106,7 @@ mod tests {
     fn fleets() -> Fleets {
         let members = |clusters: &[&str], rollouts: &[&str]| Members {
             clusters: clusters.iter().map(|text| text.parse().unwrap()).collect(),
+            spiffe: Vec::new(),
             rollouts: rollouts.iter().map(|text| text.parse().unwrap()).collect(),
         };
         Fleets::new(BTreeMap::from([
@@ -111,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_proxy_is_in_the_fleet_of_the_narrowest_pattern() {
-        let of = |cluster: &str| fleets().of_cluster(cluster).unwrap().to_owned();
+        let of = |cluster: &str| fleets().of_proxy(cluster, &[]).unwrap().unwrap().to_owned();
         assert_eq!(of("edge-eu"), "edge-eu");
         assert_eq!(of("edge-eu-1"), "edge-eu");
         assert_eq!(of("edge-us"), "edge");
@@ -122,11 +139,38 @@ mod tests {
 
     #[test]
     fn what_no_pattern_fits_is_in_no_fleet() {
-        let shop =
-            Members { clusters: vec!["shop".parse().unwrap()], rollouts: vec!["shop/*".parse().unwrap()] };
+        let shop = Members {
+            clusters: vec!["shop".parse().unwrap()],
+            rollouts: vec!["shop/*".parse().unwrap()],
+            ..Members::default()
+        };
         let fleets = Fleets::new(BTreeMap::from([("shop".to_owned(), shop)]));
         assert_eq!(fleets.of_rollout(&"bank/payments".parse().unwrap()), None);
-        assert_eq!((fleets.of_cluster("bank"), fleets.of_cluster("")), (None, None));
+        assert_eq!((fleets.of_proxy("bank", &[]), fleets.of_proxy("", &[])), (Ok(None), Ok(None)));
         assert_eq!((fleets.only(), Fleets::default().only()), (Some("shop"), Some(FLEET)));
+    }
+
+    #[test]
+    fn a_certificate_says_more_than_a_cluster() {
+        let members = |cluster: &str, ids: &[&str]| Members {
+            clusters: vec![cluster.parse().unwrap()],
+            spiffe: ids.iter().map(|text| text.parse().unwrap()).collect(),
+            rollouts: Vec::new(),
+        };
+        let fleets = Fleets::new(BTreeMap::from([
+            ("edge".to_owned(), members("edge", &["spiffe://local/ns/edge/*"])),
+            ("pay".to_owned(), members("pay", &["spiffe://local/ns/edge/sa/pay", "spiffe://local/ns/pay/*"])),
+            ("rest".to_owned(), members("*", &[])),
+        ]));
+        let of = |cluster: &str, uri: &str| {
+            let uris: Vec<String> = Some(uri.to_owned()).into_iter().filter(|it| !it.is_empty()).collect();
+            fleets.of_proxy(cluster, &uris).map(Option::unwrap).map(str::to_owned).map_err(str::to_owned)
+        };
+        assert_eq!(of("anything", "spiffe://local/ns/edge/sa/front"), Ok("edge".to_owned()));
+        assert_eq!(of("edge", "spiffe://local/ns/edge/sa/pay"), Ok("pay".to_owned()), "the narrowest");
+        assert_eq!(of("other", ""), Ok("rest".to_owned()));
+        assert_eq!(of("other", "spiffe://local/ns/other/sa/x"), Ok("rest".to_owned()));
+        assert_eq!(of("edge", ""), Err("edge".to_owned()), "it only says so");
+        assert_eq!(of("pay", "spiffe://local/ns/other/sa/x"), Err("pay".to_owned()));
     }
 }

@@ -21,7 +21,7 @@ use tower::ServiceExt as _;
 
 use crate::ending::Ending;
 use crate::publish::xds::{Peer, keep_alive};
-use crate::tls::Certificates;
+use crate::tls::{self, Certificates};
 
 /// How long a client may take for its handshake, and for the headers of a request.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -88,12 +88,14 @@ pub(crate) async fn serve(
             let Some(acceptor) = acceptor else {
                 // Who says nothing has no version of HTTP yet, and so no time limit of it.
                 if let Ok(Ok(1..)) = timeout(HANDSHAKE, stream.peek(&mut [0])).await {
-                    connection(stream, peer, router, watcher, None).await;
+                    connection(stream, Peer::at(peer), router, watcher, None).await;
                 }
                 return;
             };
             if let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let session = stream.get_ref().1;
+                let is_http2 = session.alpn_protocol() == Some(b"h2");
+                let peer = Peer { uris: tls::uris(session.peer_certificates()), ..Peer::at(peer) };
                 connection(stream, peer, router, watcher, Some(is_http2)).await;
             }
         });
@@ -113,12 +115,12 @@ pub(crate) async fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(named)
 }
 
-async fn connection<S>(stream: S, peer: SocketAddr, router: Router, watcher: Watcher, is_http2: Option<bool>)
+async fn connection<S>(stream: S, peer: Peer, router: Router, watcher: Watcher, is_http2: Option<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer { address: Some(peer), names: Vec::new() });
+        request.extensions_mut().insert(peer.clone());
         let router = router.clone();
         async move {
             Ok::<_, Infallible>(

@@ -50,6 +50,12 @@ pub(crate) fn client(is_plain: bool) -> reqwest::ClientBuilder {
     if is_plain { builder.tls_certs_only([]) } else { builder }
 }
 
+/// The URIs among the subject alternative names of a client's certificate, as its SPIFFE id. The handshake has verified it.
+pub(crate) fn uris(chain: Option<&[CertificateDer<'_>]>) -> Vec<String> {
+    let certificate = chain.and_then(|chain| webpki::EndEntityCert::try_from(chain.first()?).ok());
+    certificate.map(|it| it.valid_uri_names().map(str::to_owned).collect()).unwrap_or_default()
+}
+
 // === impl Certificates ===
 
 impl Certificates {

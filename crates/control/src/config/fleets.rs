@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use coalmine_document::{Cursor, Fields, Known};
+use coalmine_document::{Cursor, Entry, Fields, Known, Value};
 
 use super::evidence::Evidence;
 use super::{Surroundings, check_name, evidence, read_texts, tokens};
@@ -11,7 +11,7 @@ use crate::access::Pattern;
 use crate::fleets::{FLEET, Members};
 use crate::text_pattern::TextPattern;
 
-const FLEET_FIELDS: Known = Known::new(&["clusters", "rollouts", "xds", "file", "evidence"]);
+const FLEET_FIELDS: Known = Known::new(&["clusters", "spiffe", "rollouts", "xds", "file", "evidence"]);
 const XDS: Known = Known::new(&["module", "inline", "environment"]);
 
 /// The fields of a fleet that stand beside the others where the configuration names no fleets.
@@ -19,6 +19,8 @@ const ONE_FLEET: [&str; 3] = ["xds", "file", "evidence"];
 
 /// Where proxies have the filter unless the configuration says otherwise.
 const MODULE: &str = "/etc/coalmine/coalmine.wasm";
+/// What a SPIFFE id begins with.
+const SPIFFE: &str = "spiffe://";
 /// The most fleets.
 const MAX_FLEETS: usize = 100;
 
@@ -50,6 +52,7 @@ pub enum ModuleFile {
 #[derive(Default)]
 struct Taken {
     clusters: BTreeMap<TextPattern, String>,
+    spiffe: BTreeMap<TextPattern, String>,
     rollouts: BTreeMap<Pattern, String>,
     files: BTreeMap<PathBuf, String>,
     evidence: Vec<(Evidence, String)>,
@@ -67,6 +70,10 @@ pub(super) fn read(fields: &Fields<'_, '_>, surroundings: &Surroundings<'_>) -> 
     if entries.is_empty() || entries.len() > MAX_FLEETS {
         named.problem(format!("has {} fleets, and 1 to {MAX_FLEETS} are allowed", entries.len()));
     }
+    let is_client_ca = |entry: &Entry| entry.key == "clientCa";
+    let asks_for_certificates = fields
+        .get("tls")
+        .is_some_and(|tls| matches!(tls.value(), Value::Map(fields) if fields.iter().any(is_client_ca)));
     let mut taken = Taken::default();
     let mut fleets = BTreeMap::new();
     for field in entries.into_iter().take(MAX_FLEETS) {
@@ -75,6 +82,7 @@ pub(super) fn read(fields: &Fields<'_, '_>, surroundings: &Surroundings<'_>) -> 
         let fields = field.value.fields_as(&FLEET_FIELDS, expected);
         let members = Members {
             clusters: read_clusters(&fields, field.name, &mut taken),
+            spiffe: read_spiffe(&fields, field.name, asks_for_certificates, &mut taken),
             rollouts: read_rollouts(&fields, field.name, &mut taken),
         };
         let fleet = read_served(&fields, members, surroundings);
@@ -102,6 +110,33 @@ fn read_clusters(fields: &Fields<'_, '_>, fleet: &str, taken: &mut Taken) -> Vec
         clusters.push(pattern);
     }
     clusters
+}
+
+fn read_spiffe(
+    fields: &Fields<'_, '_>,
+    fleet: &str,
+    asks_for_certificates: bool,
+    taken: &mut Taken,
+) -> Vec<TextPattern> {
+    let Some(field) = fields.get("spiffe") else { return Vec::new() };
+    if !asks_for_certificates {
+        field.conflict("is in certificates of proxies, which nobody asks for; add \"clientCa\" to \"tls\"");
+    }
+    let mut ids = Vec::new();
+    for item in field.filled_items("leave it out for proxies that node.cluster tells apart") {
+        let Some(text) = item.string() else { continue };
+        match text.parse::<TextPattern>() {
+            Ok(pattern) if text.starts_with(SPIFFE) => {
+                take(&mut taken.spiffe, pattern.clone(), fleet, &item);
+                ids.push(pattern);
+            }
+            _ => {
+                let given = item.quote(text);
+                item.problem(format!("{given} is no SPIFFE id, as \"{SPIFFE}cluster.local/ns/edge/*\""));
+            }
+        }
+    }
+    ids
 }
 
 fn read_rollouts(fields: &Fields<'_, '_>, fleet: &str, taken: &mut Taken) -> Vec<Pattern> {

@@ -192,8 +192,9 @@ fleets:
     let fleets = Fleets::new(members.collect());
     assert_eq!(fleets.of_rollout(&"shop/checkout".parse().unwrap()), Some("edge"));
     assert_eq!(fleets.of_rollout(&"bank/accounts".parse().unwrap()), Some("rest"));
-    assert_eq!((fleets.of_cluster("edge-1"), fleets.of_cluster("rest")), (Some("edge"), Some("rest")));
-    assert_eq!(fleets.of_cluster("unknown"), None);
+    let of = |cluster: &str| fleets.of_proxy(cluster, &[]).unwrap().map(str::to_owned);
+    assert_eq!((of("edge-1").as_deref(), of("rest").as_deref()), (Some("edge"), Some("rest")));
+    assert_eq!(of("unknown"), None);
     assert_eq!(config.fleets["edge"].file, Some(PathBuf::from("edge.json")));
     assert!(matches!(config.fleets["edge"].module, ModuleFile::Here(_)));
     assert!(matches!(config.fleets["rest"].module, ModuleFile::OnProxy(_)));
@@ -230,6 +231,28 @@ fleets:
     }
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     assert_eq!(read("fleets: {}").unwrap_err(), ["fleets: has 0 fleets, and 1 to 100 are allowed"]);
+}
+
+#[test]
+fn a_spiffe_id_is_of_one_fleet_and_needs_certificates() {
+    let fleets = "fleets:
+  edge: {rollouts: [shop/*], spiffe: ['spiffe://local/ns/edge/*'], evidence: {proxies: ['a:9901']}}
+  other: {rollouts: ['*'], spiffe: ['spiffe://local/ns/edge/*', 'local/ns/x'], evidence: {proxies: ['b:9901']}}
+";
+    let tls = "tls: {certificate: tls.crt, key: tls.key, clientCa: ca.crt}\n";
+    let twice = "fleets.other.spiffe[0]: is of the fleet edge already";
+    let none =
+        "fleets.other.spiffe[1]: \"local/ns/x\" is no SPIFFE id, as \"spiffe://cluster.local/ns/edge/*\"";
+    assert_eq!(read(&format!("{tls}{fleets}")).unwrap_err(), [twice, none]);
+    let nobody = |fleet| {
+        format!(
+            "fleets.{fleet}.spiffe: is in certificates of proxies, which nobody asks for; add \"clientCa\" to \"tls\""
+        )
+    };
+    assert_eq!(
+        read(fleets).unwrap_err(),
+        [nobody("edge"), nobody("other"), twice.to_owned(), none.to_owned()]
+    );
 }
 
 #[test]

@@ -34,6 +34,10 @@ fn forbidden() -> Denied {
     Denied::Forbidden("the token may not read every rollout of the fleet, which this needs".to_owned())
 }
 
+fn needs_certificate(fleet: &str) -> Denied {
+    Denied::Forbidden(format!("proxies of the fleet {fleet} have a certificate with one of its SPIFFE ids"))
+}
+
 #[async_trait]
 impl Gate for ByToken {
     async fn enter(&self, caller: Caller<'_>) -> Result<(), Denied> {
@@ -44,7 +48,8 @@ impl Gate for ByToken {
 
     async fn fleet(&self, caller: Caller<'_>, node: &Node) -> Result<Option<String>, Denied> {
         let known = self.known(caller).await?;
-        let Some(fleet) = self.fleets.of_cluster(&node.cluster) else { return Ok(None) };
+        let fleet = self.fleets.of_proxy(&node.cluster, &caller.peer.uris).map_err(needs_certificate)?;
+        let Some(fleet) = fleet else { return Ok(None) };
         if self.may_read(&known, fleet) { Ok(Some(fleet.to_owned())) } else { Err(forbidden()) }
     }
 }
@@ -66,6 +71,7 @@ mod tests {
         let members = |clusters: &str, rollouts: &str| Members {
             clusters: vec![clusters.parse().unwrap()],
             rollouts: vec![rollouts.parse().unwrap()],
+            ..Members::default()
         };
         let token = |name: &str, rollouts: &str| {
             Token::new(name, &format!("{name}-secret"), May::Read, vec![rollouts.parse().unwrap()])

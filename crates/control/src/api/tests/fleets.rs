@@ -10,6 +10,7 @@ async fn two() -> World {
     let members = |name: &str| Members {
         clusters: vec![name.parse().unwrap()],
         rollouts: vec![format!("{name}/*").parse().unwrap()],
+        ..Members::default()
     };
     let fleets = ["bank", "shop"].map(|name| (name.to_owned(), members(name)));
     World::of(Fleets::new(BTreeMap::from(fleets))).await

@@ -16,6 +16,7 @@ impl Two {
         let members = |clusters: &str, rollouts: &str| Members {
             clusters: vec![clusters.parse().unwrap()],
             rollouts: vec![rollouts.parse().unwrap()],
+            ..Members::default()
         };
         let fleets = Fleets::new(BTreeMap::from([
             ("shop".to_owned(), members("shop-*", "shop/*")),

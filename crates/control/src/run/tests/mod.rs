@@ -1,3 +1,5 @@
+mod certificates;
+
 use super::*;
 use crate::access::tests::issuer::{Issuer, Signer, claims_of};
 use crate::config::Surroundings;
