@@ -10,6 +10,7 @@
 //! | `full_disk` | the disk of the store is full |
 //! | `hang` | a canary that does not answer at all |
 //! | `kills` | a server that is killed at any moment of a rollout |
+//! | `leak` | a route that does not lead to the canary |
 //! | `leaving` | Coalmine is taken away again |
 //! | `orderly` | what a release has to show after servers were killed in it |
 //! | `replicas` | three servers on one PostgreSQL, of which the one that steers is killed |
@@ -33,6 +34,7 @@ mod fleets;
 mod full_disk;
 mod hang;
 mod kills;
+mod leak;
 mod leaving;
 mod orderly;
 mod pushes;

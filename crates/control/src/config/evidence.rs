@@ -6,8 +6,10 @@ use std::fmt;
 use coalmine_document::{Cursor, Fields, Known, Value};
 
 use super::{Surroundings, read_file, read_texts, secret};
+use crate::evidence::{ServedBy, Template};
 
-const EVIDENCE: Known = Known::new(&["proxies", "prometheus"]);
+const EVIDENCE: Known = Known::new(&["proxies", "prometheus", "served"]);
+const SERVED: Known = Known::new(&["cluster", "service", "version"]);
 const PROMETHEUS: Known =
     Known::new(&["url", "labels", "token", "user", "password", "ca", "certificate", "key"]);
 
@@ -79,11 +81,12 @@ impl fmt::Debug for Credentials {
     }
 }
 
-pub(super) fn read(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Evidence {
+/// Where evidence is read, and how it is found what the servers of a version answered, where somebody says so.
+pub(super) fn read(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> (Evidence, Option<ServedBy>) {
     let expected = "where evidence is read, as {proxies: [\"127.0.0.1:9901\"]} or {prometheus: {url: ..}}";
     let fields = cursor.fields_as(&EVIDENCE, expected);
     let (proxies, prometheus) = (fields.get("proxies"), fields.get("prometheus"));
-    match (proxies, prometheus) {
+    let evidence = match (proxies, prometheus) {
         (Some(_), Some(prometheus)) => {
             prometheus.conflict("\"proxies\" and \"prometheus\" both say where evidence is read; keep one");
             Evidence::default()
@@ -91,7 +94,46 @@ pub(super) fn read(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> 
         (Some(proxies), None) => Evidence::Proxies(read_proxies(&proxies)),
         (None, Some(prometheus)) => Evidence::Prometheus(read_prometheus(&prometheus, surroundings)),
         (None, None) => Evidence::default(),
+    };
+    (evidence, fields.get("served").and_then(|field| read_served(&field)))
+}
+
+fn read_served(field: &Cursor<'_, '_>) -> Option<ServedBy> {
+    let expected = "how requests are counted that a version answered, as {cluster: \"{name}-{variant}\"}";
+    let fields = field.fields_as(&SERVED, expected);
+    let template = |name: &'static str, usual: &str| match fields.get(name) {
+        Some(field) => read_template(&field),
+        None => usual.parse().ok(),
+    };
+    let (service, version) = (fields.get("service"), fields.get("version"));
+    match (fields.get("cluster"), service.or(version)) {
+        (Some(_), Some(istio)) => {
+            istio.conflict("is of Istio's counters and \"cluster\" of Envoy's; keep one of them");
+            None
+        }
+        (Some(cluster), None) => Some(ServedBy::Cluster(read_template(&cluster)?)),
+        (None, Some(_)) => Some(ServedBy::Istio {
+            service: template("service", "{name}")?,
+            version: template("version", "{variant}")?,
+        }),
+        (None, None) => {
+            field.problem(
+                "says nothing; write {cluster: NAME} for Envoy's clusters, or {version: NAME} for Istio",
+            );
+            None
+        }
     }
+}
+
+fn read_template(cursor: &Cursor<'_, '_>) -> Option<Template> {
+    let text = cursor.string()?;
+    let template = text.parse().ok();
+    if template.is_none() {
+        let given = cursor.quote(text);
+        cursor
+            .problem(format!("{given} is no name; {{namespace}}, {{name}} and {{variant}} may stand in it"));
+    }
+    template
 }
 
 fn read_proxies(proxies: &Cursor<'_, '_>) -> Vec<String> {

@@ -8,6 +8,7 @@ use coalmine_document::{Cursor, Entry, Fields, Known, Value};
 use super::evidence::Evidence;
 use super::{Surroundings, check_name, evidence, read_texts, tokens};
 use crate::access::Pattern;
+use crate::evidence::ServedBy;
 use crate::fleets::{FLEET, Members};
 use crate::text_pattern::TextPattern;
 
@@ -37,6 +38,8 @@ pub struct Fleet {
     pub file: Option<PathBuf>,
     /// Where evidence of it is read.
     pub evidence: Evidence,
+    /// How it is found what the servers of a version answered, where somebody says so.
+    pub served: Option<ServedBy>,
 }
 
 /// Where proxies have the filter's module from.
@@ -166,7 +169,8 @@ fn read_served(fields: &Fields<'_, '_>, members: Members, surroundings: &Surroun
     let (module, environment) = xds.unwrap_or_else(|| (ModuleFile::OnProxy(MODULE.to_owned()), Vec::new()));
     let file = fields.get("file").and_then(|field| field.string()).map(PathBuf::from);
     let evidence = fields.get("evidence").map(|field| evidence::read(&field, surroundings));
-    Fleet { members, module, environment, file, evidence: evidence.unwrap_or_default() }
+    let (evidence, served) = evidence.unwrap_or_default();
+    Fleet { members, module, environment, file, evidence, served }
 }
 
 fn read_xds(cursor: &Cursor<'_, '_>) -> (ModuleFile, Vec<String>) {

@@ -7,7 +7,7 @@ use coalmine_steer::Plan;
 use coalmine_steer::inputs::{self, GuardCounts};
 use coalmine_steer::plan::{Guard, GuardSource};
 
-use super::{Counted, Open, ProxyReading, Reading, Slow, VariantCounts};
+use super::{Counted, Open, ProxyReading, Reading, ServedBy, Slow, VariantCounts};
 use crate::rollout::Name;
 
 /// The variant of new versions.
@@ -30,7 +30,10 @@ pub fn proxies(
         running_since: running_since(proxy, since),
         seen: proxy.seen,
         disabled: proxy.disabled.contains(name),
-        counted: proxy.counted.as_ref().map(|counted| take(counted, name, plan, compared)),
+        counted: proxy
+            .counted
+            .as_ref()
+            .map(|counted| take(counted, name, plan, compared, reading.served.as_ref())),
     };
     reading.proxies.iter().map(steered).collect()
 }
@@ -42,7 +45,13 @@ fn running_since(proxy: &ProxyReading, since: Option<u64>) -> u64 {
     first.map_or(proxy.seen, |(_, at)| *at)
 }
 
-fn take(counted: &Counted, name: &Name, plan: &Plan, compared: &str) -> inputs::Counted {
+fn take(
+    counted: &Counted,
+    name: &Name,
+    plan: &Plan,
+    compared: &str,
+    served: Option<&ServedBy>,
+) -> inputs::Counted {
     let nothing = BTreeMap::new();
     let variants = counted.rollouts.get(name).unwrap_or(&nothing);
     let of = |variant: &str| variants.get(variant).cloned().unwrap_or_default();
@@ -54,7 +63,12 @@ fn take(counted: &Counted, name: &Name, plan: &Plan, compared: &str) -> inputs::
         .collect();
     let pair = |open: Open| [open.begun, open.open];
     let open = stable.open.zip(canary.open).map(|(stable, canary)| [pair(stable), pair(canary)]);
-    inputs::Counted { from: counted.from, until: counted.until, guards, served: None, open }
+    // Counters of what is served are born with the first request, so a version without one has served nothing.
+    let served = served.map(|served| {
+        let answered = counted.served.get(&served.key(name, CANARY)).copied().unwrap_or_default();
+        [canary.came + canary.forced, answered]
+    });
+    inputs::Counted { from: counted.from, until: counted.until, guards, served, open }
 }
 
 /// Counts of one guard; none of what is not counted here.
@@ -127,6 +141,7 @@ mod tests {
     fn reading() -> Reading {
         let counts = |all, bad, slow| VariantCounts {
             came: all,
+            forced: 3,
             all: [all; GROUPS],
             bad: [bad; GROUPS],
             slow: BTreeMap::from([(250, slow)]),
@@ -137,7 +152,12 @@ mod tests {
             ("baseline".to_owned(), counts(50, 3, Slow::Whole(7))),
             ("canary".to_owned(), counts(10, 4, Slow::Groups([5; GROUPS]))),
         ]);
-        let counted = Counted { from: 100, until: 115, rollouts: BTreeMap::from([(name(), variants)]) };
+        let counted = Counted {
+            from: 100,
+            until: 115,
+            rollouts: BTreeMap::from([(name(), variants)]),
+            served: BTreeMap::from([("checkout-canary".to_owned(), 8)]),
+        };
         let proxy = ProxyReading {
             name: "edge".to_owned(),
             revision: Some(9),
@@ -146,7 +166,7 @@ mod tests {
             counted: Some(counted),
             ..ProxyReading::default()
         };
-        Reading { away: None, proxies: vec![proxy] }
+        Reading { proxies: vec![proxy], ..Reading::default() }
     }
 
     #[test]
@@ -174,6 +194,20 @@ mod tests {
         let counted = proxies(&reading(), &name(), &plan, Some(7), "baseline").remove(0).counted.unwrap();
         assert_eq!(counted.guards["errors"].stable[0], [50, 3]);
         assert_eq!(counted.guards["late"].stable, [[50 * 16, 7]], "as a whole where one arm is");
+    }
+
+    #[test]
+    fn what_a_version_served_stands_beside_what_was_assigned_to_it() {
+        let served = |cluster: &str| {
+            let by = ServedBy::Cluster(cluster.parse().unwrap());
+            let reading = Reading { served: Some(by), ..reading() };
+            let proxies = proxies(&reading, &name(), &plan("{}"), Some(7), "stable");
+            proxies[0].counted.as_ref().unwrap().served
+        };
+        assert_eq!(served("{name}-{variant}"), Some([13, 8]), "10 that were drawn, and 3 that were not");
+        assert_eq!(served("elsewhere"), Some([13, 0]));
+        let unknown = proxies(&reading(), &name(), &plan("{}"), Some(7), "stable");
+        assert_eq!(unknown[0].counted.as_ref().unwrap().served, None, "nobody says how that is counted");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | `answer` | the answer of a proxy or a Prometheus, within a limit |
 //! | `exposition` | Prometheus' text format |
 //! | `totals`, `table` | what a proxy has counted at one reading, and the proxies from reading to reading |
+//! | `served` | requests that a version's servers answered, by counters that are not the filter's |
 //! | `flights` | requests that have been open for long |
 //! | `counted` | from a reading to what steering takes of it |
 
@@ -16,6 +17,7 @@ mod exposition;
 mod flights;
 mod prometheus;
 mod proxies;
+mod served;
 mod table;
 mod totals;
 
@@ -29,6 +31,7 @@ use crate::rollout::Name;
 
 pub use prometheus::Prometheus;
 pub use proxies::Proxies;
+pub use served::{NotATemplate, ServedBy, Template};
 
 /// Where readings come from.
 #[async_trait]
@@ -47,6 +50,8 @@ pub struct Reading {
     pub away: Option<String>,
     /// The proxies that are known, also those that could not be read now.
     pub proxies: Vec<ProxyReading>,
+    /// How [`Counted::served`] names what versions answered; none where that is not counted.
+    pub served: Option<ServedBy>,
 }
 
 /// One proxy.
@@ -78,13 +83,17 @@ pub struct Counted {
     pub until: u64,
     /// Of each rollout that is observed, what each variant had.
     pub rollouts: BTreeMap<Name, BTreeMap<String, VariantCounts>>,
+    /// What the servers of each version answered, by [`ServedBy::key`]; empty where nobody says how that is counted.
+    pub served: BTreeMap<String, u64>,
 }
 
-/// What one variant had on one proxy between two readings: only requests whose variant was drawn.
+/// What one variant had on one proxy between two readings: requests whose variant was drawn, unless it says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VariantCounts {
     /// Requests that came.
     pub came: u64,
+    /// Requests beside these to which a pin or an override gave this variant.
+    pub forced: u64,
     /// Finished requests by hash group.
     pub all: [u64; GROUPS],
     /// Bad ones of them.

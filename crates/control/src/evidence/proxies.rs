@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::answer::{self, sentence};
 use super::table::{Page, Table};
 use super::totals::Totals;
-use super::{Forms, Reading, Source};
+use super::{Forms, Reading, ServedBy, Source};
 use crate::tls;
 
 /// How many proxies are read at a time.
@@ -20,8 +20,9 @@ const AT_ONCE: usize = 32;
 const MAX_BYTES: usize = 16 << 20;
 /// The most proxies.
 const MAX_PROXIES: usize = 5_000;
-/// The page with the metrics that are needed: the expression `coalmine_|^server.uptime$` for Envoy's own names of them.
-const PAGE: &str = "/stats/prometheus?filter=coalmine_%7C%5Eserver.uptime%24";
+/// The page with the metrics that are needed; the parameter `filter` is an expression on Envoy's own names of them.
+const PAGE: &str = "/stats/prometheus";
+const FILTER: &str = "coalmine_|^server.uptime$";
 
 /// The proxies at a list of addresses of their admin interfaces: `host:port`. A name stands for all addresses that it has.
 #[derive(Debug)]
@@ -29,21 +30,22 @@ pub struct Proxies {
     addresses: Vec<String>,
     client: reqwest::Client,
     within: Duration,
+    served: Option<ServedBy>,
     table: Table,
 }
 
 // === impl Proxies ===
 
 impl Proxies {
-    /// Reads these addresses, each within this time.
+    /// Reads these addresses, each within this time, with what versions served where somebody says how that is counted.
     ///
     /// # Errors
     /// No client can be made.
-    pub fn new(addresses: Vec<String>, within: Duration) -> Result<Self, String> {
+    pub fn new(addresses: Vec<String>, within: Duration, served: Option<ServedBy>) -> Result<Self, String> {
         // An admin interface is asked directly and never sends anybody elsewhere.
         let client =
             tls::client(true).timeout(within).no_proxy().build().map_err(|error| sentence(&error))?;
-        Ok(Self { addresses, client, within, table: Table::default() })
+        Ok(Self { addresses, client, within, served, table: Table::default() })
     }
 
     async fn resolve(&self) -> (Vec<SocketAddr>, Vec<String>) {
@@ -66,9 +68,9 @@ impl Proxies {
 impl Source for Proxies {
     async fn read(&mut self, now: u64, forms: &Forms) -> Reading {
         let (addresses, mut errors) = self.resolve().await;
-        let client = &self.client;
-        let pages =
-            stream::iter(addresses).map(|address| async move { (address, page(client, address).await) });
+        let (client, served) = (&self.client, self.served.as_ref());
+        let pages = stream::iter(addresses)
+            .map(|address| async move { (address, page(client, address, served).await) });
         let pages: Vec<(SocketAddr, Result<Totals, String>)> =
             pages.buffer_unordered(AT_ONCE).collect().await;
         let mut read = Vec::new();
@@ -83,19 +85,24 @@ impl Source for Proxies {
         }
         // One that answers is enough to go on; the others are seen to be away.
         let away = if read.is_empty() { errors.first().cloned() } else { None };
-        Reading { away, proxies: self.table.take(now, read, forms) }
+        Reading { away, proxies: self.table.take(now, read, forms), served: self.served.clone() }
     }
 }
 
-async fn page(client: &reqwest::Client, address: SocketAddr) -> Result<Totals, String> {
-    let url = format!("http://{address}{PAGE}");
-    let response = client.get(url).send().await.map_err(|error| sentence(&error))?;
+async fn page(
+    client: &reqwest::Client,
+    address: SocketAddr,
+    served: Option<&ServedBy>,
+) -> Result<Totals, String> {
+    let filter = served.map_or_else(|| FILTER.to_owned(), |served| format!("{FILTER}|{}", served.filter()));
+    let request = client.get(format!("http://{address}{PAGE}")).query(&[("filter", filter)]);
+    let response = request.send().await.map_err(|error| sentence(&error))?;
     if response.status() != reqwest::StatusCode::OK {
         return Err(format!("it answers {}", response.status()));
     }
     let page = answer::bytes(response, MAX_BYTES, "page").await?;
     let text = String::from_utf8(page).map_err(|_| "its page is no text".to_owned())?;
-    Totals::read(&text)
+    Totals::read(&text, served)
 }
 
 #[cfg(test)]
@@ -142,14 +149,14 @@ mod tests {
             "127.0.0.1:1".to_owned(),
         ];
         for address in &hostile {
-            let mut proxies = Proxies::new(vec![address.clone()], Duration::from_secs(20)).unwrap();
+            let mut proxies = Proxies::new(vec![address.clone()], Duration::from_secs(20), None).unwrap();
             let reading = proxies.read(100, &Forms::new()).await;
             assert!(reading.away.is_some() && reading.proxies.is_empty(), "{reading:?}");
         }
         let mut addresses = vec![answering(OK, PAGE, false).await];
         addresses.extend(hostile);
         let reading =
-            Proxies::new(addresses, Duration::from_secs(20)).unwrap().read(100, &Forms::new()).await;
+            Proxies::new(addresses, Duration::from_secs(20), None).unwrap().read(100, &Forms::new()).await;
         assert_eq!(reading.away, None);
         let names: Vec<(&str, Option<u64>)> =
             reading.proxies.iter().map(|proxy| (proxy.name.as_str(), proxy.revision)).collect();
@@ -161,8 +168,10 @@ mod tests {
         crate::tls::choose_provider();
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = silent.local_addr().unwrap().to_string();
-        let reading =
-            Proxies::new(vec![address], Duration::from_millis(50)).unwrap().read(100, &Forms::new()).await;
+        let reading = Proxies::new(vec![address], Duration::from_millis(50), None)
+            .unwrap()
+            .read(100, &Forms::new())
+            .await;
         assert!(reading.away.unwrap().contains("does not answer in time"));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::flights::Flights;
+use super::served;
 use super::totals::{Facts, Process, Totals};
 use super::{Counted, Forms, ProxyReading};
 use crate::rollout::Name;
@@ -110,12 +111,13 @@ impl Known {
         // A clock that went back has no interval in which anything was counted.
         let interval = before.filter(|(_, at)| *at < now);
         let mut counted = interval.and_then(|(before, from)| {
-            let rollouts = match process {
-                Process::Same => totals.since(Some(&before)),
-                Process::New => totals.since(None),
+            let before = match process {
+                Process::Same => Some(&before),
+                Process::New => None,
                 Process::Unclear => return None,
             };
-            Some(Counted { from, until: now, rollouts })
+            let served = served::since(&totals.served, before.map(|before| &before.served));
+            Some(Counted { from, until: now, rollouts: totals.since(before), served })
         });
         self.note_revision(process, now);
         self.note_flights(process, now, &totals, forms, counted.as_mut());
@@ -184,7 +186,7 @@ mod tests {
         Totals::read(&format!(
             "coalmine_policy_revision {revision}\nenvoy_server_uptime {uptime}\ncoalmine_build_info{{version=\"1\",node=\"edge\"}} \
              1\ncoalmine_all_total{{rollout=\"a/b\",variant=\"canary\",group=\"0\"}} {all}\n"
-        ))
+        ), None)
         .unwrap()
     }
 
@@ -237,7 +239,7 @@ mod tests {
                  coalmine_all_total{{rollout=\"a/b\",variant=\"canary\",group=\"0\"}} {all}\n\
                  coalmine_policy_revision {revision}\ncoalmine_build_info{{version=\"1\",node=\"edge\"}} 1\n"
             );
-            Totals::read(&text).unwrap()
+            Totals::read(&text, None).unwrap()
         };
         let name: Name = "a/b".parse().unwrap();
         let mut table = Table::default();
@@ -272,7 +274,7 @@ mod tests {
         let mut table = Table::default();
         let mut read =
             |now, page: Totals| table.take(now, vec![at(now, "a:1", page)], &Forms::new()).remove(0);
-        let empty = |uptime| Totals::read(&format!("envoy_server_uptime {uptime}\n")).unwrap();
+        let empty = |uptime| Totals::read(&format!("envoy_server_uptime {uptime}\n"), None).unwrap();
         assert_eq!(read(85, empty(10)).name, "a:1");
         assert_eq!(all(&read(100, page(5, 25, 1_000))), None, "what it counted before is no evidence");
         let without = read(115, empty(40));

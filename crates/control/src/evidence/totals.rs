@@ -7,6 +7,7 @@ use coalmine_judge::GROUPS;
 use coalmine_judge::batch::MAX_COUNT;
 
 use super::exposition::{Sample, samples};
+use super::served::{ServedBy, ServedTotals};
 use super::{Slow, VariantCounts};
 use crate::rollout::Name;
 
@@ -27,6 +28,8 @@ pub(super) struct Totals {
     /// Seconds since the process began. Envoy renews it where it flushes its statistics, each five seconds as a rule.
     pub(super) uptime: Option<u64>,
     counters: BTreeMap<Counter, Option<u64>>,
+    /// What versions have served, where somebody says how that is counted.
+    pub(super) served: ServedTotals,
 }
 
 /// What a proxy says of itself.
@@ -66,6 +69,8 @@ struct Counter {
 enum What {
     /// Requests that came and whose variant was drawn.
     Came,
+    /// Requests that came and whose variant was not drawn, for this reason.
+    Forced(Reason),
     /// Finished ones, by group.
     All(usize),
     /// Bad ones, by group.
@@ -74,6 +79,13 @@ enum What {
     Slow(u64),
     /// The same, by group.
     SlowBy(u64, usize),
+}
+
+/// Why a request has a variant that was not drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    Pinned,
+    Override,
 }
 
 /// Of each variant, how many requests have come and how many have ended, since the process began.
@@ -89,21 +101,32 @@ impl Totals {
     ///
     /// # Errors
     /// The page is not what it should be, or was cut: a sentence.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    pub(super) fn read(text: &str, served: Option<&ServedBy>) -> Result<Self, String> {
         if !text.is_empty() && !text.ends_with('\n') {
             return Err("its page ends in the middle of a line".to_owned());
         }
-        Self::of(samples(text, &PREFIXES))
+        let prefixes: Vec<&str> = PREFIXES.into_iter().chain(served.map(ServedBy::metric)).collect();
+        Self::of(samples(text, &prefixes), served)
     }
 
     /// The totals of samples that were taken at one time.
     ///
     /// # Errors
     /// They are not what they should be: a sentence.
-    pub(super) fn of<'t>(samples: impl Iterator<Item = Result<Sample<'t>, String>>) -> Result<Self, String> {
+    pub(super) fn of<'t>(
+        samples: impl Iterator<Item = Result<Sample<'t>, String>>,
+        served: Option<&ServedBy>,
+    ) -> Result<Self, String> {
         let mut totals = Self::default();
         for sample in samples {
-            totals.take(&sample?)?;
+            let sample = sample?;
+            match served.filter(|served| served.metric() == sample.name) {
+                Some(served) => served.take(&sample, &mut totals.served)?,
+                None => totals.take(&sample)?,
+            }
+            if totals.counters.len() + totals.served.len() > MAX_COUNTERS {
+                return Err(format!("it has more than {MAX_COUNTERS} counters of rollouts"));
+            }
         }
         Ok(totals)
     }
@@ -123,9 +146,6 @@ impl Totals {
             }
             _ => {
                 let Some(counter) = counter(sample) else { return Ok(()) };
-                if self.counters.len() >= MAX_COUNTERS {
-                    return Err(format!("it has more than {MAX_COUNTERS} counters of rollouts"));
-                }
                 if self.counters.insert(counter, whole(sample)?).is_some() {
                     return Err(format!("a series of {} stands there twice", sample.name));
                 }
@@ -158,7 +178,7 @@ impl Totals {
             match counter.what {
                 What::Came => *came += value.unwrap_or_default(),
                 What::All(_) => *ended += value.unwrap_or_default(),
-                What::Bad(_) | What::Slow(_) | What::SlowBy(..) => {}
+                What::Forced(_) | What::Bad(_) | What::Slow(_) | What::SlowBy(..) => {}
             }
         }
         flow
@@ -190,6 +210,7 @@ impl What {
         };
         match self {
             Self::Came => counts.came += counted,
+            Self::Forced(_) => counts.forced += counted,
             Self::All(group) => in_group(&mut counts.all, group),
             Self::Bad(group) => in_group(&mut counts.bad, group),
             // Where it is counted by group, the same requests are not counted as a whole.
@@ -215,7 +236,12 @@ impl What {
 fn counter(sample: &Sample<'_>) -> Option<Counter> {
     let group = || sample.label("group")?.parse().ok().filter(|group| *group < GROUPS);
     let what = match sample.name {
-        "coalmine_requests_total" if sample.label("reason") == Some("bucket") => What::Came,
+        "coalmine_requests_total" => match sample.label("reason")? {
+            "bucket" => What::Came,
+            "pinned" => What::Forced(Reason::Pinned),
+            "override" => What::Forced(Reason::Override),
+            _ => return None,
+        },
         "coalmine_all_total" => What::All(group()?),
         "coalmine_bad_total" => What::Bad(group()?),
         "coalmine_slow_total" => {
@@ -231,7 +257,7 @@ fn counter(sample: &Sample<'_>) -> Option<Counter> {
 }
 
 /// A count as a whole number; none where there is no value.
-fn whole(sample: &Sample<'_>) -> Result<Option<u64>, String> {
+pub(super) fn whole(sample: &Sample<'_>) -> Result<Option<u64>, String> {
     if sample.value.is_nan() {
         return Ok(None);
     }
@@ -252,7 +278,7 @@ mod tests {
         for (series, value) in lines {
             text.push_str(&format!("coalmine_{series} {value}\n"));
         }
-        Totals::read(&text).unwrap()
+        Totals::read(&text, None).unwrap()
     }
 
     const ALL: &str = "all_total{rollout=\"shop/checkout\",variant=\"canary\",group=\"3\"}";
@@ -275,7 +301,7 @@ mod tests {
         assert_eq!((totals.facts.revision, totals.uptime), (Some(7), Some(10)));
         assert_eq!(totals.facts.disabled, ["shop/checkout".parse().unwrap()]);
         assert_eq!(
-            Totals::read("coalmine_policy_revision 0\n").unwrap().facts.revision,
+            Totals::read("coalmine_policy_revision 0\n", None).unwrap().facts.revision,
             None,
             "no policy yet"
         );
@@ -324,17 +350,17 @@ mod tests {
 
     #[test]
     fn a_counter_without_a_value_says_nothing_until_it_has_two() {
-        let unread = |text: &str| Totals::read(&format!("coalmine_{ALL} {text}\n")).unwrap();
+        let unread = |text: &str| Totals::read(&format!("coalmine_{ALL} {text}\n"), None).unwrap();
         assert!(page(25, &[(ALL, 130)]).since(Some(&unread("NaN"))).is_empty());
         assert!(unread("NaN").since(Some(&page(10, &[(ALL, 100)]))).is_empty());
     }
 
     #[test]
     fn a_page_that_was_cut_or_says_a_thing_twice_is_an_error() {
-        assert!(Totals::read(&format!("coalmine_{ALL} 13")).unwrap_err().contains("middle of a line"));
+        assert!(Totals::read(&format!("coalmine_{ALL} 13"), None).unwrap_err().contains("middle of a line"));
         let twice = format!("coalmine_{ALL} 13\ncoalmine_{ALL} 14\n");
-        assert!(Totals::read(&twice).unwrap_err().contains("coalmine_all_total stands there twice"));
-        assert_eq!(Totals::read("").unwrap(), Totals::default());
+        assert!(Totals::read(&twice, None).unwrap_err().contains("coalmine_all_total stands there twice"));
+        assert_eq!(Totals::read("", None).unwrap(), Totals::default());
     }
 
     #[test]
@@ -351,14 +377,18 @@ mod tests {
     fn only_draws_are_evidence() {
         let drawn = "requests_total{rollout=\"shop/checkout\",variant=\"canary\",reason=\"bucket\"}";
         let pinned = "requests_total{rollout=\"shop/checkout\",variant=\"canary\",reason=\"pinned\"}";
-        let counts = canary(&page(9, &[(drawn, 5), (pinned, 6)]).since(Some(&page(8, &[]))));
-        assert_eq!(counts.came, 5);
+        let forced = "requests_total{rollout=\"shop/checkout\",variant=\"canary\",reason=\"override\"}";
+        let unknown = "requests_total{rollout=\"shop/checkout\",variant=\"canary\",reason=\"other\"}";
+        let page = |lines: &[(&str, u64)]| page(9, lines);
+        let counts =
+            canary(&page(&[(drawn, 5), (pinned, 6), (forced, 7), (unknown, 8)]).since(Some(&page(&[]))));
+        assert_eq!((counts.came, counts.forced), (5, 13));
     }
 
     #[test]
     fn what_is_no_count_is_an_error() {
         for value in ["-1", "1.5", "+Inf", "1e300"] {
-            assert!(Totals::read(&format!("coalmine_{ALL} {value}\n")).is_err(), "{value}");
+            assert!(Totals::read(&format!("coalmine_{ALL} {value}\n"), None).is_err(), "{value}");
         }
     }
 }

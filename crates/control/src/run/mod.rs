@@ -304,10 +304,10 @@ fn filter(fleet: &config::Fleet) -> Result<Filter, NotReady> {
 
 /// Where the configuration says that evidence of a fleet is read.
 fn source(fleet: &config::Fleet, tick: u64) -> Result<Box<dyn Source>, String> {
-    let within = Duration::from_secs(tick) / READ_WITHIN;
+    let (within, served) = (Duration::from_secs(tick) / READ_WITHIN, fleet.served.clone());
     Ok(match &fleet.evidence {
-        Evidence::Proxies(addresses) => Box::new(Proxies::new(addresses.clone(), within)?),
-        Evidence::Prometheus(address) => Box::new(Prometheus::new(address, within)?),
+        Evidence::Proxies(addresses) => Box::new(Proxies::new(addresses.clone(), within, served)?),
+        Evidence::Prometheus(address) => Box::new(Prometheus::new(address, within, served)?),
     })
 }
 

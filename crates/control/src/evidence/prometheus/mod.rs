@@ -19,7 +19,7 @@ use reqwest::{Certificate, Client, Identity, StatusCode};
 
 use super::answer::{self, sentence};
 use super::table::{Page, Table};
-use super::{Forms, Reading, Source};
+use super::{Forms, Reading, ServedBy, Source};
 use crate::config::{Credentials, PrometheusAddress};
 use crate::tls;
 
@@ -38,17 +38,22 @@ pub struct Prometheus {
     url: String,
     query: String,
     client: Client,
+    served: Option<ServedBy>,
     table: Table,
 }
 
 // === impl Prometheus ===
 
 impl Prometheus {
-    /// Reads this Prometheus, each time within this time.
+    /// Reads this Prometheus, each time within this time, with what versions served where somebody says how that is counted.
     ///
     /// # Errors
     /// A certificate or a secret will not do: a sentence, without the secret.
-    pub fn new(address: &PrometheusAddress, within: Duration) -> Result<Self, String> {
+    pub fn new(
+        address: &PrometheusAddress,
+        within: Duration,
+        served: Option<ServedBy>,
+    ) -> Result<Self, String> {
         let mut builder = tls::client(address.url.starts_with("http://")).timeout(within);
         if let Some(pem) = &address.ca {
             let ca = Certificate::from_pem(pem.as_bytes());
@@ -66,7 +71,8 @@ impl Prometheus {
         }
         let client = builder.default_headers(headers).build().map_err(|error| sentence(&error))?;
         let url = format!("{}/api/v1/query", address.url);
-        Ok(Self { url, query: query(&address.labels), client, table: Table::default() })
+        let query = query(&address.labels, served.as_ref());
+        Ok(Self { url, query, client, served, table: Table::default() })
     }
 
     async fn ask(&self, now: u64) -> Result<Vec<Page>, String> {
@@ -81,7 +87,7 @@ impl Prometheus {
             let shown: String = said.chars().filter(|it| !it.is_control()).take(MAX_SHOWN).collect();
             return Err(format!("it answers {status}: {shown}"));
         }
-        pages::read(&answer)
+        pages::read(&answer, self.served.as_ref())
     }
 }
 
@@ -99,11 +105,19 @@ impl Source for Prometheus {
             Ok(mut pages) => {
                 // Of two replicas one may be behind: what it shows has been counted.
                 pages.retain(|page| self.table.is_newer(page));
-                Reading { away: None, proxies: self.table.take(now, pages, forms) }
+                Reading {
+                    away: None,
+                    proxies: self.table.take(now, pages, forms),
+                    served: self.served.clone(),
+                }
             }
             Err(error) => {
                 let away = format!("Prometheus: {error}");
-                Reading { away: Some(away), proxies: self.table.take(now, Vec::new(), forms) }
+                Reading {
+                    away: Some(away),
+                    proxies: self.table.take(now, Vec::new(), forms),
+                    served: self.served.clone(),
+                }
             }
         }
     }
@@ -124,8 +138,10 @@ fn authorization(credentials: &Credentials) -> Result<HeaderValue, String> {
 }
 
 /// One range selector for everything that is read.
-fn query(labels: &BTreeMap<String, String>) -> String {
-    let mut matchers = format!("__name__=~{}", quoted(METRICS));
+fn query(labels: &BTreeMap<String, String>, served: Option<&ServedBy>) -> String {
+    let metrics =
+        served.map_or_else(|| METRICS.to_owned(), |served| format!("{METRICS}|{}", served.metric()));
+    let mut matchers = format!("__name__=~{}", quoted(&metrics));
     for (name, value) in labels {
         matchers.push_str(&format!(",{name}={}", quoted(value)));
     }

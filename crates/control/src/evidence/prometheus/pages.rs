@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::evidence::ServedBy;
 use crate::evidence::exposition::Sample;
 use crate::evidence::table::Page;
 use crate::evidence::totals::Totals;
@@ -16,6 +17,18 @@ const MAX_SERIES: usize = 500_000;
 /// Labels that the filter gives; all others are of the target.
 const OURS: [&str; 9] =
     ["__name__", "rollout", "variant", "reason", "group", "threshold", "class", "version", "node"];
+/// Labels that Envoy and Istio give to what is served. Istio's are many, and those of a kind begin alike.
+const OF_SERVED: [&str; 9] = [
+    "envoy_cluster_name",
+    "reporter",
+    "source_",
+    "destination_",
+    "request_protocol",
+    "response_",
+    "grpc_response_status",
+    "connection_security_policy",
+    "session_id",
+];
 /// What Prometheus puts in front of a label that the target has as well.
 const EXPORTED: &str = "exported_";
 
@@ -50,7 +63,7 @@ struct Target<'a, 's> {
 }
 
 /// The latest page of each target.
-pub(super) fn read(answer: &[u8]) -> Result<Vec<Page>, String> {
+pub(super) fn read(answer: &[u8], served: Option<&ServedBy>) -> Result<Vec<Page>, String> {
     let answer: Answer<'_> = serde_json::from_slice(answer)
         .map_err(|error| format!("its answer is none of Prometheus: {error}"))?;
     let Some(Data { result }) = answer.data else {
@@ -77,7 +90,7 @@ pub(super) fn read(answer: &[u8]) -> Result<Vec<Page>, String> {
     }
     let mut pages = Vec::new();
     for (name, target) in targets {
-        match target.totals() {
+        match target.totals(served) {
             Ok(totals) => pages.push(Page { address: name, at: target.at as u64, totals }),
             Err(error) => tracing::warn!("a proxy cannot be read from Prometheus: {name}: {error}"),
         }
@@ -90,7 +103,9 @@ pub(super) fn read(answer: &[u8]) -> Result<Vec<Page>, String> {
 impl Series<'_> {
     /// What names the target: all labels that are not the filter's.
     fn target(&self) -> String {
-        let labels = self.metric.iter().filter(|(name, _)| !OURS.contains(&plain(name)));
+        let is_served = |name: &str| OF_SERVED.iter().any(|begin| name.starts_with(begin));
+        let is_of_series = |name: &str| OURS.contains(&name) || is_served(name);
+        let labels = self.metric.iter().filter(|(name, _)| !is_of_series(plain(name)));
         let labels: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
         labels.join(" ")
     }
@@ -113,7 +128,8 @@ fn plain(label: &str) -> &str {
 // === impl Target ===
 
 impl Target<'_, '_> {
-    fn totals(&self) -> Result<Totals, String> {
-        Totals::of(self.samples.iter().filter_map(|(series, value)| series.sample(*value)).map(Ok))
+    fn totals(&self, served: Option<&ServedBy>) -> Result<Totals, String> {
+        let samples = self.samples.iter().filter_map(|(series, value)| series.sample(*value)).map(Ok);
+        Totals::of(samples, served)
     }
 }

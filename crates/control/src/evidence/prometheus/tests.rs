@@ -40,7 +40,7 @@ fn the_samples_of_the_latest_scrape_are_a_page() {
     found.push(all("canary", &[(100.0, "5"), (115.0, "9")]));
     // It ended with the scrape before.
     found.push(all("gone", &[(100.0, "5")]));
-    let pages = pages::read(answer(&found).as_bytes()).unwrap();
+    let pages = pages::read(answer(&found).as_bytes(), None).unwrap();
     assert_eq!(pages.len(), 1);
     assert_eq!((pages[0].address.as_str(), pages[0].at), ("instance=10.0.0.1:9901 job=envoy", 115));
     let mut table = Table::default();
@@ -49,11 +49,34 @@ fn the_samples_of_the_latest_scrape_are_a_page() {
     assert_eq!((first.name.as_str(), first.seen, first.revision), ("edge-1", 115, Some(7)));
     let mut found = facts(130.0).to_vec();
     found.push(all("canary", &[(100.0, "5"), (130.0, "29")]));
-    let later = pages::read(answer(&found).as_bytes()).unwrap();
+    let later = pages::read(answer(&found).as_bytes(), None).unwrap();
     let second = table.take(135, later.clone(), &Forms::new()).remove(0).counted.unwrap();
     assert_eq!((second.from, second.until), (115, 130), "by the clock of Prometheus");
     assert_eq!(second.rollouts[&"shop/checkout".parse().unwrap()]["canary"].all[3], 20);
     assert_eq!(table.take(140, later, &Forms::new()).remove(0).counted, None, "no scrape since");
+}
+
+#[test]
+fn what_versions_served_is_of_the_same_target() {
+    let mut found = facts(115.0).to_vec();
+    let envoy = json!({"envoy_cluster_name": "checkout-canary"});
+    found.push(series("envoy_cluster_upstream_rq_total", &envoy, &[(115.0, "9")]));
+    let istio = json!({
+        "reporter": "source", "source_workload": "front", "destination_service_name": "checkout",
+        "destination_service_namespace": "shop", "destination_version": "canary", "response_code": "200",
+        "request_protocol": "http", "connection_security_policy": "unknown", "grpc_response_status": "0",
+    });
+    found.push(series("istio_requests_total", &istio, &[(115.0, "7")]));
+    let name = "shop/checkout".parse().unwrap();
+    let cluster = ServedBy::Cluster("{name}-{variant}".parse().unwrap());
+    let version =
+        ServedBy::Istio { service: "{name}".parse().unwrap(), version: "{variant}".parse().unwrap() };
+    for (by, expected) in [(cluster, 9), (version, 7)] {
+        let pages = pages::read(answer(&found).as_bytes(), Some(&by)).unwrap();
+        assert_eq!(pages.len(), 1, "{pages:?}");
+        assert_eq!(pages[0].totals.served, BTreeMap::from([(by.key(&name, "canary"), Some(expected))]));
+        assert!(query(&BTreeMap::new(), Some(&by)).contains(by.metric()));
+    }
 }
 
 #[test]
@@ -66,7 +89,7 @@ fn labels_that_the_target_has_as_well_are_told_apart() {
         &json!({"node": "worker-17", "version": "v2"}),
         &[(100.0, "7")],
     ));
-    let pages = pages::read(answer(&found).as_bytes()).unwrap();
+    let pages = pages::read(answer(&found).as_bytes(), None).unwrap();
     let seen = Table::default().take(100, pages, &Forms::new());
     assert_eq!(seen.len(), 1);
     assert_eq!((seen[0].name.as_str(), seen[0].revision), ("edge-1", Some(7)));
@@ -75,7 +98,7 @@ fn labels_that_the_target_has_as_well_are_told_apart() {
 
 #[test]
 fn what_makes_no_sense_is_told() {
-    let told = |text: &str| pages::read(text.as_bytes()).unwrap_err();
+    let told = |text: &str| pages::read(text.as_bytes(), None).unwrap_err();
     assert!(told("<html>").contains("none of Prometheus"));
     assert_eq!(told("{\"status\": \"error\", \"error\": \"too many samples\"}"), "too many samples");
     assert!(told("{}").contains("no data"));
@@ -84,13 +107,13 @@ fn what_makes_no_sense_is_told() {
     let other = json!({"instance": "10.0.0.2:9901"});
     let mut found = facts(100.0).to_vec();
     found.push(series("coalmine_policy_revision", &other, &[(100.0, "1.5")]));
-    assert_eq!(pages::read(answer(&found).as_bytes()).unwrap().len(), 1);
+    assert_eq!(pages::read(answer(&found).as_bytes(), None).unwrap().len(), 1);
 }
 
 #[test]
 fn one_selector_reads_everything_and_labels_narrow_it() {
     let labels = BTreeMap::from([("job".to_owned(), "en\"voy\\".to_owned())]);
-    let asked = query(&labels);
+    let asked = query(&labels, None);
     assert!(
         asked.starts_with("{__name__=~\"coalmine_(requests_total|") && asked.ends_with("[2m]"),
         "{asked}"
@@ -131,7 +154,7 @@ fn ok(body: &str) -> String {
 fn source(url: String, credentials: Option<Credentials>) -> Prometheus {
     crate::tls::choose_provider();
     let address = PrometheusAddress { url, credentials, ..PrometheusAddress::default() };
-    Prometheus::new(&address, Duration::from_secs(20)).unwrap()
+    Prometheus::new(&address, Duration::from_secs(20), None).unwrap()
 }
 
 #[tokio::test]

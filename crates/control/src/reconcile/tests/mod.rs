@@ -64,7 +64,7 @@ struct MadeUp {
 impl Source for MadeUp {
     async fn read(&mut self, now: u64, _: &Forms) -> Reading {
         if self.is_away {
-            return Reading { away: Some("nobody answers".to_owned()), proxies: Vec::new() };
+            return Reading { away: Some("nobody answers".to_owned()), ..Reading::default() };
         }
         let counts = |(all, bad): (u64, u64)| {
             let mut counts = VariantCounts { came: all, ..VariantCounts::default() };
@@ -77,7 +77,12 @@ impl Source for MadeUp {
             let variants = [("stable".to_owned(), counts(*stable)), ("canary".to_owned(), counts(*canary))];
             (name.clone(), BTreeMap::from(variants))
         });
-        let counted = self.read.map(|from| Counted { from, until: now, rollouts: rollouts.collect() });
+        let counted = self.read.map(|from| Counted {
+            from,
+            until: now,
+            rollouts: rollouts.collect(),
+            ..Counted::default()
+        });
         self.read = Some(now);
         if let Some(revision) = self.revision
             && self.since.last().is_none_or(|(last, _)| *last != revision)
@@ -93,7 +98,7 @@ impl Source for MadeUp {
             since: self.since.clone(),
             counted,
         };
-        Reading { away: None, proxies: vec![proxy] }
+        Reading { proxies: vec![proxy], ..Reading::default() }
     }
 }
 
