@@ -7,7 +7,8 @@ use coalmine_judge::{Arms, Assessment, Batch, Counts, GROUPS, Judge, Tally};
 use crate::actions::Kind;
 use crate::at::At;
 use crate::inputs::{Counted, Proxy};
-use crate::plan::Mode;
+use crate::plan::{GuardSource, Mode};
+use crate::queried::Answer;
 use crate::text::{count, duration, names};
 
 /// How many ticks may pass without a reading before evidence is missing.
@@ -36,8 +37,9 @@ impl<'a> At<'a> {
         let gathered = self.gather();
         self.tell_gathered(&gathered);
         let tallies = self.tallies(&gathered.counted);
+        let is_queried = tallies.iter().flatten().any(|tally| tally.total().canary.all > 0);
         let mut judge = self.wake_judge()?;
-        if !gathered.counted.is_empty() && !leave_out {
+        if (is_queried || !gathered.counted.is_empty()) && !leave_out {
             let batch = self.batch(tallies, &gathered.counted);
             let requests = batch.guards.first().map(|tally| tally.total().canary.all).unwrap_or_default();
             match judge.observe(&batch) {
@@ -45,7 +47,7 @@ impl<'a> At<'a> {
                     let until = gathered.counted.iter().map(|counted| counted.until).max();
                     if let Some(release) = &mut self.state.release {
                         release.here.requests = release.here.requests.saturating_add(requests);
-                        release.here.read = until;
+                        release.here.read = until.max(release.here.read);
                         release.life.judge = Base64::encode_string(&judge.to_bytes());
                     }
                 }
@@ -58,23 +60,23 @@ impl<'a> At<'a> {
 
     fn gather(&self) -> Gathered<'a> {
         let mut gathered = Gathered::default();
-        let since = self.inputs.published.as_ref().filter(|_| self.is_published()).map(|it| it.revision);
         for proxy in &self.inputs.proxies {
             if proxy.is_gone(self.inputs.now) {
                 continue;
             }
             gathered.present += 1;
-            let Some(_) = since.filter(|since| proxy.revision.is_some_and(|revision| revision >= *since))
-            else {
+            if !self.runs_latest(proxy) {
                 gathered.late.push(&proxy.name);
                 continue;
-            };
+            }
             if proxy.disabled {
                 gathered.disabled.push(&proxy.name);
                 continue;
             }
             match &proxy.counted {
-                Some(counted) if self.is_warm(proxy, counted) => gathered.counted.push(counted),
+                Some(counted) if self.is_warm(proxy, counted.from, counted.until) => {
+                    gathered.counted.push(counted);
+                }
                 Some(_) => gathered.warming += 1,
                 None => {}
             }
@@ -82,13 +84,19 @@ impl<'a> At<'a> {
         gathered
     }
 
-    /// Whether counts began after the warm-up.
-    fn is_warm(&self, proxy: &Proxy, counted: &Counted) -> bool {
+    /// Whether a proxy runs the rollout's latest form.
+    pub(crate) fn runs_latest(&self, proxy: &Proxy) -> bool {
+        let since = self.inputs.published.as_ref().filter(|_| self.is_published()).map(|it| it.revision);
+        since.is_some_and(|since| proxy.revision.is_some_and(|revision| revision >= since))
+    }
+
+    /// Whether counts of this time began after the warm-up of a proxy.
+    pub(crate) fn is_warm(&self, proxy: &Proxy, from: u64, until: u64) -> bool {
         let warm_up = self.plan.warm_up;
         // A weight that another controller holds changes without a revision.
         let dwelt = self.state.release.as_ref().map_or(0, |release| release.here.dwelt);
         let here = self.plan.mode == Mode::Steer || dwelt.saturating_sub(self.elapsed) >= warm_up;
-        here && counted.from >= proxy.running_since.saturating_add(warm_up) && counted.until >= counted.from
+        here && from >= proxy.running_since.saturating_add(warm_up) && until >= from
     }
 
     fn tell_gathered(&mut self, gathered: &Gathered<'_>) {
@@ -149,6 +157,17 @@ impl<'a> At<'a> {
         let mut tallies = Vec::new();
         let mut messages = Vec::new();
         for guard in &self.plan.guards {
+            if let GuardSource::Query(query) = &guard.source {
+                tallies.push(Some(match self.answer(guard, query) {
+                    Answer::Counted(tally) => tally,
+                    Answer::NotYet => Tally::Whole(Arms::default()),
+                    Answer::Missing(message) => {
+                        messages.push(message);
+                        Tally::Whole(Arms::default())
+                    }
+                }));
+                continue;
+            }
             let mut sum: Option<Tally> = None;
             let mut missing = 0;
             for counts in counted.iter().map(|counted| counted.guards.get(&guard.name)) {

@@ -34,6 +34,9 @@ pub struct Inputs {
     /// The proxies, with what each of them counted since the last tick.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proxies: Vec<Proxy>,
+    /// What the queries of the operator counted that guards of the plan name, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub queried: BTreeMap<String, Queried>,
     /// Why no evidence can be read, where that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_away: Option<String>,
@@ -152,6 +155,32 @@ pub struct GuardCounts {
     pub stable: Vec<[u64; 2]>,
     /// The canary's.
     pub canary: Vec<[u64; 2]>,
+}
+
+/// What a query of the operator says of a rollout as a whole: of no proxy, and of no group of users.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Queried {
+    /// What it counted between two answers; none where there is no later one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<QueryCounts>,
+    /// Why it says nothing, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<String>,
+}
+
+/// Counts of both arms, `[all, bad]`, between two times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueryCounts {
+    /// From when on all of it was counted.
+    pub from: u64,
+    /// Until when.
+    pub until: u64,
+    /// Stable's, or the baseline's.
+    pub stable: [u64; 2],
+    /// The canary's.
+    pub canary: [u64; 2],
 }
 
 /// What a gate answered.

@@ -13,7 +13,7 @@
 //! | [`plan`] | what people write, read with the place of every problem; remarks about it |
 //! | [`inputs`] | the whole of what a tick may know |
 //! | [`state`] | what is remembered between two ticks |
-//! | `tick`, `evidence`, `gates`, `underneath` | one tick: what proxies counted, what a step asks for, what changed underneath |
+//! | `tick`, `evidence`, `queried`, `gates`, `underneath` | one tick: what proxies counted, what a step asks for, what changed underneath |
 //! | `finish` | the end of a release |
 //! | `elsewhere` | `mode: judge`: another controller moves the weights |
 //! | [`verbs`] | what people say |
@@ -31,6 +31,7 @@ mod gates;
 pub mod history;
 pub mod inputs;
 pub mod plan;
+mod queried;
 #[cfg(feature = "simulate")]
 pub mod simulate;
 pub mod state;

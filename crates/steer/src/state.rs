@@ -275,7 +275,7 @@ impl State {
     }
 
     /// Whether evidence is judged: where both versions have users and stable is still the old one.
-    pub(crate) fn is_judged(&self) -> bool {
+    pub fn is_judged(&self) -> bool {
         matches!(self.stage, Stage::Progressing | Stage::Promoting(Leg::Rising))
     }
 

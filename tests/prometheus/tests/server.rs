@@ -55,3 +55,60 @@ async fn releases_are_judged_from_a_prometheus_and_hold_without_it() {
     assert_eq!(status(&fleet).await["weight"], weight);
     traffic.stop().await;
 }
+
+/// A guard on what Envoy itself counts of the clusters, instead of on what the filter counts.
+const QUERIED: &str = "
+name: shop/checkout
+policy:
+  identity: [{header: x-user-id}]
+  variants: [{name: canary}]
+plan:
+  steps: [25, 50]
+  dwell: 3s
+  warmUp: 0s
+  minRequests: 40
+  onInconclusive: promote
+  guards: {answers: {query: answers}, haste: {query: haste}}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn releases_are_judged_by_queries_of_the_operator() {
+    let parts = FleetParts { seed: 20_261_127, ..FleetParts::built().unwrap() };
+    let mut fleet = Fleet::without_server(parts).await.unwrap();
+    let targets: Vec<_> = fleet.proxies().iter().map(Envoy::admin_address).collect();
+    let prometheus = Prometheus::start(&targets);
+    let url = &prometheus.url;
+    let of = |metric: &str, more: &str| format!("'{metric}{{envoy_cluster_name=\"$variant\"{more}}}'");
+    let queries = format!(
+        "queries:
+  answers:
+    prometheus: {{url: \"{url}\"}}
+    all: {}
+    bad: {}
+  haste:
+    prometheus: {{url: \"{url}\"}}
+    all: {}
+    good: {}
+",
+        of("envoy_cluster_upstream_rq_completed", ""),
+        of("envoy_cluster_upstream_rq_xx", ",envoy_response_code_class=\"5\""),
+        of("envoy_cluster_upstream_rq_time_count", ""),
+        of("envoy_cluster_upstream_rq_time_bucket", ",le=\"500\""),
+    );
+    let evidence = format!("{{prometheus: {{url: \"{url}\", labels: {{job: envoy}}}}}}");
+    fleet.serve(Served::EvidenceAnd(evidence, queries));
+    fleet.start_server().await.unwrap();
+    fleet.write("checkout.yaml", QUERIED).unwrap();
+    fleet.done("apply checkout.yaml").await.unwrap();
+    let traffic = fleet.traffic(400, 6);
+    fleet.done("start shop/checkout --wait-for Promoting --timeout 100s").await.unwrap();
+    fleet.done("promote shop/checkout --wait --timeout 50s").await.unwrap();
+
+    fleet.canary_fails(30);
+    let ran = fleet.run("start shop/checkout --wait --timeout 100s").await.unwrap();
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let history = fleet.done("history shop/checkout").await.unwrap().stdout;
+    let why = history.lines().find(|line| line.contains("rolls back")).unwrap();
+    assert!(why.contains("answers: the canary has"), "{why}");
+    traffic.stop().await;
+}

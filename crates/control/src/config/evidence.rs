@@ -148,7 +148,7 @@ fn read_proxies(proxies: &Cursor<'_, '_>) -> Vec<String> {
     read_texts(proxies)
 }
 
-fn read_prometheus(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> PrometheusAddress {
+pub(super) fn read_prometheus(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> PrometheusAddress {
     let fields = cursor.fields_as(&PROMETHEUS, "a Prometheus, as {url: http://127.0.0.1:9090}");
     let url =
         fields.required("url", "its address, as http://127.0.0.1:9090").and_then(|field| read_url(&field));
@@ -183,7 +183,7 @@ fn read_credentials(fields: &Fields<'_, '_>, surroundings: &Surroundings<'_>) ->
     token.map(Credentials::Bearer).or_else(|| Some(Credentials::Basic { user: user?, password: password? }))
 }
 
-fn read_secret(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Option<String> {
+pub(super) fn read_secret(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Option<String> {
     if let Value::String(_) = cursor.value() {
         cursor.problem("is a secret in clear; write {env: NAME} or {file: PATH}");
         return None;

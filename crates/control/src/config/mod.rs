@@ -6,6 +6,7 @@
 //! | `evidence` | where evidence is read |
 //! | `limits` | how much it takes from whoever comes by |
 //! | `policy` | what the operator says once for all rollouts |
+//! | `queries` | what guards may name beside what the filter counts |
 //! | `tokens`, `oidc` | who may do what, by tokens of the server's own and by those of others |
 //! | `secret` | secrets, from the environment or from files |
 
@@ -14,6 +15,7 @@ mod fleets;
 mod limits;
 mod oidc;
 mod policy;
+mod queries;
 mod secret;
 mod tokens;
 
@@ -30,6 +32,7 @@ use crate::store::Address;
 pub use evidence::{Credentials, Evidence, Pem, PrometheusAddress};
 pub use fleets::{Fleet, ModuleFile};
 pub use limits::Limits;
+pub use queries::{Part, Query, QuerySource};
 pub use secret::Surroundings;
 
 const CONFIG: Known = Known::new(&[
@@ -51,6 +54,7 @@ const CONFIG: Known = Known::new(&[
     "grants",
     "gates",
     "notifiers",
+    "queries",
 ]);
 const TLS: Known = Known::new(&["certificate", "key", "clientCa"]);
 
@@ -98,6 +102,8 @@ pub struct Config {
     pub gates: BTreeMap<String, String>,
     /// Addresses of notifiers, by name.
     pub notifiers: BTreeMap<String, String>,
+    /// Queries that guards may name.
+    pub queries: BTreeMap<String, Query>,
 }
 
 /// Files of a certificate, in PEM.
@@ -114,8 +120,19 @@ pub struct Tls {
 /// Whether this is meant as the configuration of a server.
 pub fn is_config(document: &Node) -> bool {
     // "admin" is Envoy's as well.
-    const ITS_OWN: [&str; 10] =
-        ["listen", "store", "tokens", "oidc", "fleets", "xds", "evidence", "grants", "gates", "notifiers"];
+    const ITS_OWN: [&str; 11] = [
+        "listen",
+        "store",
+        "tokens",
+        "oidc",
+        "fleets",
+        "xds",
+        "evidence",
+        "grants",
+        "gates",
+        "notifiers",
+        "queries",
+    ];
     document.get("rollouts").is_none() && ITS_OWN.iter().any(|field| document.get(field).is_some())
 }
 
@@ -158,7 +175,10 @@ impl Config {
         let hooks = |name| fields.get(name).map(|field| read_hooks(&field, surroundings)).unwrap_or_default();
         let (gates, notifiers): (BTreeMap<_, _>, BTreeMap<_, _>) = (hooks("gates"), hooks("notifiers"));
         let mut operator = fields.get("policy").map(|field| policy::read(&field, reader)).unwrap_or_default();
+        let queries = fields.get("queries").map(|field| queries::read(&field, surroundings));
+        let queries = queries.unwrap_or_default();
         operator.gates = gates.keys().cloned().collect();
+        operator.queries = queries.keys().cloned().collect();
         operator.notifiers = notifiers.keys().cloned().collect();
         operator.grants = fields.get("grants").map(|field| policy::read_grants(&field)).unwrap_or_default();
         Self {
@@ -179,6 +199,7 @@ impl Config {
             operator,
             gates,
             notifiers,
+            queries,
         }
     }
 }
@@ -276,5 +297,4 @@ fn read_file(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Option
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `proxies` | [`Proxies`]: the pages of metrics of the proxies themselves |
 //! | `prometheus` | [`Prometheus`]: a Prometheus that scrapes them |
+//! | [`queries`] | what the operator's queries count beside |
 //! | `answer` | the answer of a proxy or a Prometheus, within a limit |
 //! | `exposition` | Prometheus' text format |
 //! | `totals`, `table` | what a proxy has counted at one reading, and the proxies from reading to reading |
@@ -17,6 +18,7 @@ mod exposition;
 mod flights;
 mod prometheus;
 mod proxies;
+pub mod queries;
 mod served;
 mod table;
 mod totals;
@@ -31,6 +33,7 @@ use crate::rollout::Name;
 
 pub use prometheus::Prometheus;
 pub use proxies::Proxies;
+pub use queries::{Queries, Selector};
 pub use served::{NotATemplate, ServedBy, Template};
 
 /// Where readings come from.

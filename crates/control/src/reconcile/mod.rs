@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::ending::Ending;
-use crate::evidence::Source;
+use crate::evidence::{Queries, Source};
 use crate::publish::file;
 use crate::publish::xds::{ProxyTable, Refusal};
 use crate::server::Server;
@@ -119,10 +119,11 @@ pub async fn refuse_always(
     }
 }
 
-/// Ticks until the server ends, with the evidence of each fleet.
+/// Ticks until the server ends, with the evidence of each fleet and of the operator's queries.
 pub async fn tick_always(
     server: Arc<Server>,
     mut sources: BTreeMap<String, Box<dyn Source>>,
+    mut queries: Queries,
     hooks: Hooks,
     holder: String,
     mut ending: Ending,
@@ -137,7 +138,7 @@ pub async fn tick_always(
         }
         let each = sources.iter_mut().map(|(fleet, source)| (fleet.as_str(), source.as_mut()));
         let begin = Instant::now();
-        let ticked = tick::tick_all(&server, each.collect(), &hooks, &holder).await;
+        let ticked = tick::tick_all(&server, each.collect(), &mut queries, &hooks, &holder).await;
         // Where another server ticks, this one has only seen that.
         if server.view().leads {
             server.timings().ticked(begin.elapsed());

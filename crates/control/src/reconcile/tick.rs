@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use coalmine_steer::inputs::Queried;
 use coalmine_steer::{Action, Condition, Kind, Moment, Plan, Step, tick};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::hooks::Hooks;
-use crate::evidence::{Reading, Source, counted};
+use crate::evidence::queries::{self, Wanted};
+use crate::evidence::{Queries, Reading, Source, counted};
 use crate::operations::{Known, settle};
 use crate::rollout::{Name, Spec};
 use crate::server::Server;
@@ -22,6 +24,13 @@ const ATTEMPTS: usize = 3;
 /// Where evidence of each fleet is read.
 pub(super) type Sources<'a> = Vec<(&'a str, &'a mut (dyn Source + 'static))>;
 
+/// What was read for one rollout.
+#[derive(Clone, Copy)]
+struct Evidence<'a> {
+    reading: &'a Reading,
+    queried: Option<&'a BTreeMap<String, Queried>>,
+}
+
 /// Ticks all rollouts once, unless another server on the same store does.
 ///
 /// # Errors
@@ -29,6 +38,7 @@ pub(super) type Sources<'a> = Vec<(&'a str, &'a mut (dyn Source + 'static))>;
 pub(super) async fn tick_all(
     server: &Server,
     sources: Sources<'_>,
+    queries: &mut Queries,
     hooks: &Hooks,
     holder: &str,
 ) -> Result<(), StoreError> {
@@ -49,7 +59,8 @@ pub(super) async fn tick_all(
         return Ok(());
     }
     let known = Known::read(server).await?;
-    let readings = read(sources, &known).await;
+    let wanted = wanted(&known);
+    let (readings, queried) = join(read(sources, &known), queries.read(known.now, &wanted)).await;
     server.look(|view| view.readings.clone_from(&readings));
     let nothing = Reading::default();
     let mut conditions = BTreeMap::new();
@@ -57,7 +68,8 @@ pub(super) async fn tick_all(
     for (name, parsed) in &known.snapshot.rollouts {
         let fleet = server.fleets().of_rollout(name);
         let reading = fleet.and_then(|fleet| readings.get(fleet)).unwrap_or(&nothing);
-        match tick_one(server, &known, reading, hooks, parsed.clone()).await {
+        let evidence = Evidence { reading, queried: queried.get(name) };
+        match tick_one(server, &known, evidence, hooks, parsed.clone()).await {
             Ok(found) => {
                 conditions.insert(name.clone(), found);
             }
@@ -86,10 +98,21 @@ async fn read(sources: Sources<'_>, known: &Known<'_>) -> BTreeMap<String, Readi
     join_all(read).await.into_iter().collect()
 }
 
+/// The rollouts that queries are asked about: those of which evidence is judged.
+fn wanted(known: &Known<'_>) -> Vec<Wanted> {
+    let wanted = known.snapshot.rollouts.values().filter_map(|parsed| {
+        let (record, spec) = (&parsed.stored.record, parsed.spec.as_ref().ok()?);
+        let queries = queries::named(spec.plan.as_ref()?);
+        let is_asked = !queries.is_empty() && record.state.is_judged();
+        is_asked.then(|| Wanted { rollout: record.name.clone(), compared: spec.compared(), queries })
+    });
+    wanted.collect()
+}
+
 async fn tick_one(
     server: &Server,
     known: &Known<'_>,
-    reading: &Reading,
+    evidence: Evidence<'_>,
     hooks: &Hooks,
     mut parsed: Arc<Parsed>,
 ) -> Result<Vec<Condition>, StoreError> {
@@ -101,7 +124,7 @@ async fn tick_one(
             Err(problems) => return Ok(vec![unreadable(&problems.to_string())]),
         };
         let Some(plan) = &spec.plan else { return Ok(Vec::new()) };
-        let moment = moment(known, reading, hooks, &parsed, spec, plan);
+        let moment = moment(known, evidence, hooks, &parsed, spec, plan);
         let step = tick(plan, &stored.record.state, &moment.inputs);
         let Some(change) = settle(stored, &moment, &step) else {
             carry_out(server, hooks, name, stored.version, &step).await?;
@@ -130,7 +153,7 @@ async fn tick_one(
 
 fn moment(
     known: &Known<'_>,
-    reading: &Reading,
+    Evidence { reading, queried }: Evidence<'_>,
     hooks: &Hooks,
     parsed: &Parsed,
     spec: &Spec,
@@ -139,8 +162,8 @@ fn moment(
     let record = &parsed.stored.record;
     let mut inputs = known.inputs(record, parsed.policy.clone());
     let since = inputs.published.as_ref().map(|published| published.revision);
-    let compared = if spec.has_baseline { "baseline" } else { "stable" };
-    inputs.proxies = counted::proxies(reading, &record.name, plan, since, compared);
+    inputs.proxies = counted::proxies(reading, &record.name, plan, since, spec.compared());
+    inputs.queried = queried.cloned().unwrap_or_default();
     inputs.source_away.clone_from(&reading.away);
     inputs.gates = hooks.answers(&record.name);
     inputs.delivered = hooks.delivered(&record.name, &record.state.notices);

@@ -31,6 +31,8 @@ pub struct Operator {
     pub gates: BTreeSet<String>,
     /// The notifiers that plans may name.
     pub notifiers: BTreeSet<String>,
+    /// The queries that guards may name.
+    pub queries: BTreeSet<String>,
 }
 
 /// The usual beginning of environment variables that hold keys.
@@ -51,6 +53,7 @@ impl Default for Operator {
             grants: BTreeMap::new(),
             gates: BTreeSet::new(),
             notifiers: BTreeSet::new(),
+            queries: BTreeSet::new(),
         }
     }
 }
@@ -80,8 +83,10 @@ impl Operator {
                         format!("{at}ms is no threshold of this server; {known}"),
                     );
                 }
+                GuardSource::Query(query) if self.queries.contains(query) => {}
                 GuardSource::Query(query) => {
-                    found.tell(path.field("query"), format!("this server has no query {query}"));
+                    let known = listed("it has", self.queries.iter().cloned(), "it has none");
+                    found.tell(path.field("query"), format!("this server has no query {query}; {known}"));
                 }
             }
         }
@@ -202,7 +207,7 @@ plan: {}
             refused(&operator, &ROLLOUT.replace("plan: {}", plan)),
             [
                 "plan.guards.late.slowerThan: 250ms is no threshold of this server; it counts 1000ms",
-                "plan.guards.payments.query: this server has no query payments",
+                "plan.guards.payments.query: this server has no query payments; it has none",
                 "plan.steps[0].gate: this server has no gate smoke; it has none",
                 "plan.notify[0]: this server has no notifier oncall; it has none",
                 "plan.mode: another controller can only split by a bucket header, and this server names none; the \

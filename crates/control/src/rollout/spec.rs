@@ -117,6 +117,11 @@ impl Spec {
         .into())
     }
 
+    /// The variant that the canary is compared with.
+    pub fn compared(&self) -> &'static str {
+        if self.has_baseline { "baseline" } else { "stable" }
+    }
+
     /// What steering knows of the policy part.
     pub fn policy_inputs(&self) -> coalmine_steer::inputs::Policy {
         let drawing = ["identity", "algorithm", "key", "salt"];

@@ -21,7 +21,7 @@ use crate::access::Tokens;
 use crate::api::{self, App};
 use crate::config::{self, Config, Evidence, ModuleFile};
 use crate::ending::{Ending, ending};
-use crate::evidence::{Prometheus, Proxies, Source};
+use crate::evidence::{Prometheus, Proxies, Queries, Source};
 use crate::fleets::Fleets;
 use crate::listen;
 use crate::open_files;
@@ -51,6 +51,7 @@ pub struct Ready {
     hooks: Hooks,
     /// By fleet.
     sources: BTreeMap<String, Box<dyn Source>>,
+    queries: Queries,
     certificates: Option<Arc<Certificates>>,
     listener: TcpListener,
     admin: TcpListener,
@@ -146,6 +147,7 @@ impl Ready {
             filters.insert(name.clone(), filter(fleet)?);
             sources.insert(name.clone(), source(fleet, config.tick).map_err(NotReady)?);
         }
+        let queries = Queries::new(&config.queries, within(config.tick)).map_err(NotReady)?;
         let store = Arc::new(Sql::open(config.store.clone()).await?);
         let digests = filters.iter().map(|(fleet, filter)| (fleet.clone(), filter.digest())).collect();
         let operator = Operator { filters: digests, ..config.operator.clone() };
@@ -154,7 +156,7 @@ impl Ready {
         let admin = listen::open(config.admin).await?;
         let tokens = Tokens::new(Vec::new());
         tokens.set(config.tokens.clone(), &config.oidc).map_err(NotReady)?;
-        Ok(Self { config, server, filters, hooks, sources, certificates, listener, admin, tokens })
+        Ok(Self { config, server, filters, hooks, sources, queries, certificates, listener, admin, tokens })
     }
 
     /// Where the API and the management server listen.
@@ -224,7 +226,10 @@ impl Ready {
             Address::File(_) => "this host".to_owned(),
             Address::Postgres(_) => format!("{}-{}", std::process::id(), now()),
         };
-        tasks.spawn(reconcile::tick_always(self.server, self.sources, self.hooks, holder, ending.clone()));
+        let (server, ending_of_ticks) = (self.server, ending.clone());
+        let ticks =
+            reconcile::tick_always(server, self.sources, self.queries, self.hooks, holder, ending_of_ticks);
+        tasks.spawn(ticks);
         let most = self.config.limits.connections;
         tasks.spawn(listen::serve(self.admin, api::admin_router(app), None, most, ending.clone()));
         tasks.spawn(listen::serve(self.listener, public, self.certificates, most, ending));
@@ -302,9 +307,14 @@ fn filter(fleet: &config::Fleet) -> Result<Filter, NotReady> {
     Ok(Filter { module, environment: fleet.environment.iter().cloned().collect() })
 }
 
+/// How long one reading may take.
+fn within(tick: u64) -> Duration {
+    Duration::from_secs(tick) / READ_WITHIN
+}
+
 /// Where the configuration says that evidence of a fleet is read.
 fn source(fleet: &config::Fleet, tick: u64) -> Result<Box<dyn Source>, String> {
-    let (within, served) = (Duration::from_secs(tick) / READ_WITHIN, fleet.served.clone());
+    let (within, served) = (within(tick), fleet.served.clone());
     Ok(match &fleet.evidence {
         Evidence::Proxies(addresses) => Box::new(Proxies::new(addresses.clone(), within, served)?),
         Evidence::Prometheus(address) => Box::new(Prometheus::new(address, within, served)?),

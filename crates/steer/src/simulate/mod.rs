@@ -148,6 +148,7 @@ impl World {
                 true => Vec::new(),
                 false => self.proxies.iter().filter_map(SimulatedProxy::seen).collect(),
             },
+            queried: BTreeMap::new(),
             source_away: self.is_source_away.then(|| "Prometheus does not answer".to_owned()),
             gates: gates.collect(),
             frozen: self.frozen.clone(),

@@ -53,6 +53,8 @@ pub struct FleetParts {
 pub enum Served {
     /// The field `evidence`.
     Evidence(String),
+    /// The field `evidence`, and lines with other fields behind it.
+    EvidenceAnd(String, String),
     /// The field `fleets`, in the place of `xds` and `evidence`.
     Fleets(String),
 }
@@ -114,6 +116,7 @@ impl FleetParts {
                 (xds, format!("evidence: {{proxies: [{}]}}", proxies.join(", ")))
             }
             Some(Served::Evidence(field)) => (xds, format!("evidence: {field}")),
+            Some(Served::EvidenceAnd(field, lines)) => (xds, format!("evidence: {field}\n{lines}")),
             Some(Served::Fleets(field)) => (String::new(), format!("fleets: {field}")),
         };
         let replaced = [

@@ -5,15 +5,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
+use super::series::{self, Series};
 use crate::evidence::ServedBy;
 use crate::evidence::exposition::Sample;
 use crate::evidence::table::Page;
 use crate::evidence::totals::Totals;
 
-/// The most series.
-const MAX_SERIES: usize = 500_000;
 /// Labels that the filter gives; all others are of the target.
 const OURS: [&str; 9] =
     ["__name__", "rollout", "variant", "reason", "group", "threshold", "class", "version", "node"];
@@ -32,28 +29,6 @@ const OF_SERVED: [&str; 9] = [
 /// What Prometheus puts in front of a label that the target has as well.
 const EXPORTED: &str = "exported_";
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    data: Option<Data<'a>>,
-    error: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Data<'a> {
-    #[serde(borrow)]
-    result: Vec<Series<'a>>,
-}
-
-/// A series, and its samples with their times in seconds, the oldest first.
-#[derive(Deserialize)]
-struct Series<'a> {
-    #[serde(borrow)]
-    metric: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
-    #[serde(borrow)]
-    values: Vec<(f64, Cow<'a, str>)>,
-}
-
 /// What is known of a target's latest scrape.
 #[derive(Default)]
 struct Target<'a, 's> {
@@ -64,27 +39,16 @@ struct Target<'a, 's> {
 
 /// The latest page of each target.
 pub(super) fn read(answer: &[u8], served: Option<&ServedBy>) -> Result<Vec<Page>, String> {
-    let answer: Answer<'_> = serde_json::from_slice(answer)
-        .map_err(|error| format!("its answer is none of Prometheus: {error}"))?;
-    let Some(Data { result }) = answer.data else {
-        return Err(answer.error.unwrap_or_else(|| "its answer has no data".to_owned()));
-    };
-    if result.len() > MAX_SERIES {
-        return Err(format!(
-            "it has {} series, and at most {MAX_SERIES} are read; narrow them by labels",
-            result.len()
-        ));
-    }
+    let result = series::read(answer)?;
     let mut targets: BTreeMap<String, Target<'_, '_>> = BTreeMap::new();
     for series in &result {
-        let Some((at, value)) = series.values.last() else { continue };
-        let value = value.parse().map_err(|_| format!("{value} is no number"))?;
+        let Some((at, value)) = series.latest()? else { continue };
         let target = targets.entry(series.target()).or_default();
-        if *at > target.at {
-            *target = Target { at: *at, samples: Vec::new() };
+        if at > target.at {
+            *target = Target { at, samples: Vec::new() };
         }
         // A series that ended with an earlier scrape is not on the latest page.
-        if *at >= target.at {
+        if at >= target.at {
             target.samples.push((series, value));
         }
     }

@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::config::Credentials;
 
 fn series(name: &str, labels: &Value, values: &[(f64, &str)]) -> Value {
     let mut metric = json!({"__name__": name, "instance": "10.0.0.1:9901", "job": "envoy"});
@@ -202,7 +203,7 @@ async fn a_replica_that_is_behind_counts_nothing_twice() {
     let mut counted = 0;
     for (at, all) in [(85.0, "900"), (100.0, "1000"), (95.0, "950"), (115.0, "1150")] {
         let (url, _asked) = answering(page(at, all)).await;
-        source.url = url;
+        source.api = self::source(url, None).api;
         let reading = source.read(120, &Forms::new()).await;
         assert_eq!(reading.away, None);
         if let Some(found) = &reading.proxies[0].counted {

@@ -124,7 +124,8 @@ async fn who_ends_lets_another_server_tick_at_once() {
     let proxy: Box<dyn Source> = Box::new(MadeUp::default());
     let sources = BTreeMap::from([(FLEET.to_owned(), proxy)]);
     let (server, hooks) = (world.server.clone(), world.hooks.clone());
-    let task = tokio::spawn(tick_always(server, sources, hooks, "one".to_owned(), ending));
+    let task =
+        tokio::spawn(tick_always(server, sources, Queries::default(), hooks, "one".to_owned(), ending));
     until("a tick", || world.server.view().at > 0).await;
     let (second, _) = serve(&world.folder, &world.clock).await;
     let tick = async || ticks(&second, &mut MadeUp::default(), "two").await.unwrap();

@@ -39,7 +39,7 @@ impl Two {
         self.world.clock.fetch_add(15, Ordering::Relaxed);
         let hooks = Hooks::new(&BTreeMap::new(), &BTreeMap::new()).unwrap();
         let sources: tick::Sources<'_> = vec![("shop", &mut self.shop), ("bank", &mut self.bank)];
-        tick::tick_all(&self.world.server, sources, &hooks, "one").await.unwrap();
+        tick::tick_all(&self.world.server, sources, &mut Queries::default(), &hooks, "one").await.unwrap();
         self.world.publish().await;
         self.shop.revision = self.revision("shop");
         self.bank.revision = self.revision("bank");

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::hooks::Hooks;
 use super::publish::Publisher;
 use super::tick;
-use crate::evidence::{Counted, Forms, ProxyReading, Reading, Source, VariantCounts};
+use crate::evidence::{Counted, Forms, ProxyReading, Queries, Reading, Source, VariantCounts};
 use crate::fleets::{FLEET, Fleets};
 use crate::operations::{self, Asked};
 use crate::publish::Publication;
@@ -181,7 +181,7 @@ async fn serve_fleets(
 /// A tick of this server with this proxy, without hooks.
 async fn ticks(server: &Server, proxy: &mut MadeUp, holder: &str) -> Result<(), StoreError> {
     let hooks = Hooks::new(&BTreeMap::new(), &BTreeMap::new()).unwrap();
-    tick::tick_all(server, vec![(FLEET, proxy)], &hooks, holder).await
+    tick::tick_all(server, vec![(FLEET, proxy)], &mut Queries::default(), &hooks, holder).await
 }
 
 fn weight(publication: &Publication, name: &str) -> Option<f64> {

@@ -1,9 +1,10 @@
 use super::*;
 use crate::access::{KeySource, May};
-use crate::evidence::ServedBy;
 use crate::fleets::{FLEET, Fleets};
 use crate::rollout::read_text;
 use crate::text_pattern::TextPattern;
+
+mod evidence;
 
 fn read(text: &str) -> Result<Config, Vec<String>> {
     let variable = |name: &str| match name {
@@ -232,27 +233,6 @@ fleets:
     }
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     assert_eq!(read("fleets: {}").unwrap_err(), ["fleets: has 0 fleets, and 1 to 100 are allowed"]);
-}
-
-#[test]
-fn what_versions_served_is_counted_by_envoy_or_by_istio() {
-    let served = |text: &str| {
-        let config = read(&format!("evidence: {{proxies: ['a:9901'], served: {text}}}"))?;
-        Ok::<_, Vec<String>>(config.fleets[FLEET].served.clone().unwrap())
-    };
-    let template = |text: &str| text.parse().unwrap();
-    assert_eq!(served("{cluster: '{name}-{variant}'}"), Ok(ServedBy::Cluster(template("{name}-{variant}"))));
-    let istio = ServedBy::Istio { service: template("{name}"), version: template("{variant}-v") };
-    assert_eq!(served("{version: '{variant}-v'}"), Ok(istio));
-    for (text, expected) in [
-        ("{}", "evidence.served: says nothing; write {cluster: NAME}"),
-        ("{cluster: a, version: b}", "evidence.served.version: is of Istio's counters"),
-        ("{cluster: '{rollout}'}", "evidence.served.cluster: \"{rollout}\" is no name; {namespace}, {name}"),
-        ("{clusters: a}", "evidence.served.clusters: unknown field"),
-    ] {
-        let problems = served(text).unwrap_err();
-        assert!(problems[0].starts_with(expected), "{text}: {problems:?}");
-    }
 }
 
 #[test]

@@ -1,0 +1,74 @@
+//! What is counted beside the filter's counters: what versions served, and queries.
+
+use super::*;
+use crate::evidence::ServedBy;
+
+#[test]
+fn what_versions_served_is_counted_by_envoy_or_by_istio() {
+    let served = |text: &str| {
+        let config = read(&format!("evidence: {{proxies: ['a:9901'], served: {text}}}"))?;
+        Ok::<_, Vec<String>>(config.fleets[FLEET].served.clone().unwrap())
+    };
+    let template = |text: &str| text.parse().unwrap();
+    assert_eq!(served("{cluster: '{name}-{variant}'}"), Ok(ServedBy::Cluster(template("{name}-{variant}"))));
+    let istio = ServedBy::Istio { service: template("{name}"), version: template("{variant}-v") };
+    assert_eq!(served("{version: '{variant}-v'}"), Ok(istio));
+    for (text, expected) in [
+        ("{}", "evidence.served: says nothing; write {cluster: NAME}"),
+        ("{cluster: a, version: b}", "evidence.served.version: is of Istio's counters"),
+        ("{cluster: '{rollout}'}", "evidence.served.cluster: \"{rollout}\" is no name; {namespace}, {name}"),
+        ("{clusters: a}", "evidence.served.clusters: unknown field"),
+    ] {
+        let problems = served(text).unwrap_err();
+        assert!(problems[0].starts_with(expected), "{text}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_query_has_selectors_or_a_service() {
+    let config = read(
+        "
+queries:
+  payments:
+    prometheus: {url: 'http://p:9090', token: {env: TOKEN}}
+    all: 'a_total{v=\"$variant\"}'
+    good: 'b_total{v=\"$variant\"}'
+  orders: {url: {env: TOKEN}, token: {env: TOKEN}}
+",
+    )
+    .unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("0123456789abcdef"), "{shown}");
+    assert_eq!(config.operator.queries, ["orders", "payments"].map(str::to_owned).into());
+    let QuerySource::Prometheus { address, part, .. } = &config.queries["payments"].source else { panic!() };
+    assert_eq!(
+        (address.url.as_str(), part),
+        ("http://p:9090", &Part::Good("b_total{v='$variant'}".replace('\'', "\"").parse().unwrap()))
+    );
+    let problems = read(
+        "
+queries:
+  One: {url: a, bad: 'x{v=\"$variant\"}'}
+  two: {prometheus: {url: 'http://p', labels: {a: b}}, all: 'rate(x[5m])', token: {env: TOKEN}}
+  three: {prometheus: {url: 'http://p'}, url: b}
+  four: {prometheus: {url: 'http://p'}, all: 'x{v=\"$variant\"}', bad: 'x', good: 'y'}
+  five: {}
+",
+    )
+    .unwrap_err();
+    let expected = [
+        "queries.One: \"One\" is no valid name",
+        "queries.One.bad: is of a Prometheus; a service",
+        "queries.two.token: is of a service with a \"url\"",
+        "queries.two.prometheus: has labels; write them into the selectors",
+        "queries.two.all: is more than a selector of counters",
+        "queries.two: does not say what is bad",
+        "queries.three.url: \"prometheus\" and \"url\" both say",
+        "queries.four.good: \"bad\" and \"good\" both say",
+        "queries.five: does not say who answers",
+    ];
+    for expected in expected {
+        assert!(problems.iter().any(|found| found.starts_with(expected)), "{expected}\n{problems:#?}");
+    }
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+}
