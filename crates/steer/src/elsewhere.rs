@@ -6,6 +6,7 @@ use crate::gates;
 use crate::plan::OnInconclusive;
 use crate::state::{Outcome, Stage};
 use crate::text::percent;
+use crate::verbs::{Refusal, refuse};
 use crate::verdict::Verdict;
 
 // === impl At ===
@@ -13,13 +14,12 @@ use crate::verdict::Verdict;
 impl At<'_> {
     pub(crate) fn judge_only(&mut self) {
         self.take_policy();
-        let Some(held) = self.inputs.held else {
-            return self.hold(
-                Kind::NoEvidence,
-                "the weight that the other controller holds is not known".to_owned(),
-            );
+        let Some(held) = self.held() else {
+            let message =
+                "the weight that the other controller holds is not known; the verb weights tells it";
+            return self.hold(Kind::NoEvidence, message.to_owned());
         };
-        self.follow(held.min(1_000_000));
+        self.follow(held);
         if self.state.stage != Stage::Progressing {
             self.decided = Some("no release: the other controller sends no user to the canary".to_owned());
             return;
@@ -50,6 +50,29 @@ impl At<'_> {
             true => format!("{weight} % may be promoted"),
             false => format!("{weight} % may be raised"),
         });
+    }
+
+    /// The weight that the other controller holds: what is read there, or else what somebody said.
+    fn held(&self) -> Option<u32> {
+        self.inputs.held.or(self.state.told).map(|held| held.min(1_000_000))
+    }
+
+    /// Takes it from somebody that the other controller holds this weight now.
+    pub(crate) fn say_held(&mut self, weight: u32) -> Result<bool, Refusal> {
+        if self.inputs.held.is_some() {
+            return refuse("the weight is read where the other controller holds it; nobody has to say it");
+        }
+        if self.state.told == Some(weight) {
+            return Ok(false);
+        }
+        self.state.told = Some(weight);
+        self.take_policy();
+        self.follow(weight);
+        // What was said of the weight before says nothing of this one, unless it is that users are hurt.
+        if self.verdict != Verdict::Rollback || self.state.going_on().is_none() {
+            self.verdict = Verdict::Hold;
+        }
+        Ok(true)
     }
 
     /// Takes the weight that the other controller holds.

@@ -49,7 +49,8 @@ pub struct Inputs {
     /// Whether the rollout is to be deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
-    /// Canary's weight in parts per million that another controller holds, with `mode: judge`.
+    /// Canary's weight in parts per million that another controller holds, with `mode: judge`, where it is read there. Where
+    /// it is not, somebody tells it, and the state remembers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<u32>,
     /// Numbers of the notices that were delivered.

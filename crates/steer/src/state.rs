@@ -23,6 +23,9 @@ pub struct State {
     pub stage: Stage,
     /// Canary's weight in parts per million.
     pub weight: u32,
+    /// With `mode: judge`, the weight in parts per million that somebody said another controller holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<u32>,
     /// Salt of the latest release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<String>,
@@ -234,6 +237,7 @@ impl Default for State {
             schema: SCHEMA,
             stage: Stage::Idle,
             weight: 0,
+            told: None,
             salt: None,
             policy: None,
             release: None,

@@ -35,7 +35,7 @@ pub enum Verb {
     Rollback,
     /// Give the canary all users now; or say that stable is renewed.
     Promote,
-    /// Set the canary's weight in parts per million, by hand.
+    /// Set the canary's weight in parts per million, by hand; or with `mode: judge` say which one another controller holds.
     Weight(u32),
 }
 
@@ -76,7 +76,7 @@ pub fn verb(plan: &Plan, state: &State, inputs: &Inputs, request: &Request) -> R
     Ok(at.into_step())
 }
 
-fn refuse<T>(why: impl Into<String>) -> Result<T, Refusal> {
+pub(crate) fn refuse<T>(why: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal(why.into()))
 }
 
@@ -85,14 +85,16 @@ fn refuse<T>(why: impl Into<String>) -> Result<T, Refusal> {
 impl At<'_> {
     /// Whether something changed.
     fn say(&mut self, verb: Verb, hand: &Hand) -> Result<bool, Refusal> {
-        let moves = !matches!(verb, Verb::Pause | Verb::HoldNoRollback | Verb::Resume | Verb::Approve);
-        if moves && self.plan.mode == Mode::Judge {
+        let is_elsewhere = self.plan.mode == Mode::Judge;
+        let moves = matches!(verb, Verb::Start { .. } | Verb::Advance | Verb::Rollback | Verb::Promote);
+        if moves && is_elsewhere {
             return refuse("another controller holds the weights (mode: judge); say it there");
         }
         if self.inputs.deleted && verb != Verb::Rollback {
             return refuse("the rollout is being deleted");
         }
         match verb {
+            Verb::Weight(weight) if is_elsewhere => self.say_held(weight),
             Verb::Start { new_users } => self.say_start(new_users, hand),
             Verb::Pause => Ok(put(&mut self.state.paused, hand)),
             Verb::HoldNoRollback => Ok(put(&mut self.state.no_rollback, hand)),

@@ -52,6 +52,8 @@ pub struct World {
     pub is_deleted: bool,
     /// Canary's weight that another controller holds.
     pub held: Option<u32>,
+    /// Whether the server can read that there; otherwise somebody has to tell it.
+    pub is_held_read: bool,
     /// The record in the store.
     pub state: State,
     /// The latest publication of this rollout's form.
@@ -99,6 +101,7 @@ impl World {
             frozen: None,
             is_deleted: false,
             held: None,
+            is_held_read: true,
             state: State::default(),
             published: None,
             publications: Vec::new(),
@@ -153,7 +156,7 @@ impl World {
             gates: gates.collect(),
             frozen: self.frozen.clone(),
             deleted: self.is_deleted,
-            held: self.held,
+            held: self.held.filter(|_| self.is_held_read),
             delivered: Vec::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! `mode: judge`: Flagger or Argo Rollouts moves, Coalmine answers for the verdict.
 
-use coalmine_steer::{Phase, Verb, Verdict};
+use coalmine_steer::{Kind, Outcome, Phase, Verb, Verdict, What};
 
 use crate::common::Story;
 
@@ -35,10 +35,7 @@ fn harm_is_a_verdict_that_stays_until_the_other_controller_acts() {
     assert!(story.say(Verb::Rollback).unwrap_err().contains("another controller holds the weights"));
     story.world.held = Some(0);
     story.tick();
-    assert_eq!(
-        story.world.state.release.as_ref().unwrap().outcome,
-        Some(coalmine_steer::Outcome::RolledBack)
-    );
+    assert_eq!(story.world.state.release.as_ref().unwrap().outcome, Some(Outcome::RolledBack));
 }
 
 #[test]
@@ -48,4 +45,56 @@ fn a_pause_holds_the_verdict() {
     story.say(Verb::Pause).unwrap();
     story.run(3600);
     assert_eq!(story.world.state.said.verdict, Verdict::Hold);
+}
+
+#[test]
+fn a_weight_that_somebody_tells_is_judged_as_one_that_is_read() {
+    let mut story = held_at(0);
+    story.world.is_held_read = false;
+    story.tick();
+    let unknown = story.condition(Kind::NoEvidence).unwrap();
+    assert_eq!(unknown, "the weight that the other controller holds is not known; the verb weights tells it");
+    story.say(Verb::Weight(50_000)).unwrap();
+    assert_eq!((story.percent(), story.phase()), (5, Phase::Progressing), "at once");
+    story.world.held = Some(50_000);
+    story.until(|story| story.world.state.said.verdict == Verdict::Advance);
+    story.say(Verb::Weight(250_000)).unwrap();
+    assert_eq!(story.world.state.said.verdict, Verdict::Hold, "25 % is not judged yet");
+    let before = (story.events.len(), story.life());
+    story.say(Verb::Weight(250_000)).unwrap();
+    assert_eq!((story.events.len(), story.life()), before, "a second time is nothing new");
+    story.world.held = Some(250_000);
+    story.canary_fails(0.2);
+    story.until(|story| story.world.state.said.verdict == Verdict::Rollback);
+    story.say(Verb::Weight(50_000)).unwrap();
+    assert_eq!(story.world.state.said.verdict, Verdict::Rollback, "less harm is harm");
+    story.say(Verb::Weight(0)).unwrap();
+    let release = story.world.state.release.as_ref().unwrap();
+    assert_eq!((release.outcome, story.phase()), (Some(Outcome::RolledBack), Phase::Idle));
+    assert_eq!((story.happened(What::Started), story.happened(What::RolledBack)), (1, 1));
+    assert!(story.world.publications.iter().all(|it| it.form.weight.is_none()), "no weight is published");
+}
+
+#[test]
+fn nobody_tells_a_weight_that_is_read() {
+    let mut story = held_at(5);
+    story.tick();
+    let refused = story.say(Verb::Weight(250_000)).unwrap_err();
+    assert_eq!(refused, "the weight is read where the other controller holds it; nobody has to say it");
+    assert_eq!(story.percent(), 5);
+}
+
+#[test]
+fn what_was_told_is_forgotten_once_coalmine_steers() {
+    let mut story = Story::kubernetes("{mode: judge}");
+    story.say(Verb::Weight(50_000)).unwrap();
+    let judging = std::mem::replace(&mut story.world.plan, crate::common::plan("{start: manual}", true));
+    story.tick();
+    assert_eq!(story.percent(), 5, "users stay where they are");
+    story.say(Verb::Rollback).unwrap();
+    story.until_phase(Phase::RolledBack);
+    story.world.plan = judging;
+    story.tick();
+    assert!(story.condition(Kind::NoEvidence).is_some());
+    assert_eq!(story.percent(), 0);
 }

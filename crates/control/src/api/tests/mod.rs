@@ -21,6 +21,7 @@ use crate::store::{Address, Change, Sql, Store as _};
 mod described;
 mod fleets;
 mod issued;
+mod judging;
 mod kept;
 mod repeated;
 mod rollouts;

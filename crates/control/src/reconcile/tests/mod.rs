@@ -24,6 +24,7 @@ use crate::store::{Address, Sql, StoreError};
 
 mod away;
 mod fleets;
+mod judging;
 mod others;
 mod releases;
 
