@@ -81,8 +81,17 @@ fn a_token_that_cannot_be() {
 }
 
 #[test]
-fn the_schema_is_json() {
-    assert_eq!(json(&Lab::new().run("schema").stdout)["title"], "Coalmine policy");
+fn a_schema_is_json_and_whole_in_itself() {
+    let lab = Lab::new();
+    assert_eq!(json(&lab.run("schema").stdout)["title"], "Coalmine policy");
+    for of in ["policy", "rollout", "server"] {
+        let printed = lab.run(&format!("schema {of}")).stdout;
+        let schema = json(&printed);
+        assert_eq!(schema["title"], format!("Coalmine {of}"));
+        for reference in printed.split("\"$ref\": \"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(schema.pointer(reference).is_some(), "{of}: {reference}");
+        }
+    }
 }
 
 #[test]

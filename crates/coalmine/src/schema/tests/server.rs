@@ -1,0 +1,46 @@
+//! Configurations of a server.
+
+use coalmine_control::config::Config;
+use coalmine_document::{Node, Problems};
+use serde_json::{Value, json};
+
+pub(super) fn read(document: &Node) -> Result<(), Problems> {
+    Config::check(document)
+}
+
+/// Documents that between them use every field.
+pub(super) fn good() -> Vec<Value> {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let prometheus = json!({"url": "https://a", "labels": {"job": "envoy"}, "token": {"env": "T"}, "ca": "ca.pem",
+                            "certificate": "c.pem", "key": "k.pem"});
+    vec![
+        json!({}),
+        json!({
+            "listen": "127.0.0.1:8470", "admin": "[::1]:8471", "publicUrl": "https://coalmine.example", "store": "coalmine.db",
+            "tls": {"certificate": "tls.crt", "key": "tls.key", "clientCa": "ca.crt"}, "insecure": true,
+            "limits": {"connections": 100, "requests": 10, "body": 262144, "time": "10s"},
+            "tokens": [{"name": "admins", "value": {"env": "A"}, "may": "write", "rollouts": ["*", "shop/*"]},
+                       {"name": "proxies", "value": {"file": "f"}, "may": "read"}],
+            "oidc": [{"name": "github", "issuer": "https://a", "audience": "b", "claims": {"sub": "c:*"}, "may": "operate",
+                      "rollouts": ["shop/checkout"], "keys": "https://a/keys", "as": "sub"},
+                     {"name": "other", "issuer": "https://b", "audience": "b", "claims": {"sub": "c"}, "may": "read",
+                      "keys": {"file": "keys.json"}}],
+            "xds": {"module": "/etc/coalmine.wasm", "environment": ["A"]}, "file": "policy.json",
+            "evidence": {"proxies": ["127.0.0.1:9901"]}, "tick": "15s",
+            "policy": {"route": {"header": "x-v"}, "bucketRoute": {"bucketHeader": {"name": "x-b", "total": 100, "canary": "last"}},
+                       "override": {"header": "x-o", "cookie": "o", "secret": [{"env": "S"}, secret]}, "slow": ["250ms", "1s"],
+                       "accessLog": true, "environmentPrefix": "SHOP_"},
+            "grants": {"shop": ["*.shop.example"]}, "gates": {"smoke": "http://a", "other": {"env": "G"}},
+            "notifiers": {"oncall": {"file": "hook"}},
+        }),
+        json!({"policy": {"route": {"bucketHeader": {"name": "x-b", "total": 100, "canary": "last"}}}}),
+        json!({"store": {"env": "STORE"}, "xds": {"inline": "coalmine.wasm"}, "evidence": {"prometheus": prometheus}}),
+        json!({"policy": {"route": {"clusterHeader": {"name": "x-c", "clusters": {"stable": "a", "canary": "b"}}}},
+               "evidence": {"prometheus": {"url": "http://a", "user": "u", "password": {"file": "p"}}}}),
+        json!({"fleets": {
+            "edge": {"clusters": ["edge-*"], "rollouts": ["shop/*"], "xds": {"inline": "a.wasm"}, "file": "a.json",
+                     "evidence": {"prometheus": prometheus}},
+            "rest": {"rollouts": ["*"]},
+        }}),
+    ]
+}
