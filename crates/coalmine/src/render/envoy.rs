@@ -1,4 +1,4 @@
-//! `coalmine render envoy`: a bootstrap of Envoy and the filter's configuration.
+//! `coalmine render envoy`: a bootstrap of Envoy, and the filter's configuration where no server hands it out.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,12 +9,15 @@ use coalmine_document::json::pretty;
 use coalmine_document::write::{quoted, text as plain};
 use coalmine_document::{Node, Span};
 
+use super::server::Server;
 use super::template::Template;
 use crate::failure::Failure;
 use crate::policy_file::PolicyFile;
 
 const BOOTSTRAP: &str = include_str!("../../../../envoy/bootstrap.yaml");
 const COALMINE: &str = include_str!("../../../../envoy/coalmine.yaml");
+/// The bootstrap of an Envoy that follows a server.
+const FOLLOWING: &str = include_str!("../../../../envoy/fleet/bootstrap.yaml");
 
 /// The clusters of the shipped files.
 const SHIPPED_CLUSTERS: [&str; 2] = ["stable", "canary"];
@@ -41,9 +44,11 @@ const AFTER: &str = "\
 Examples:
   coalmine render envoy --out envoy/
   coalmine render envoy policy.yaml --listen 0.0.0.0:8080 --endpoint stable=10.0.0.1:80 --endpoint canary=10.0.0.2:80 --out .
+  coalmine render envoy --xds coalmine.example:8470 --ca /etc/coalmine/ca.pem --fleet edge --out .
   envoy --mode validate --config-path ./bootstrap.yaml
 
-Writes DIR/bootstrap.yaml and DIR/coalmine.yaml. Without a policy: the shipped example.
+Writes DIR/bootstrap.yaml and DIR/coalmine.yaml; with --xds the bootstrap alone, because the server hands out the rest.
+Without a policy: the shipped example.
 Clusters are called as the variants are, with the rollout's name in front where there are several rollouts; a
 clusterHeader names them itself. A bucketHeader gets a route with weights of 0: change them there.
 Where every rollout names its hosts, the filter is disabled but for their virtual hosts (see --every-host).";
@@ -77,11 +82,13 @@ pub(super) struct Envoy {
     #[arg(long = "endpoint", value_name = "CLUSTER=ADDRESS:PORT", value_parser = parse_endpoint)]
     endpoints: Vec<(String, SocketAddr)>,
     /// The filter, as Envoy finds it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "xds")]
     filter: Option<String>,
     /// The filter's configuration, as Envoy finds it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "xds")]
     config_path: Option<String>,
+    #[command(flatten)]
+    server: Server,
 }
 
 fn parse_endpoint(text: &str) -> Result<(String, SocketAddr), String> {
@@ -95,10 +102,12 @@ fn parse_endpoint(text: &str) -> Result<(String, SocketAddr), String> {
 impl Envoy {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let file = self.policy.as_deref().map(PolicyFile::load).transpose()?;
-        let bootstrap = self.bootstrap(file.as_ref())?;
-        let coalmine = self.coalmine(file.as_ref())?;
+        let mut files = vec![("bootstrap.yaml", self.bootstrap(file.as_ref())?)];
+        if !self.server.is_given() {
+            files.push(("coalmine.yaml", self.coalmine(file.as_ref())?));
+        }
         std::fs::create_dir_all(&self.out).map_err(|error| Failure::Save(self.out.clone(), error))?;
-        for (name, text) in [("bootstrap.yaml", bootstrap), ("coalmine.yaml", coalmine)] {
+        for (name, text) in files {
             let path = self.out.join(name);
             super::check_free(&path, self.force)?;
             super::save(&path, &text)?;
@@ -121,7 +130,9 @@ impl Envoy {
     }
 
     fn bootstrap(&self, file: Option<&PolicyFile>) -> Result<String, Failure> {
-        let mut template = Template::new("bootstrap.yaml", BOOTSTRAP)?;
+        let shipped = if self.server.is_given() { FOLLOWING } else { BOOTSTRAP };
+        let mut template = Template::new("bootstrap.yaml", shipped)?;
+        self.server.name_node(&mut template)?;
         for (place, address) in [(LISTENER, self.listen), (ADMIN, self.admin)] {
             if let Some(address) = address {
                 template.set(&format!("{place}/address"), ip(address.ip()))?;
@@ -138,7 +149,7 @@ impl Envoy {
             template.set(&format!("{place}/watched_directory/path"), plain(folder))?;
         }
         let Some(file) = file else {
-            clusters(&mut template, &SHIPPED_CLUSTERS.map(str::to_owned), &self.endpoints)?;
+            self.clusters(&mut template, &SHIPPED_CLUSTERS.map(str::to_owned))?;
             return Ok(template.written());
         };
         let plan = Plan::of(file, self.every_host);
@@ -147,8 +158,32 @@ impl Envoy {
         }
         headers(&mut template, &plan.headers)?;
         hosts(&mut template, file, &plan)?;
-        clusters(&mut template, &plan.clusters, &self.endpoints)?;
+        self.clusters(&mut template, &plan.clusters)?;
         Ok(template.written())
+    }
+
+    /// A cluster for each name, after the shipped one, and that of the server.
+    fn clusters(&self, template: &mut Template, names: &[String]) -> Result<(), Failure> {
+        if let Some((unknown, _)) = self.endpoints.iter().find(|(name, _)| !names.contains(name)) {
+            return Err(Failure::usage(
+                format!("there is no cluster {unknown:?}"),
+                format!("there are: {}", names.join(", ")),
+            ));
+        }
+        let shipped = template.at("static_resources/clusters/0")?;
+        let text = template.text(shipped.span).to_owned();
+        let cluster = |(place, name): (u16, &String)| {
+            let given =
+                self.endpoints.iter().find(|(cluster, _)| cluster == name).map(|(_, address)| *address);
+            let address =
+                given.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081_u16.saturating_add(place))));
+            text.replace("stable", &plain(name))
+                .replace("address: 127.0.0.1", &format!("address: {}", ip(address.ip())))
+                .replace("port_value: 8081", &format!("port_value: {}", address.port()))
+        };
+        let mut items: Vec<String> = (0_u16..).zip(names).map(cluster).collect();
+        items.extend(self.server.cluster(template, names)?);
+        template.set_items("static_resources/clusters", &items)
     }
 }
 
@@ -338,32 +373,4 @@ fn host(template: &Template, rollout: &Rollout, plan: &Plan, domains: &[String])
         &routes,
     ];
     Ok(parts.concat())
-}
-
-/// A cluster for each name, after the shipped one.
-fn clusters(
-    template: &mut Template,
-    names: &[String],
-    endpoints: &[(String, SocketAddr)],
-) -> Result<(), Failure> {
-    if let Some((unknown, _)) = endpoints.iter().find(|(name, _)| !names.contains(name)) {
-        return Err(Failure::usage(
-            format!("there is no cluster {unknown:?}"),
-            format!("there are: {}", names.join(", ")),
-        ));
-    }
-    let shipped = template.at("static_resources/clusters/0")?;
-    let text = template.text(shipped.span).to_owned();
-    let items: Vec<String> = (0_u16..)
-        .zip(names)
-        .map(|(place, name)| {
-            let given = endpoints.iter().find(|(cluster, _)| cluster == name).map(|(_, address)| *address);
-            let address =
-                given.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081_u16.saturating_add(place))));
-            text.replace("stable", &plain(name))
-                .replace("address: 127.0.0.1", &format!("address: {}", ip(address.ip())))
-                .replace("port_value: 8081", &format!("port_value: {}", address.port()))
-        })
-        .collect();
-    template.set_items("static_resources/clusters", &items)
 }

@@ -5,6 +5,7 @@
 
 mod envoy;
 mod istio;
+mod server;
 mod template;
 
 use std::path::Path;

@@ -18,6 +18,62 @@ fn what_is_shipped_for_envoy_is_what_is_rendered() {
     }
 }
 
+#[test]
+fn what_is_shipped_for_a_fleet_is_what_is_rendered() {
+    let lab = Lab::new();
+    let run = lab.run("render envoy --xds 127.0.0.1:8470 --out .");
+    assert_eq!(run.code, 0, "{run}");
+    let shipped = std::fs::read_to_string(shipped("envoy/fleet/bootstrap.yaml")).unwrap();
+    assert_eq!(file(&lab, "bootstrap.yaml"), shipped);
+    assert!(!lab.path().join("coalmine.yaml").exists(), "the server hands it out");
+}
+
+#[test]
+fn a_server_has_a_name_a_certificate_and_a_fleet() {
+    let lab = Lab::new().with("policy.yaml", POLICY);
+    let tls = "--ca /etc/coalmine/ca.pem --certificate /etc/coalmine/tls.crt --key /etc/coalmine/tls.key";
+    let node = "--token-variable PROXY_TOKEN --node edge-eu-1 --fleet edge-eu";
+    let run = lab.run(&format!("render envoy policy.yaml --xds coalmine.example:443 {tls} {node} --out ."));
+    assert_eq!(run.code, 0, "{run}");
+    let bootstrap = file(&lab, "bootstrap.yaml");
+    let (_, cluster) = bootstrap.split_once("  - name: coalmine\n    connect_timeout").unwrap();
+    assert_snapshot!(cluster);
+    for line in
+        ["node: {id: edge-eu-1, cluster: edge-eu}", "- remove: x-coalmine-bucket", "name: checkout-stable"]
+    {
+        assert!(bootstrap.contains(line), "{line}");
+    }
+    let run = lab.run("render envoy --xds [::1]:8470 --ca ca.pem --out . --force");
+    assert_eq!(run.code, 0, "{run}");
+    let bootstrap = file(&lab, "bootstrap.yaml");
+    for line in
+        ["{address: \"::1\", port_value: 8470}", "[{san_type: IP_ADDRESS, matcher: {exact: \"::1\"}}]"]
+    {
+        assert!(bootstrap.contains(line), "{line}");
+    }
+    assert!(!bootstrap.contains("sni") && !bootstrap.contains("STRICT_DNS"), "an address is no name");
+}
+
+#[test]
+fn a_server_that_makes_no_sense_is_refused() {
+    let clash = "rollouts:\n- name: r\n  identity: [{header: x}]\n  variants: [{name: canary, weight: 5}]\n  \
+                 route: {clusterHeader: {name: x-c, clusters: {stable: coalmine, canary: b}}}\n";
+    let lab = Lab::new().with("clash.yaml", clash);
+    for (words, why) in [
+        ("--xds coalmine.example", "a host and a port are expected, as coalmine.example:8470"),
+        ("--xds a:b:1", "a host and a port are expected"),
+        ("--xds http://a:1", "a host and a port are expected"),
+        ("--xds a:1 --filter x.wasm", "cannot be used with"),
+        ("--ca ca.pem", "--xds"),
+        ("--xds a:1 --token-variable a)b", "the name of a variable has letters, digits and _"),
+        ("--xds a:1 --certificate c.pem", "--ca"),
+        ("clash.yaml --xds a:1", "a cluster of the policy is called coalmine, as that of the server is"),
+    ] {
+        let run = lab.run(&format!("render envoy {words} --out ."));
+        assert!(run.code == 2 && run.stderr.contains(why), "{words}: {run}");
+    }
+}
+
 /// The shipped policy, given as any other one: the proxy around it is the shipped one again.
 #[test]
 fn the_shipped_policy_gives_the_shipped_bootstrap() {
@@ -182,7 +238,14 @@ fn the_routes_take_a_host_as_the_filter_does() {
 fn envoy_takes_what_is_rendered() {
     let envoy = std::env::var("COALMINE_ENVOY").unwrap();
     let here = "--config-path coalmine.yaml";
-    for (what, options) in [("", here), ("policy.yaml", OPTIONS), ("names.yaml", here)] {
+    let server = "--xds localhost:8470 --token-variable T --node edge-1 --fleet edge";
+    for (what, options) in [
+        ("", here),
+        ("policy.yaml", OPTIONS),
+        ("names.yaml", here),
+        ("", "--xds [::1]:8470"),
+        ("policy.yaml", server),
+    ] {
         let lab = Lab::new().with("policy.yaml", POLICY).with("names.yaml", NAMES);
         let options = options
             .replace("/etc/envoy/coalmine.yaml", "coalmine.yaml")
