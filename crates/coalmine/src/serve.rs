@@ -52,8 +52,11 @@ impl Serve {
         let config = load(self.config.as_deref()).map_err(Failure::Problems)?;
         // The log has no colours, or others than those of an excerpt.
         let again = || load(self.config.as_deref()).map_err(|why| strip_str(&why).to_string());
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
         let told = |api, admin| {
-            output::note(&format!("coalmine serves on http://{api}, health and metrics on http://{admin}"));
+            output::note(&format!(
+                "coalmine serves on {scheme}://{api}, health and metrics on http://{admin}"
+            ));
         };
         run::serve(config, again, told).map_err(|why| Failure::Problems(why.to_string()))
     }

@@ -15,9 +15,9 @@ pub const FLEET: &str = "default";
 /// Who is of a fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
-    /// Its proxies, by their `node.cluster`.
+    /// Its proxies, by their `node.cluster`; empty where `spiffe` alone says which they are.
     pub clusters: Vec<TextPattern>,
-    /// Its proxies, by the SPIFFE id in their certificate. Where there are any, nobody else is of it.
+    /// Its proxies, by the SPIFFE ids in their certificates; empty where they need none.
     pub spiffe: Vec<TextPattern>,
     /// Its rollouts.
     pub rollouts: Vec<Pattern>,
@@ -34,8 +34,22 @@ pub struct Fleets {
 impl Members {
     /// Everything: all proxies and all rollouts.
     pub fn all() -> Self {
-        let all = vec![TextPattern::Begins(String::new())];
-        Self { clusters: all, spiffe: Vec::new(), rollouts: vec![Pattern::Every] }
+        let clusters = vec![TextPattern::Begins(String::new())];
+        Self { clusters, spiffe: Vec::new(), rollouts: vec![Pattern::Every] }
+    }
+
+    /// Whether its proxies show who they are by a certificate.
+    pub fn is_proved(&self) -> bool {
+        !self.spiffe.is_empty()
+    }
+
+    /// The narrowest pattern of `spiffe` that one of these names fits.
+    fn proof(&self, names: &[String]) -> Option<&TextPattern> {
+        self.spiffe.iter().filter(|it| names.iter().any(|name| it.matches(name))).max()
+    }
+
+    fn cluster(&self, cluster: &str) -> Option<&TextPattern> {
+        self.clusters.iter().filter(|it| it.matches(cluster)).max()
     }
 }
 
@@ -68,28 +82,28 @@ impl Fleets {
         self.narrowest(|members| members.rollouts.iter().filter(|it| it.matches(name)).max())
     }
 
-    /// The fleet of a proxy with this `node.cluster` and with these URIs in its certificate; none where it is of none.
-    ///
-    /// A certificate says more than what a proxy says of itself: a fleet that names its id comes first.
-    ///
-    /// # Errors
-    /// It says that it is of this fleet, which it would need another certificate for.
-    pub fn of_proxy(&self, cluster: &str, uris: &[String]) -> Result<Option<&str>, &str> {
-        let fits = |pattern: &&TextPattern| uris.iter().any(|uri| pattern.matches(uri));
-        if let Some(fleet) = self.narrowest(|members| members.spiffe.iter().filter(fits).max()) {
-            return Ok(Some(fleet));
-        }
-        let said = self.narrowest(|members| members.clusters.iter().filter(|it| it.matches(cluster)).max());
-        match said.and_then(|fleet| Some((fleet, self.members(fleet)?))) {
-            Some((fleet, members)) if !members.spiffe.is_empty() => Err(fleet),
-            _ => Ok(said),
-        }
+    /// The fleet of a proxy with this `node.cluster`, whose certificate has these names. What is proved goes before what a
+    /// proxy says of itself.
+    pub fn of_proxy(&self, cluster: &str, names: &[String]) -> Option<&str> {
+        let proved = self.narrowest(|members| {
+            let proof = members.proof(names)?;
+            match members.cluster(cluster) {
+                None if !members.clusters.is_empty() => None,
+                cluster => Some((proof, cluster)),
+            }
+        });
+        proved.or_else(|| self.narrowest(|members| members.cluster(cluster).filter(|_| !members.is_proved())))
+    }
+
+    /// Whether a certificate with these names proves that its bearer is of a fleet.
+    pub fn know(&self, names: &[String]) -> bool {
+        self.members.values().any(|members| members.proof(names).is_some())
     }
 
     /// The fleet with the narrowest pattern that fits.
-    fn narrowest<'a, P: Ord + 'a>(&'a self, fits: impl Fn(&'a Members) -> Option<&'a P>) -> Option<&'a str> {
+    fn narrowest<'a, P: Ord>(&'a self, fits: impl Fn(&'a Members) -> Option<P>) -> Option<&'a str> {
         let found = self.members.iter().filter_map(|(fleet, members)| Some((fits(members)?, fleet.as_str())));
-        found.max_by(|one, other| one.0.cmp(other.0)).map(|(_, fleet)| fleet)
+        found.max_by(|one, other| one.0.cmp(&other.0)).map(|(_, fleet)| fleet)
     }
 }
 
@@ -128,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_proxy_is_in_the_fleet_of_the_narrowest_pattern() {
-        let of = |cluster: &str| fleets().of_proxy(cluster, &[]).unwrap().unwrap().to_owned();
+        let of = |cluster: &str| fleets().of_proxy(cluster, &[]).unwrap().to_owned();
         assert_eq!(of("edge-eu"), "edge-eu");
         assert_eq!(of("edge-eu-1"), "edge-eu");
         assert_eq!(of("edge-us"), "edge");
@@ -141,36 +155,43 @@ mod tests {
     fn what_no_pattern_fits_is_in_no_fleet() {
         let shop = Members {
             clusters: vec!["shop".parse().unwrap()],
+            spiffe: Vec::new(),
             rollouts: vec!["shop/*".parse().unwrap()],
-            ..Members::default()
         };
         let fleets = Fleets::new(BTreeMap::from([("shop".to_owned(), shop)]));
         assert_eq!(fleets.of_rollout(&"bank/payments".parse().unwrap()), None);
-        assert_eq!((fleets.of_proxy("bank", &[]), fleets.of_proxy("", &[])), (Ok(None), Ok(None)));
+        assert_eq!((fleets.of_proxy("bank", &[]), fleets.of_proxy("", &[])), (None, None));
         assert_eq!((fleets.only(), Fleets::default().only()), (Some("shop"), Some(FLEET)));
     }
 
     #[test]
-    fn a_certificate_says_more_than_a_cluster() {
-        let members = |cluster: &str, ids: &[&str]| Members {
-            clusters: vec![cluster.parse().unwrap()],
-            spiffe: ids.iter().map(|text| text.parse().unwrap()).collect(),
+    fn a_certificate_goes_before_what_a_proxy_says_of_itself() {
+        let members = |clusters: &[&str], spiffe: &[&str]| Members {
+            clusters: clusters.iter().map(|text| text.parse().unwrap()).collect(),
+            spiffe: spiffe.iter().map(|text| text.parse().unwrap()).collect(),
             rollouts: Vec::new(),
         };
         let fleets = Fleets::new(BTreeMap::from([
-            ("edge".to_owned(), members("edge", &["spiffe://local/ns/edge/*"])),
-            ("pay".to_owned(), members("pay", &["spiffe://local/ns/edge/sa/pay", "spiffe://local/ns/pay/*"])),
-            ("rest".to_owned(), members("*", &[])),
+            ("edge".to_owned(), members(&[], &["spiffe://a/ns/edge/*"])),
+            ("gateway".to_owned(), members(&[], &["spiffe://a/ns/edge/sa/gateway"])),
+            ("eu".to_owned(), members(&["eu-*"], &["spiffe://a/ns/region/*"])),
+            ("us".to_owned(), members(&["us-*"], &["spiffe://a/ns/region/*"])),
+            ("open".to_owned(), members(&["open"], &[])),
         ]));
-        let of = |cluster: &str, uri: &str| {
-            let uris: Vec<String> = Some(uri.to_owned()).into_iter().filter(|it| !it.is_empty()).collect();
-            fleets.of_proxy(cluster, &uris).map(Option::unwrap).map(str::to_owned).map_err(str::to_owned)
+        let of = |cluster: &str, name: &str| {
+            let names =
+                if name.is_empty() { Vec::new() } else { vec!["dns.example".to_owned(), name.to_owned()] };
+            fleets.of_proxy(cluster, &names).map(str::to_owned)
         };
-        assert_eq!(of("anything", "spiffe://local/ns/edge/sa/front"), Ok("edge".to_owned()));
-        assert_eq!(of("edge", "spiffe://local/ns/edge/sa/pay"), Ok("pay".to_owned()), "the narrowest");
-        assert_eq!(of("other", ""), Ok("rest".to_owned()));
-        assert_eq!(of("other", "spiffe://local/ns/other/sa/x"), Ok("rest".to_owned()));
-        assert_eq!(of("edge", ""), Err("edge".to_owned()), "it only says so");
-        assert_eq!(of("pay", "spiffe://local/ns/other/sa/x"), Err("pay".to_owned()));
+        assert_eq!(of("anything", "spiffe://a/ns/edge/sa/x").as_deref(), Some("edge"));
+        assert_eq!(of("open", "spiffe://a/ns/edge/sa/x").as_deref(), Some("edge"), "it is what it proves");
+        assert_eq!(of("x", "spiffe://a/ns/edge/sa/gateway").as_deref(), Some("gateway"));
+        assert_eq!(of("eu-1", "spiffe://a/ns/region/sa/x").as_deref(), Some("eu"));
+        assert_eq!(of("us-1", "spiffe://a/ns/region/sa/x").as_deref(), Some("us"));
+        assert_eq!(of("asia-1", "spiffe://a/ns/region/sa/x"), None, "both have to fit");
+        for name in ["", "spiffe://b/ns/edge/sa/x", "spiffe://a/ns/edges/sa/x"] {
+            assert_eq!(of("eu-1", name), None, "{name}");
+            assert_eq!(of("open", name).as_deref(), Some("open"), "{name}");
+        }
     }
 }

@@ -88,14 +88,15 @@ pub(crate) async fn serve(
             let Some(acceptor) = acceptor else {
                 // Who says nothing has no version of HTTP yet, and so no time limit of it.
                 if let Ok(Ok(1..)) = timeout(HANDSHAKE, stream.peek(&mut [0])).await {
-                    connection(stream, Peer::at(peer), router, watcher, None).await;
+                    let peer = Peer { address: Some(peer), names: Vec::new() };
+                    connection(stream, peer, router, watcher, None).await;
                 }
                 return;
             };
             if let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await {
                 let session = stream.get_ref().1;
                 let is_http2 = session.alpn_protocol() == Some(b"h2");
-                let peer = Peer { uris: tls::uris(session.peer_certificates()), ..Peer::at(peer) };
+                let peer = Peer { address: Some(peer), names: tls::uris(session) };
                 connection(stream, peer, router, watcher, Some(is_http2)).await;
             }
         });

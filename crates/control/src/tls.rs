@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
+use rustls::{ServerConfig, ServerConnection};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use webpki::EndEntityCert;
 
 use crate::config::Tls;
 
@@ -43,17 +44,18 @@ pub fn choose_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// The URIs among the subject alternative names of the certificate that a client has shown, and that was verified.
+pub(crate) fn uris(session: &ServerConnection) -> Vec<String> {
+    let Some([shown, ..]) = session.peer_certificates() else { return Vec::new() };
+    let certificate = EndEntityCert::try_from(shown);
+    certificate.map(|it| it.valid_uri_names().map(str::to_owned).collect()).unwrap_or_default()
+}
+
 /// Makes a client for HTTP that is sent nowhere else by an answer. One that `is_plain`, whose addresses are all without TLS,
 /// needs no certificates of authorities on this host, which a small image may not have.
 pub(crate) fn client(is_plain: bool) -> reqwest::ClientBuilder {
     let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
     if is_plain { builder.tls_certs_only([]) } else { builder }
-}
-
-/// The URIs among the subject alternative names of a client's certificate, as its SPIFFE id. The handshake has verified it.
-pub(crate) fn uris(chain: Option<&[CertificateDer<'_>]>) -> Vec<String> {
-    let certificate = chain.and_then(|chain| webpki::EndEntityCert::try_from(chain.first()?).ok());
-    certificate.map(|it| it.valid_uri_names().map(str::to_owned).collect()).unwrap_or_default()
 }
 
 // === impl Certificates ===

@@ -25,12 +25,12 @@ pub struct Certificate {
     key: KeyPair,
 }
 
-/// The three files that a proxy needs.
+/// The three files that a proxy, a server or a client needs.
 #[derive(Debug)]
 pub struct Files {
     /// The authority's certificate.
     pub authority: PathBuf,
-    /// The proxy's certificate.
+    /// Its own certificate.
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
@@ -62,7 +62,11 @@ impl Authority {
 
     /// Writes what a proxy at this host needs into `folder`.
     pub fn write(&self, host: &str, folder: &Path) -> Result<Files> {
-        let proxy = self.certify(Some(host), &[])?;
+        self.write_of(&self.certify(Some(host), &[])?, folder)
+    }
+
+    /// Writes what the bearer of a certificate needs into `folder`.
+    pub fn write_of(&self, shown: &Certificate, folder: &Path) -> Result<Files> {
         let write = |name: &str, text: String| {
             let path = folder.join(name);
             std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -70,8 +74,8 @@ impl Authority {
         };
         Ok(Files {
             authority: write("authority.pem", self.0.pem())?,
-            certificate: write("certificate.pem", proxy.certificate.pem())?,
-            key: write("key.pem", proxy.key.serialize_pem())?,
+            certificate: write("certificate.pem", shown.certificate.pem())?,
+            key: write("key.pem", shown.key.serialize_pem())?,
         })
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `subscribed` | what the management server and a proxy say to one another |
 //! | `away` | the server is away for a minute |
+//! | `certified` | a server that takes nobody without a certificate, and what proxies prove by theirs |
 //! | `dead_man` | users who go back by themselves, without a server |
 //! | `detect` | how soon a fault of the canary is found, and what is none |
 //! | `fleets` | proxies that have different policies |
@@ -28,6 +29,7 @@
 )]
 
 mod away;
+mod certified;
 mod dead_man;
 mod detect;
 mod fleets;

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use coalmine_control::api::shapes::Trouble;
 use serde::de::DeserializeOwned;
+use ureq::http::request::Builder;
 use ureq::http::{Method, Request, Response, StatusCode};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 use crate::args::Format;
@@ -41,6 +42,18 @@ pub(crate) struct ServerArguments {
     /// Certificates in PEM to trust, rather than those of this system
     #[arg(long, env = "COALMINE_CA", value_name = "FILE", help_heading = "Server")]
     ca: Option<PathBuf>,
+    /// A certificate in PEM to show, for a server with clientCa
+    #[arg(
+        long,
+        env = "COALMINE_CERTIFICATE",
+        value_name = "FILE",
+        requires = "key",
+        help_heading = "Server"
+    )]
+    certificate: Option<PathBuf>,
+    /// The key of that, in PEM
+    #[arg(long, env = "COALMINE_KEY", value_name = "FILE", help_heading = "Server")]
+    key: Option<PathBuf>,
     /// Send the token without TLS to another host
     #[arg(long, help_heading = "Server")]
     insecure: bool,
@@ -77,6 +90,8 @@ impl ServerArguments {
             server: url.to_owned(),
             token_file: file("COALMINE_TOKEN_FILE"),
             ca: file("COALMINE_CA"),
+            certificate: file("COALMINE_CERTIFICATE"),
+            key: file("COALMINE_KEY"),
             insecure: false,
         }
     }
@@ -101,11 +116,18 @@ impl ServerArguments {
             Some(path) => RootCerts::new_with_certs(&certificates(path)?),
             None => RootCerts::PlatformVerifier,
         };
+        let shown = match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => {
+                Some(ClientCert::new_with_certs(&certificates(certificate)?, private_key(key)?))
+            }
+            _ => None,
+        };
+        let tls = TlsConfig::builder().root_certs(roots).client_cert(shown);
         let config = Agent::config_builder()
             .timeout_global(Some(WITHIN))
             .http_status_as_error(false)
             .max_redirects(0)
-            .tls_config(TlsConfig::builder().root_certs(roots).build());
+            .tls_config(tls.build());
         Ok(Client { agent: config.build().into(), url, token })
     }
 
@@ -166,6 +188,12 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
     Ok(found)
 }
 
+fn private_key(path: &Path) -> Result<PrivateKey<'static>, Failure> {
+    let text = std::fs::read(path).map_err(Failure::read(path))?;
+    // What is wrong with it is not said: the text is a secret.
+    PrivateKey::from_pem(&text).map_err(|_| Failure::Unfit(path.to_owned(), "holds no key in PEM".to_owned()))
+}
+
 // === impl Client ===
 
 impl Client {
@@ -200,6 +228,16 @@ impl Client {
         }
     }
 
+    /// A request, as far as all are alike.
+    fn request(&self, method: &Method, path: &str) -> Builder {
+        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
+        let request = Request::builder().method(method.clone()).uri(url);
+        match &self.token {
+            Some(token) => request.header("authorization", token.header()),
+            None => request,
+        }
+    }
+
     fn send_once(
         &self,
         method: &Method,
@@ -207,11 +245,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Result<Response<Body>, ureq::Error> {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
-        let mut request = Request::builder().method(method.clone()).uri(url);
-        if let Some(token) = &self.token {
-            request = request.header("authorization", token.header());
-        }
+        let mut request = self.request(method, path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -319,6 +353,8 @@ mod tests {
             server,
             token_file: Some(path.clone()),
             ca: None,
+            certificate: None,
+            key: None,
             insecure: false,
         };
         let client = arguments.client().unwrap();

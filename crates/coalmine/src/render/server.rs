@@ -90,7 +90,8 @@ impl Server {
         let is_address = host.parse::<IpAddr>().is_ok();
         let mut lines = vec!["connect_timeout: 1s".to_owned()];
         if !is_address {
-            lines.push("type: STRICT_DNS".to_owned());
+            // Of a name with addresses of both kinds, one kind may not be served.
+            lines.extend(["type: STRICT_DNS".to_owned(), "dns_lookup_family: ALL".to_owned()]);
         }
         if let Some(ca) = &self.ca {
             lines.extend(self.transport(ca, host, is_address));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use coalmine_document::{Cursor, Entry, Fields, Known, Value};
+use coalmine_document::{Cursor, Fields, Known, Value};
 
 use super::evidence::Evidence;
 use super::{Surroundings, check_name, evidence, read_texts, tokens};
@@ -20,8 +20,6 @@ const ONE_FLEET: [&str; 3] = ["xds", "file", "evidence"];
 
 /// Where proxies have the filter unless the configuration says otherwise.
 const MODULE: &str = "/etc/coalmine/coalmine.wasm";
-/// What a SPIFFE id begins with.
-const SPIFFE: &str = "spiffe://";
 /// The most fleets.
 const MAX_FLEETS: usize = 100;
 
@@ -54,7 +52,9 @@ pub enum ModuleFile {
 /// What no two fleets may share, each with the name of the fleet that has it.
 #[derive(Default)]
 struct Taken {
-    clusters: BTreeMap<TextPattern, String>,
+    /// The patterns of `node.cluster`; with that of a SPIFFE id, where one is needed too.
+    clusters: BTreeMap<(Option<TextPattern>, TextPattern), String>,
+    /// The patterns of SPIFFE ids that alone decide.
     spiffe: BTreeMap<TextPattern, String>,
     rollouts: BTreeMap<Pattern, String>,
     files: BTreeMap<PathBuf, String>,
@@ -73,19 +73,22 @@ pub(super) fn read(fields: &Fields<'_, '_>, surroundings: &Surroundings<'_>) -> 
     if entries.is_empty() || entries.len() > MAX_FLEETS {
         named.problem(format!("has {} fleets, and 1 to {MAX_FLEETS} are allowed", entries.len()));
     }
-    let is_client_ca = |entry: &Entry| entry.key == "clientCa";
-    let asks_for_certificates = fields
-        .get("tls")
-        .is_some_and(|tls| matches!(tls.value(), Value::Map(fields) if fields.iter().any(is_client_ca)));
+    let has_client_ca =
+        |tls: &Value| matches!(tls, Value::Map(all) if all.iter().any(|it| it.key == "clientCa"));
+    let shows_certificates = fields.get("tls").is_some_and(|tls| has_client_ca(tls.value()));
     let mut taken = Taken::default();
     let mut fleets = BTreeMap::new();
     for field in entries.into_iter().take(MAX_FLEETS) {
         check_name(&field);
         let expected = "a fleet, as {clusters: [\"edge-*\"], rollouts: [\"shop/*\"]}";
         let fields = field.value.fields_as(&FLEET_FIELDS, expected);
+        let spiffe = read_spiffe(&fields);
+        if let Some(field) = fields.get("spiffe").filter(|_| !shows_certificates) {
+            field.conflict("needs \"tls\" with \"clientCa\": without it no proxy shows a certificate");
+        }
         let members = Members {
-            clusters: read_clusters(&fields, field.name, &mut taken),
-            spiffe: read_spiffe(&fields, field.name, asks_for_certificates, &mut taken),
+            clusters: read_clusters(&fields, field.name, &spiffe, &mut taken),
+            spiffe,
             rollouts: read_rollouts(&fields, field.name, &mut taken),
         };
         let fleet = read_served(&fields, members, surroundings);
@@ -95,10 +98,45 @@ pub(super) fn read(fields: &Fields<'_, '_>, surroundings: &Surroundings<'_>) -> 
     fleets
 }
 
-fn read_clusters(fields: &Fields<'_, '_>, fleet: &str, taken: &mut Taken) -> Vec<TextPattern> {
+/// How a SPIFFE id begins.
+const SPIFFE: &str = "spiffe://";
+
+fn read_spiffe(fields: &Fields<'_, '_>) -> Vec<TextPattern> {
+    let Some(field) = fields.get("spiffe") else { return Vec::new() };
+    let mut ids = Vec::new();
+    for item in field.filled_items("leave it out where the fleet's proxies need no certificate") {
+        let Some(text) = item.string() else { continue };
+        // A * that follows no slash would also mean what somebody else calls alike.
+        let rest = text.strip_prefix(SPIFFE).filter(|rest| !rest.starts_with('/') && rest.contains('/'));
+        let is_whole = rest.is_some_and(|rest| !rest.ends_with('*') || rest.ends_with("/*"));
+        match text.parse().ok().filter(|_| is_whole) {
+            Some(pattern) => ids.push(pattern),
+            None => {
+                let given = item.quote(text);
+                item.problem(format!(
+                    "{given} is no SPIFFE id, as spiffe://cluster.local/ns/edge/sa/gateway, and no beginning of one with /* at its end"
+                ));
+            }
+        }
+    }
+    ids
+}
+
+fn read_clusters(
+    fields: &Fields<'_, '_>,
+    fleet: &str,
+    spiffe: &[TextPattern],
+    taken: &mut Taken,
+) -> Vec<TextPattern> {
+    let needed = || spiffe.iter().cloned().map(Some).chain(spiffe.is_empty().then_some(None));
     let Some(field) = fields.get("clusters") else {
+        if let Some(field) = fields.get("spiffe") {
+            // What they prove says which they are.
+            spiffe.iter().for_each(|id| take(&mut taken.spiffe, id.clone(), fleet, &field));
+            return Vec::new();
+        }
         let own = TextPattern::Exact(fleet.to_owned());
-        take(&mut taken.clusters, own.clone(), fleet, fields.whole());
+        take(&mut taken.clusters, (None, own.clone()), fleet, fields.whole());
         return vec![own];
     };
     let mut clusters = Vec::new();
@@ -109,37 +147,10 @@ fn read_clusters(fields: &Fields<'_, '_>, fleet: &str, taken: &mut Taken) -> Vec
             item.problem(format!("{given} is no node.cluster, and no beginning of one with a * at its end"));
             continue;
         };
-        take(&mut taken.clusters, pattern.clone(), fleet, &item);
+        needed().for_each(|id| take(&mut taken.clusters, (id, pattern.clone()), fleet, &item));
         clusters.push(pattern);
     }
     clusters
-}
-
-fn read_spiffe(
-    fields: &Fields<'_, '_>,
-    fleet: &str,
-    asks_for_certificates: bool,
-    taken: &mut Taken,
-) -> Vec<TextPattern> {
-    let Some(field) = fields.get("spiffe") else { return Vec::new() };
-    if !asks_for_certificates {
-        field.conflict("is in certificates of proxies, which nobody asks for; add \"clientCa\" to \"tls\"");
-    }
-    let mut ids = Vec::new();
-    for item in field.filled_items("leave it out for proxies that node.cluster tells apart") {
-        let Some(text) = item.string() else { continue };
-        match text.parse::<TextPattern>() {
-            Ok(pattern) if text.starts_with(SPIFFE) => {
-                take(&mut taken.spiffe, pattern.clone(), fleet, &item);
-                ids.push(pattern);
-            }
-            _ => {
-                let given = item.quote(text);
-                item.problem(format!("{given} is no SPIFFE id, as \"{SPIFFE}cluster.local/ns/edge/*\""));
-            }
-        }
-    }
-    ids
 }
 
 fn read_rollouts(fields: &Fields<'_, '_>, fleet: &str, taken: &mut Taken) -> Vec<Pattern> {

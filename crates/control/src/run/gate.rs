@@ -4,20 +4,21 @@ use async_trait::async_trait;
 
 use crate::access::{May, Tokens};
 use crate::api;
-use crate::fleets::Fleets;
+use crate::fleets::{Fleets, Members};
 use crate::publish::xds::{Caller, Denied, Gate, Node};
 
-/// A proxy that may read the policy of its fleet has a token that may read every rollout in it.
-pub(super) struct ByToken {
+/// A proxy that may read the policy of its fleet has a token that may read every rollout in it; or a certificate with a
+/// SPIFFE id of the fleet, where the fleet names some.
+pub(super) struct ByProof {
     pub(super) tokens: Tokens,
     pub(super) fleets: Fleets,
     /// Seconds since 1970.
     pub(super) clock: fn() -> u64,
 }
 
-// === impl ByToken ===
+// === impl ByProof ===
 
-impl ByToken {
+impl ByProof {
     async fn known(&self, caller: Caller<'_>) -> Result<crate::access::Caller, Denied> {
         let token = api::token(caller.metadata.as_ref());
         let known = self.tokens.caller(token.as_deref(), (self.clock)()).await;
@@ -34,22 +35,25 @@ fn forbidden() -> Denied {
     Denied::Forbidden("the token may not read every rollout of the fleet, which this needs".to_owned())
 }
 
-fn needs_certificate(fleet: &str) -> Denied {
-    Denied::Forbidden(format!("proxies of the fleet {fleet} have a certificate with one of its SPIFFE ids"))
-}
-
 #[async_trait]
-impl Gate for ByToken {
+impl Gate for ByProof {
     async fn enter(&self, caller: Caller<'_>) -> Result<(), Denied> {
+        if self.fleets.know(&caller.peer.names) {
+            return Ok(());
+        }
         let known = self.known(caller).await?;
         let may_any = self.fleets.names().any(|fleet| self.may_read(&known, fleet));
         if may_any { Ok(()) } else { Err(forbidden()) }
     }
 
     async fn fleet(&self, caller: Caller<'_>, node: &Node) -> Result<Option<String>, Denied> {
+        let found = self.fleets.of_proxy(&node.cluster, &caller.peer.names);
+        if let Some(fleet) = found.filter(|fleet| self.fleets.members(fleet).is_some_and(Members::is_proved))
+        {
+            return Ok(Some(fleet.to_owned()));
+        }
         let known = self.known(caller).await?;
-        let fleet = self.fleets.of_proxy(&node.cluster, &caller.peer.uris).map_err(needs_certificate)?;
-        let Some(fleet) = fleet else { return Ok(None) };
+        let Some(fleet) = found else { return Ok(None) };
         if self.may_read(&known, fleet) { Ok(Some(fleet.to_owned())) } else { Err(forbidden()) }
     }
 }
@@ -64,19 +68,18 @@ mod tests {
     use crate::access::tests::issuer::{Issuer, Signer, claims_of};
     use crate::access::tests::{NOW, rule};
     use crate::access::{KeySource, Token};
-    use crate::fleets::Members;
     use crate::publish::xds::Peer;
 
-    fn gate() -> ByToken {
+    fn gate() -> ByProof {
         let members = |clusters: &str, rollouts: &str| Members {
             clusters: vec![clusters.parse().unwrap()],
+            spiffe: Vec::new(),
             rollouts: vec![rollouts.parse().unwrap()],
-            ..Members::default()
         };
         let token = |name: &str, rollouts: &str| {
             Token::new(name, &format!("{name}-secret"), May::Read, vec![rollouts.parse().unwrap()])
         };
-        ByToken {
+        ByProof {
             tokens: Tokens::new(vec![
                 token("shop", "shop/*"),
                 token("one", "shop/checkout"),
@@ -113,10 +116,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_fleet_with_spiffe_ids_takes_a_certificate_and_no_token() {
+        let mut edge =
+            Members { spiffe: vec!["spiffe://a/ns/edge/*".parse().unwrap()], ..Members::default() };
+        edge.rollouts = vec!["shop/*".parse().unwrap()];
+        let fleets = Fleets::new(BTreeMap::from([("edge".to_owned(), edge)]));
+        let gate = ByProof { fleets, ..gate() };
+        let node = Node { id: "edge-1".to_owned(), cluster: "edge".to_owned() };
+        let fleet = async |token: &str, name: &str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("authorization", format!("Bearer {token}").parse().unwrap());
+            let peer = Peer { names: vec![name.to_owned()], ..Peer::default() };
+            let caller = Caller { metadata: &metadata, peer: &peer };
+            gate.enter(caller).await?;
+            gate.fleet(caller, &node).await
+        };
+        assert_eq!(fleet("", "spiffe://a/ns/edge/sa/x").await, Ok(Some("edge".to_owned())));
+        assert_eq!(
+            fleet("all-secret", "spiffe://a/ns/other/sa/x").await,
+            Ok(None),
+            "no token is a certificate"
+        );
+        assert!(matches!(fleet("", "spiffe://a/ns/other/sa/x").await, Err(Denied::Unknown(_))));
+    }
+
+    #[tokio::test]
     async fn a_proxy_may_have_a_token_that_an_issuer_has_made() {
         let signer = Signer::ed25519("a");
         let issuer = Issuer::of(&[&signer]).await;
-        let gate = ByToken { clock: || NOW, ..gate() };
+        let gate = ByProof { clock: || NOW, ..gate() };
         crate::tls::choose_provider();
         gate.tokens.set(Vec::new(), &[rule(&issuer.url, KeySource::Discovered)]).unwrap();
         let enter = async |token: &str| {

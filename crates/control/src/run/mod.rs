@@ -31,7 +31,7 @@ use crate::rollout::Operator;
 use crate::server::Server;
 use crate::store::{Address, Sql, StoreError};
 use crate::tls::{self, Certificates, TlsError};
-use gate::ByToken;
+use gate::ByProof;
 
 /// How many refusals wait to be written down.
 const REFUSALS: usize = 1_000;
@@ -189,7 +189,7 @@ impl Ready {
             Some((name.to_owned(), Fleet { filter: filters.remove(name)?, latest }))
         };
         let fleets = self.server.publications().filter_map(fleet).collect();
-        let gate = ByToken { tokens: self.tokens.clone(), fleets: self.server.fleets().clone(), clock: now };
+        let gate = ByProof { tokens: self.tokens.clone(), fleets: self.server.fleets().clone(), clock: now };
         let xds = Xds::new(fleets, Arc::new(gate), Settings::default(), Arc::new(now), refusals);
         let tokens = self.tokens.clone();
         let mut over = ending.clone();

@@ -37,8 +37,8 @@ pub(super) fn good() -> Vec<Value> {
         json!({"store": {"env": "STORE"}, "xds": {"inline": "coalmine.wasm"}, "evidence": {"prometheus": prometheus}}),
         json!({"policy": {"route": {"clusterHeader": {"name": "x-c", "clusters": {"stable": "a", "canary": "b"}}}},
                "evidence": {"prometheus": {"url": "http://a", "user": "u", "password": {"file": "p"}}}}),
-        json!({"fleets": {
-            "edge": {"clusters": ["edge-*"], "rollouts": ["shop/*"], "xds": {"inline": "a.wasm"}, "file": "a.json",
+        json!({"tls": {"certificate": "tls.crt", "key": "tls.key", "clientCa": "ca.crt"}, "fleets": {
+            "edge": {"clusters": ["edge-*"], "spiffe": ["spiffe://cluster.local/ns/edge/*"], "rollouts": ["shop/*"], "xds": {"inline": "a.wasm"}, "file": "a.json",
                      "evidence": {"prometheus": prometheus}},
             "rest": {"rollouts": ["*"]},
         }}),

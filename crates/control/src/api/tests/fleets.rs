@@ -9,8 +9,8 @@ use crate::publish::Publication;
 async fn two() -> World {
     let members = |name: &str| Members {
         clusters: vec![name.parse().unwrap()],
+        spiffe: Vec::new(),
         rollouts: vec![format!("{name}/*").parse().unwrap()],
-        ..Members::default()
     };
     let fleets = ["bank", "shop"].map(|name| (name.to_owned(), members(name)));
     World::of(Fleets::new(BTreeMap::from(fleets))).await

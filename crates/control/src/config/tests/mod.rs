@@ -194,9 +194,8 @@ fleets:
     let fleets = Fleets::new(members.collect());
     assert_eq!(fleets.of_rollout(&"shop/checkout".parse().unwrap()), Some("edge"));
     assert_eq!(fleets.of_rollout(&"bank/accounts".parse().unwrap()), Some("rest"));
-    let of = |cluster: &str| fleets.of_proxy(cluster, &[]).unwrap().map(str::to_owned);
-    assert_eq!((of("edge-1").as_deref(), of("rest").as_deref()), (Some("edge"), Some("rest")));
-    assert_eq!(of("unknown"), None);
+    assert_eq!((fleets.of_proxy("edge-1", &[]), fleets.of_proxy("rest", &[])), (Some("edge"), Some("rest")));
+    assert_eq!(fleets.of_proxy("unknown", &[]), None);
     assert_eq!(config.fleets["edge"].file, Some(PathBuf::from("edge.json")));
     assert!(matches!(config.fleets["edge"].module, ModuleFile::Here(_)));
     assert!(matches!(config.fleets["rest"].module, ModuleFile::OnProxy(_)));
@@ -236,25 +235,50 @@ fleets:
 }
 
 #[test]
-fn a_spiffe_id_is_of_one_fleet_and_needs_certificates() {
-    let fleets = "fleets:
-  edge: {rollouts: [shop/*], spiffe: ['spiffe://local/ns/edge/*'], evidence: {proxies: ['a:9901']}}
-  other: {rollouts: ['*'], spiffe: ['spiffe://local/ns/edge/*', 'local/ns/x'], evidence: {proxies: ['b:9901']}}
+fn a_fleet_may_know_its_proxies_by_their_certificates() {
+    let tls = "tls: {certificate: a, key: b, clientCa: c}";
+    let fleets = "
+fleets:
+  edge: {spiffe: ['spiffe://cluster.local/ns/edge/*'], rollouts: [shop/*]}
+  eu: {spiffe: ['spiffe://cluster.local/ns/edge/*'], clusters: ['eu-*'], rollouts: [bank/*]}
+  eu-open: {clusters: ['eu-*'], rollouts: ['*']}
 ";
-    let tls = "tls: {certificate: tls.crt, key: tls.key, clientCa: ca.crt}\n";
-    let twice = "fleets.other.spiffe[0]: is of the fleet edge already";
-    let none =
-        "fleets.other.spiffe[1]: \"local/ns/x\" is no SPIFFE id, as \"spiffe://cluster.local/ns/edge/*\"";
-    assert_eq!(read(&format!("{tls}{fleets}")).unwrap_err(), [twice, none]);
-    let nobody = |fleet| {
-        format!(
-            "fleets.{fleet}.spiffe: is in certificates of proxies, which nobody asks for; add \"clientCa\" to \"tls\""
-        )
-    };
+    let config = read(&format!("{tls}{fleets}")).unwrap();
+    let edge = &config.fleets["edge"].members;
+    assert!(edge.clusters.is_empty() && edge.is_proved());
+    assert!(!config.fleets["eu-open"].members.is_proved());
+    let needs = "needs \"tls\" with \"clientCa\": without it no proxy shows a certificate";
     assert_eq!(
         read(fleets).unwrap_err(),
-        [nobody("edge"), nobody("other"), twice.to_owned(), none.to_owned()]
+        [format!("fleets.edge.spiffe: {needs}"), format!("fleets.eu.spiffe: {needs}")]
     );
+    let problems = read(&format!(
+        "{tls}
+fleets:
+  edge: {{spiffe: ['spiffe://a/ns/edge*', 'spiffe://a', 'spiffe:///x', 'http://a/b', 'spiffe://a/*/b', ''], rollouts: [shop/*]}}
+  one: {{spiffe: ['spiffe://a/one'], rollouts: [one/*]}}
+  same: {{spiffe: ['spiffe://a/one'], rollouts: [same/*]}}
+  two: {{spiffe: ['spiffe://a/two'], clusters: [a], rollouts: [two/*]}}
+  too: {{spiffe: ['spiffe://a/two'], clusters: [a], rollouts: [too/*]}}
+  none: {{spiffe: [], rollouts: ['*']}}
+"
+    ))
+    .unwrap_err();
+    let expected = [
+        "fleets.edge.spiffe[0]: \"spiffe://a/ns/edge*\" is no SPIFFE id",
+        "fleets.edge.spiffe[1]: \"spiffe://a\" is no SPIFFE id",
+        "fleets.edge.spiffe[2]: \"spiffe:///x\" is no SPIFFE id",
+        "fleets.edge.spiffe[3]: \"http://a/b\" is no SPIFFE id",
+        "fleets.edge.spiffe[4]: \"spiffe://a/*/b\" is no SPIFFE id",
+        "fleets.edge.spiffe[5]: \"\" is no SPIFFE id",
+        "fleets.same.spiffe: is of the fleet one already",
+        "fleets.too.clusters[0]: is of the fleet two already",
+        "fleets.none.spiffe: is an empty list",
+    ];
+    for expected in expected {
+        assert!(problems.iter().any(|found| found.starts_with(expected)), "{expected}\n{problems:#?}");
+    }
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
 }
 
 #[test]

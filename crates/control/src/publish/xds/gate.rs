@@ -11,8 +11,8 @@ use tonic::metadata::MetadataMap;
 pub struct Peer {
     /// Its address.
     pub address: Option<SocketAddr>,
-    /// The URIs among the names of its certificate, once that is verified, as its SPIFFE id; none without one.
-    pub uris: Vec<String>,
+    /// The URIs among the subject alternative names of its certificate, once that is verified; none without one.
+    pub names: Vec<String>,
 }
 
 /// What is known of a caller before it has said anything.
@@ -55,15 +55,6 @@ pub trait Gate: Send + Sync + 'static {
 /// Everybody may come in, and `node.cluster` is the name of the fleet: for loopback.
 #[derive(Clone, Copy, Debug)]
 pub struct ByCluster;
-
-// === impl Peer ===
-
-impl Peer {
-    /// Somebody at this address without a certificate.
-    pub fn at(address: SocketAddr) -> Self {
-        Self { address: Some(address), uris: Vec::new() }
-    }
-}
 
 // === impl Caller ===
 

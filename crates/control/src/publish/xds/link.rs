@@ -68,7 +68,8 @@ impl<D: Dialect> Link<D> {
         let served = found.and_then(|name| Some((shared.fleets.get(&name)?, name)));
         let Some((served, name)) = served else {
             let cluster = shorten(&node.cluster, shared.settings.max_node_text);
-            let what = format!("node.cluster is {cluster:?}: there is no fleet for it here");
+            let what =
+                format!("node.cluster is {cluster:?}: there is no fleet for it and its certificate here");
             return Err(Status::failed_precondition(what));
         };
         let shown = shared.settings.max_node_text;

@@ -15,8 +15,8 @@ impl Two {
         let mut world = World::new().await;
         let members = |clusters: &str, rollouts: &str| Members {
             clusters: vec![clusters.parse().unwrap()],
+            spiffe: Vec::new(),
             rollouts: vec![rollouts.parse().unwrap()],
-            ..Members::default()
         };
         let fleets = Fleets::new(BTreeMap::from([
             ("shop".to_owned(), members("shop-*", "shop/*")),

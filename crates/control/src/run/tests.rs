@@ -1,5 +1,3 @@
-mod certificates;
-
 use super::*;
 use crate::access::tests::issuer::{Issuer, Signer, claims_of};
 use crate::config::Surroundings;
