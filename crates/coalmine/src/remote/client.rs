@@ -1,6 +1,7 @@
 //! Requests to a server, and their answers.
 
 use std::cell::RefCell;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use crate::output::visible;
 
 /// How long one request may take.
 const WITHIN: Duration = Duration::from_secs(15);
+/// How long events are followed before they are asked for anew.
+const HELD: Duration = Duration::from_secs(300);
 /// How long a server that is away is asked again.
 const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -226,6 +229,21 @@ impl Client {
             sleep(pause);
             pause *= 2;
         }
+    }
+
+    /// Follows what happens from now on, or behind this event, for a while: a connection that is dead is not held for ever.
+    pub(crate) fn events(&self, last: Option<&str>) -> Result<impl Read + use<>, Failure> {
+        let mut request = self.request(&Method::GET, "/v1/events");
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let request = request.body(()).map_err(|error| self.away(&error.into()))?;
+        let request = self.agent.configure_request(request).timeout_global(Some(HELD)).build();
+        let response = self.agent.run(request).map_err(|error| self.away(&error))?;
+        if response.status() != StatusCode::OK {
+            return Err(self.odd(&format!("HTTP {}", response.status().as_u16())));
+        }
+        Ok(response.into_body().into_reader())
     }
 
     /// A request, as far as all are alike.

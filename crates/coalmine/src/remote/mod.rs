@@ -5,12 +5,14 @@
 //! | `client` | requests and their answers |
 //! | `documents` | `get`, `apply`, `delete`: what is written of rollouts |
 //! | `verbs`, `wait` | `start`, `pause`, ...: what people say, and how a pipeline waits for the end |
+//! | `events` | what happens, as it happens |
 //! | `status`, `history` | `status`, `proxies`, `history`: what a server knows |
 //! | `freeze` | `freeze`: nothing goes up |
 //! | `health` | `health`: whether a server is ready |
 
 mod client;
 mod documents;
+mod events;
 mod freeze;
 mod health;
 mod history;

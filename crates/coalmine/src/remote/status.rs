@@ -1,21 +1,27 @@
 //! `coalmine status` and `proxies`: what a server knows.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::thread::sleep;
 use std::time::Duration;
 
 use clap::Args;
 use coalmine_control::api::shapes::{Fleet, Proxies as AllProxies, Proxy, Rollout, Time};
 use coalmine_control::rollout::Name;
+use serde::Serialize;
 
 use super::client::Client;
+use super::events::Bell;
 use super::{ServerArguments, parse_name, percent};
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::output::{self, visible};
 
-/// How often a dashboard looks again.
-const PAUSE: Duration = Duration::from_secs(2);
+/// How often a dashboard looks again though nothing has happened: requests are judged without a word in history.
+const UNASKED: Duration = Duration::from_secs(15);
+/// The same while it does not hear what happens.
+const BLIND: Duration = Duration::from_secs(2);
+/// How long it takes breath between two looks: what happens together is seen together.
+const BREATH: Duration = Duration::from_millis(100);
 /// Clears a terminal, and begins at its top.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
@@ -29,7 +35,7 @@ pub(crate) struct Status {
     /// The rollout; without it, all
     #[arg(value_parser = parse_name)]
     name: Option<Name>,
-    /// Look again every two seconds, until interrupted
+    /// Show each change as it happens, until interrupted
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
@@ -54,30 +60,49 @@ impl Status {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let client = self.server.client()?;
         if !self.watch {
-            return self.show(&client);
+            return output::print(&self.look(&client)?);
         }
-        let is_terminal = std::io::stdout().is_terminal();
+        let bell = Bell::of(self.server.client()?);
+        let is_drawn = io::stdout().is_terminal() && self.server.format == Format::Text;
+        let (mut shown, mut is_away) = (None, false);
         loop {
-            if is_terminal && self.server.format == Format::Text {
-                output::print_plain(CLEAR)?;
+            match self.look(&client) {
+                Ok(text) if is_away || shown.as_ref() != Some(&text) => {
+                    if is_drawn {
+                        output::print_plain(CLEAR)?;
+                    }
+                    output::print(&text)?;
+                    (shown, is_away) = (Some(text), false);
+                }
+                Ok(_) => {}
+                // It was there before, and may come back.
+                Err(failure @ Failure::Usage(..)) if shown.is_some() => {
+                    if !is_away {
+                        output::note(&format!("coalmine: {failure}"));
+                    }
+                    is_away = true;
+                }
+                Err(failure) => return Err(failure),
             }
-            self.show(&client)?;
-            sleep(PAUSE);
+            sleep(BREATH);
+            bell.wait(UNASKED, BLIND);
         }
     }
 
-    fn show(&self, client: &Client) -> Result<(), Failure> {
+    /// What there is to show now.
+    fn look(&self, client: &Client) -> Result<String, Failure> {
         let Some(name) = &self.name else {
             let rollouts: Vec<Rollout> = client.get("/v1/rollouts")?;
-            return match self.server.format {
-                Format::Json => output::json(&rollouts),
-                Format::Text => output::print(&table(&rollouts)),
-            };
+            return self.text(&rollouts, |rollouts| table(rollouts));
         };
         let rollout: Rollout = client.get(&format!("/v1/rollouts/{name}"))?;
+        self.text(&rollout, one)
+    }
+
+    fn text<T: Serialize>(&self, value: &T, told: impl Fn(&T) -> String) -> Result<String, Failure> {
         match self.server.format {
-            Format::Json => output::json(&rollout),
-            Format::Text => output::print(&one(&rollout)),
+            Format::Json => Ok(serde_json::to_string_pretty(value).map_err(io::Error::from)? + "\n"),
+            Format::Text => Ok(told(value)),
         }
     }
 }
