@@ -36,6 +36,7 @@ pub(super) fn good() -> Vec<Value> {
                 "promote": "copy", "capacity": "ready", "scaleDownCanary": true, "notify": ["oncall"], "mode": "judge",
             },
         }),
-        json!({"name": "shop/checkout", "policy": policy, "plan": {"rollback": "atOnce", "start": "manual"}}),
+        json!({"name": "shop/checkout", "policy": policy, "plan": {"rollback": "atOnce", "start": "manual",
+               "onServerAway": {"after": "30m", "weight": 1}}}),
     ]
 }

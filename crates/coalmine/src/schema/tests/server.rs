@@ -13,6 +13,7 @@ pub(super) fn good() -> Vec<Value> {
     let secret = "0123456789abcdef0123456789abcdef";
     let prometheus = json!({"url": "https://a", "labels": {"job": "envoy"}, "token": {"env": "T"}, "ca": "ca.pem",
                             "certificate": "c.pem", "key": "k.pem"});
+    let prometheus_of_queries = json!({"url": "https://a"});
     vec![
         json!({}),
         json!({
@@ -26,15 +27,19 @@ pub(super) fn good() -> Vec<Value> {
                      {"name": "other", "issuer": "https://b", "audience": "b", "claims": {"sub": "c"}, "may": "read",
                       "keys": {"file": "keys.json"}}],
             "xds": {"module": "/etc/coalmine.wasm", "environment": ["A"]}, "file": "policy.json",
-            "evidence": {"proxies": ["127.0.0.1:9901"]}, "tick": "15s",
+            "evidence": {"proxies": ["127.0.0.1:9901"], "served": {"cluster": "{name}-{variant}"}}, "tick": "15s",
             "policy": {"route": {"header": "x-v"}, "bucketRoute": {"bucketHeader": {"name": "x-b", "total": 100, "canary": "last"}},
                        "override": {"header": "x-o", "cookie": "o", "secret": [{"env": "S"}, secret]}, "slow": ["250ms", "1s"],
                        "accessLog": true, "environmentPrefix": "SHOP_"},
             "grants": {"shop": ["*.shop.example"]}, "gates": {"smoke": "http://a", "other": {"env": "G"}},
             "notifiers": {"oncall": {"file": "hook"}},
+            "queries": {"payments": {"prometheus": prometheus_of_queries, "all": "a{v=\"$variant\"}", "bad": "b{v=\"$variant\"}"},
+                        "haste": {"prometheus": prometheus_of_queries, "all": "a{v=\"$variant\"}", "good": "b{v=\"$variant\"}"},
+                        "orders": {"url": {"env": "U"}, "token": {"file": "t"}}},
         }),
         json!({"policy": {"route": {"bucketHeader": {"name": "x-b", "total": 100, "canary": "last"}}}}),
-        json!({"store": {"env": "STORE"}, "xds": {"inline": "coalmine.wasm"}, "evidence": {"prometheus": prometheus}}),
+        json!({"store": {"env": "STORE"}, "xds": {"inline": "coalmine.wasm"},
+               "evidence": {"prometheus": prometheus, "served": {"service": "{name}", "version": "{variant}"}}}),
         json!({"policy": {"route": {"clusterHeader": {"name": "x-c", "clusters": {"stable": "a", "canary": "b"}}}},
                "evidence": {"prometheus": {"url": "http://a", "user": "u", "password": {"file": "p"}}}}),
         json!({"tls": {"certificate": "tls.crt", "key": "tls.key", "clientCa": "ca.crt"}, "fleets": {
