@@ -6,9 +6,9 @@ use std::fmt;
 use coalmine_document::{Cursor, Fields, Known, Value};
 
 use super::{Surroundings, read_file, read_texts, secret};
-use crate::evidence::{ServedBy, Template};
+use crate::evidence::{ServedBy, Servers, Template};
 
-const EVIDENCE: Known = Known::new(&["proxies", "prometheus", "served"]);
+const EVIDENCE: Known = Known::new(&["proxies", "prometheus", "served", "counters"]);
 const SERVED: Known = Known::new(&["cluster", "service", "version"]);
 const PROMETHEUS: Known =
     Known::new(&["url", "labels", "token", "user", "password", "ca", "certificate", "key"]);
@@ -81,7 +81,8 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Where evidence is read, and how it is found what the servers of a version answered, where somebody says so.
+/// Where evidence is read, and how it is found what the servers of a version answered, where somebody says so; the thresholds
+/// of guards are left empty there.
 pub(super) fn read(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> (Evidence, Option<ServedBy>) {
     let expected = "where evidence is read, as {proxies: [\"127.0.0.1:9901\"]} or {prometheus: {url: ..}}";
     let fields = cursor.fields_as(&EVIDENCE, expected);
@@ -95,10 +96,27 @@ pub(super) fn read(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> 
         (None, Some(prometheus)) => Evidence::Prometheus(read_prometheus(&prometheus, surroundings)),
         (None, None) => Evidence::default(),
     };
-    (evidence, fields.get("served").and_then(|field| read_served(&field)))
+    let servers = fields.get("served").map(|field| read_served(&field));
+    let counts_guards = fields.get("counters").is_some_and(|field| reads_served(&field, servers.is_some()));
+    let guards = counts_guards.then(Vec::new);
+    (evidence, servers.flatten().map(|servers| ServedBy { servers, guards }))
 }
 
-fn read_served(field: &Cursor<'_, '_>) -> Option<ServedBy> {
+/// Whether guards are counted by what versions served, and not by the filter.
+fn reads_served(field: &Cursor<'_, '_>, has_served: bool) -> bool {
+    match field.string() {
+        Some("served") if has_served => return true,
+        Some("served") => field.problem("needs \"served\" beside it, which says how that is counted"),
+        Some("filter") | None => {}
+        Some(other) => {
+            let given = field.quote(other);
+            field.problem(format!("{given} counts nothing for guards; write \"filter\" or \"served\""));
+        }
+    }
+    false
+}
+
+fn read_served(field: &Cursor<'_, '_>) -> Option<Servers> {
     let expected = "how requests are counted that a version answered, as {cluster: \"{name}-{variant}\"}";
     let fields = field.fields_as(&SERVED, expected);
     let template = |name: &'static str, usual: &str| match fields.get(name) {
@@ -111,8 +129,8 @@ fn read_served(field: &Cursor<'_, '_>) -> Option<ServedBy> {
             istio.conflict("is of Istio's counters and \"cluster\" of Envoy's; keep one of them");
             None
         }
-        (Some(cluster), None) => Some(ServedBy::Cluster(read_template(&cluster)?)),
-        (None, Some(_)) => Some(ServedBy::Istio {
+        (Some(cluster), None) => Some(Servers::Cluster(read_template(&cluster)?)),
+        (None, Some(_)) => Some(Servers::Istio {
             service: template("service", "{name}")?,
             version: template("version", "{variant}")?,
         }),

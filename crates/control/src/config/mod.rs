@@ -181,6 +181,10 @@ impl Config {
         operator.queries = queries.keys().cloned().collect();
         operator.notifiers = notifiers.keys().cloned().collect();
         operator.grants = fields.get("grants").map(|field| policy::read_grants(&field)).unwrap_or_default();
+        let mut fleets = fleets::read(&fields, surroundings);
+        for guards in fleets.values_mut().filter_map(|fleet| fleet.served.as_mut()?.guards.as_mut()) {
+            guards.clone_from(&operator.slow);
+        }
         Self {
             listen: address("listen", LISTEN),
             admin: address("admin", ADMIN),
@@ -194,7 +198,7 @@ impl Config {
             limits: fields.get("limits").map(|field| limits::read(&field)).unwrap_or_default(),
             tokens: fields.get("tokens").map(|field| tokens::read(&field, surroundings)).unwrap_or_default(),
             oidc: fields.get("oidc").map(|field| oidc::read(&field, surroundings)).unwrap_or_default(),
-            fleets: fleets::read(&fields, surroundings),
+            fleets,
             tick: fields.get("tick").and_then(|field| read_seconds(&field)).unwrap_or(TICK),
             operator,
             gates,

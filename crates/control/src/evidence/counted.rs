@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use coalmine_judge::GROUPS;
 use coalmine_steer::Plan;
 use coalmine_steer::inputs::{self, GuardCounts};
-use coalmine_steer::plan::{Guard, GuardSource};
+use coalmine_steer::plan::{Guard, GuardSource, Mode};
 
-use super::{Counted, Open, ProxyReading, Reading, ServedBy, Slow, VariantCounts};
+use super::{Answered, Counted, Open, ProxyReading, Reading, ServedBy, Slow, VariantCounts};
 use crate::rollout::Name;
 
 /// The variant of new versions.
@@ -56,19 +56,34 @@ fn take(
     let variants = counted.rollouts.get(name).unwrap_or(&nothing);
     let of = |variant: &str| variants.get(variant).cloned().unwrap_or_default();
     let (stable, canary) = (of(compared), of(CANARY));
-    let guards = plan
-        .guards
-        .iter()
-        .filter_map(|guard| Some((guard.name.clone(), guard_counts(guard, &stable, &canary)?)))
-        .collect();
+    // Counters of what is served are born with the first request, so a version without one has served nothing.
+    let answered = |served: &ServedBy, variant: &str| {
+        counted.served.get(&served.key(name, variant)).cloned().unwrap_or_default()
+    };
+    let judged = served.filter(|served| served.guards.is_some());
+    let judged = judged.map(|served| (answered(served, compared), answered(served, CANARY)));
+    let counts = |guard: &Guard| match &judged {
+        Some((stable, canary)) => served_counts(guard, stable, canary),
+        None => guard_counts(guard, &stable, &canary),
+    };
+    let guards = plan.guards.iter().filter_map(|guard| Some((guard.name.clone(), counts(guard)?))).collect();
     let pair = |open: Open| [open.begun, open.open];
     let open = stable.open.zip(canary.open).map(|(stable, canary)| [pair(stable), pair(canary)]);
-    // Counters of what is served are born with the first request, so a version without one has served nothing.
-    let served = served.map(|served| {
-        let answered = counted.served.get(&served.key(name, CANARY)).copied().unwrap_or_default();
-        [canary.came + canary.forced, answered]
-    });
+    // Where the route draws by a bucket, the filter assigns nobody.
+    let served = served
+        .filter(|_| plan.mode == Mode::Steer)
+        .map(|served| [canary.came + canary.forced, answered(served, CANARY).sent]);
     inputs::Counted { from: counted.from, until: counted.until, guards, served, open }
+}
+
+/// Counts of one guard by what the servers of both versions answered: of all users, as nobody knows there who is in which group.
+fn served_counts(guard: &Guard, stable: &Answered, canary: &Answered) -> Option<GuardCounts> {
+    let (stable, canary) = match &guard.source {
+        GuardSource::Errors => (stable.errors(), canary.errors()),
+        GuardSource::SlowerThan(at) => (stable.slower_than(*at)?, canary.slower_than(*at)?),
+        GuardSource::Query(_) => return None,
+    };
+    Some(GuardCounts { stable: vec![stable], canary: vec![canary] })
 }
 
 /// Counts of one guard; none of what is not counted here.
@@ -128,6 +143,7 @@ mod tests {
     use coalmine_steer::plan::Setting;
 
     use super::*;
+    use crate::evidence::Servers;
 
     fn plan(text: &str) -> Plan {
         let documents = Notation::Yaml.read(text).unwrap();
@@ -136,6 +152,14 @@ mod tests {
 
     fn name() -> Name {
         "shop/checkout".parse().unwrap()
+    }
+
+    fn answered(all: u64, bad: u64, within: u64) -> Answered {
+        Answered { sent: all, all, bad, timed: all, within: BTreeMap::from([(250, within)]) }
+    }
+
+    fn served_by(cluster: &str, guards: Option<Vec<u64>>) -> Option<ServedBy> {
+        Some(ServedBy { servers: Servers::Cluster(cluster.parse().unwrap()), guards })
     }
 
     fn reading() -> Reading {
@@ -156,7 +180,10 @@ mod tests {
             from: 100,
             until: 115,
             rollouts: BTreeMap::from([(name(), variants)]),
-            served: BTreeMap::from([("checkout-canary".to_owned(), 8)]),
+            served: BTreeMap::from([
+                ("checkout-stable".to_owned(), answered(90, 1, 70)),
+                ("checkout-canary".to_owned(), answered(8, 2, 3)),
+            ]),
         };
         let proxy = ProxyReading {
             name: "edge".to_owned(),
@@ -199,8 +226,7 @@ mod tests {
     #[test]
     fn what_a_version_served_stands_beside_what_was_assigned_to_it() {
         let served = |cluster: &str| {
-            let by = ServedBy::Cluster(cluster.parse().unwrap());
-            let reading = Reading { served: Some(by), ..reading() };
+            let reading = Reading { served: served_by(cluster, None), ..reading() };
             let proxies = proxies(&reading, &name(), &plan("{}"), Some(7), "stable");
             proxies[0].counted.as_ref().unwrap().served
         };
@@ -208,6 +234,40 @@ mod tests {
         assert_eq!(served("elsewhere"), Some([13, 0]));
         let unknown = proxies(&reading(), &name(), &plan("{}"), Some(7), "stable");
         assert_eq!(unknown[0].counted.as_ref().unwrap().served, None, "nobody says how that is counted");
+    }
+
+    #[test]
+    fn guards_are_counted_by_what_was_served_where_the_operator_says_so() {
+        let served = served_by("{name}-{variant}", Some(vec![250, 1_000]));
+        let reading = Reading { served, ..reading() };
+        let plan = |mode: &str| {
+            plan(&format!(
+                "{{mode: {mode}, guards: {{errors: {{}}, late: {{slowerThan: 250ms}}, other: {{slowerThan: 1s}}}}}}"
+            ))
+        };
+        let counted = |mode: &str| {
+            proxies(&reading, &name(), &plan(mode), Some(7), "stable").remove(0).counted.unwrap()
+        };
+        let steered = counted("steer");
+        let whole = |stable, canary| GuardCounts { stable: vec![stable], canary: vec![canary] };
+        assert_eq!(steered.guards["errors"], whole([90, 1], [8, 2]));
+        assert_eq!(steered.guards["late"], whole([90, 20], [8, 5]));
+        assert!(!steered.guards.contains_key("other"), "no bucket ends there, so nobody knows");
+        assert_eq!(steered.served, Some([13, 8]));
+        let judged = counted("judge");
+        assert_eq!(
+            (judged.guards, judged.served),
+            (steered.guards, None),
+            "the route assigns, not the filter"
+        );
+    }
+
+    #[test]
+    fn a_version_without_a_request_had_no_bad_one() {
+        let reading = Reading { served: served_by("other-{variant}", Some(vec![250])), ..reading() };
+        let plan = plan("{guards: {errors: {}, late: {slowerThan: 250ms}}}");
+        let counted = proxies(&reading, &name(), &plan, Some(7), "stable").remove(0).counted.unwrap();
+        assert!(counted.guards.values().all(|counts| counts.canary == [[0, 0]]), "{counted:?}");
     }
 
     #[test]

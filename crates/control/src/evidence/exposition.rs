@@ -47,6 +47,13 @@ impl<'t> Sample<'t> {
         self.labels.iter().find(|(label, _)| *label == name).map(|(_, value)| value.as_ref())
     }
 
+    /// All labels as one text, which is another one for another series of the metric.
+    pub(super) fn labels(&self) -> String {
+        let labels: Vec<String> =
+            self.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        labels.join(",")
+    }
+
     fn read(line: &'t str) -> Option<Self> {
         let end = line.find(['{', ' ', '\t'])?;
         let (name, rest) = line.split_at_checked(end)?;

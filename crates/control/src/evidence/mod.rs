@@ -8,11 +8,12 @@
 //! | `answer` | the answer of a proxy or a Prometheus, within a limit |
 //! | `exposition` | Prometheus' text format |
 //! | `totals`, `table` | what a proxy has counted at one reading, and the proxies from reading to reading |
-//! | `served` | requests that a version's servers answered, by counters that are not the filter's |
+//! | `served`, `answered` | requests that a version's servers answered, by counters that are not the filter's |
 //! | `flights` | requests that have been open for long |
 //! | `counted` | from a reading to what steering takes of it |
 
 pub(crate) mod answer;
+mod answered;
 pub mod counted;
 mod exposition;
 mod flights;
@@ -31,10 +32,11 @@ use coalmine_judge::GROUPS;
 
 use crate::rollout::Name;
 
+pub use answered::Answered;
 pub use prometheus::Prometheus;
 pub use proxies::Proxies;
 pub use queries::{Queries, Selector};
-pub use served::{NotATemplate, ServedBy, Template};
+pub use served::{NotATemplate, ServedBy, Servers, Template};
 
 /// Where readings come from.
 #[async_trait]
@@ -87,7 +89,7 @@ pub struct Counted {
     /// Of each rollout that is observed, what each variant had.
     pub rollouts: BTreeMap<Name, BTreeMap<String, VariantCounts>>,
     /// What the servers of each version answered, by [`ServedBy::key`]; empty where nobody says how that is counted.
-    pub served: BTreeMap<String, u64>,
+    pub served: BTreeMap<String, Answered>,
 }
 
 /// What one variant had on one proxy between two readings: requests whose variant was drawn, unless it says otherwise.

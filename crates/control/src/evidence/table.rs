@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::flights::Flights;
-use super::served;
 use super::totals::{Facts, Process, Totals};
 use super::{Counted, Forms, ProxyReading};
 use crate::rollout::Name;
@@ -116,7 +115,7 @@ impl Known {
                 Process::New => None,
                 Process::Unclear => return None,
             };
-            let served = served::since(&totals.served, before.map(|before| &before.served));
+            let served = totals.served.since(before.map(|before| &before.served));
             Some(Counted { from, until: now, rollouts: totals.since(before), served })
         });
         self.note_revision(process, now);

@@ -6,8 +6,9 @@ use coalmine_document::with_unit;
 use coalmine_judge::GROUPS;
 use coalmine_judge::batch::MAX_COUNT;
 
+use super::answered::AnsweredTotals;
 use super::exposition::{Sample, samples};
-use super::served::{ServedBy, ServedTotals};
+use super::served::ServedBy;
 use super::{Slow, VariantCounts};
 use crate::rollout::Name;
 
@@ -29,7 +30,7 @@ pub(super) struct Totals {
     pub(super) uptime: Option<u64>,
     counters: BTreeMap<Counter, Option<u64>>,
     /// What versions have served, where somebody says how that is counted.
-    pub(super) served: ServedTotals,
+    pub(super) served: AnsweredTotals,
 }
 
 /// What a proxy says of itself.
@@ -105,7 +106,8 @@ impl Totals {
         if !text.is_empty() && !text.ends_with('\n') {
             return Err("its page ends in the middle of a line".to_owned());
         }
-        let prefixes: Vec<&str> = PREFIXES.into_iter().chain(served.map(ServedBy::metric)).collect();
+        let prefixes: Vec<&str> =
+            PREFIXES.iter().chain(served.map_or(&[][..], ServedBy::metrics)).copied().collect();
         Self::of(samples(text, &prefixes), served)
     }
 
@@ -120,7 +122,7 @@ impl Totals {
         let mut totals = Self::default();
         for sample in samples {
             let sample = sample?;
-            match served.filter(|served| served.metric() == sample.name) {
+            match served.filter(|served| served.metrics().contains(&sample.name)) {
                 Some(served) => served.take(&sample, &mut totals.served)?,
                 None => totals.take(&sample)?,
             }

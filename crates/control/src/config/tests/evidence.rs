@@ -1,27 +1,41 @@
 //! What is counted beside the filter's counters: what versions served, and queries.
 
 use super::*;
-use crate::evidence::ServedBy;
+use crate::evidence::{ServedBy, Servers};
 
 #[test]
 fn what_versions_served_is_counted_by_envoy_or_by_istio() {
     let served = |text: &str| {
-        let config = read(&format!("evidence: {{proxies: ['a:9901'], served: {text}}}"))?;
+        let slow = "policy: {slow: [250ms, 1s]}";
+        let config = read(&format!("evidence: {{proxies: ['a:9901'], served: {text}}}\n{slow}"))?;
         Ok::<_, Vec<String>>(config.fleets[FLEET].served.clone().unwrap())
     };
     let template = |text: &str| text.parse().unwrap();
-    assert_eq!(served("{cluster: '{name}-{variant}'}"), Ok(ServedBy::Cluster(template("{name}-{variant}"))));
-    let istio = ServedBy::Istio { service: template("{name}"), version: template("{variant}-v") };
-    assert_eq!(served("{version: '{variant}-v'}"), Ok(istio));
+    let by = |servers, guards| Ok(ServedBy { servers, guards });
+    let cluster = || Servers::Cluster(template("{name}-{variant}"));
+    assert_eq!(served("{cluster: '{name}-{variant}'}"), by(cluster(), None));
+    let istio = Servers::Istio { service: template("{name}"), version: template("{variant}-v") };
+    assert_eq!(served("{version: '{variant}-v'}"), by(istio, None));
+    assert_eq!(served("{cluster: '{name}-{variant}'}, counters: filter"), by(cluster(), None));
+    assert_eq!(
+        served("{cluster: '{name}-{variant}'}, counters: served"),
+        by(cluster(), Some(vec![250, 1_000]))
+    );
     for (text, expected) in [
         ("{}", "evidence.served: says nothing; write {cluster: NAME}"),
         ("{cluster: a, version: b}", "evidence.served.version: is of Istio's counters"),
         ("{cluster: '{rollout}'}", "evidence.served.cluster: \"{rollout}\" is no name; {namespace}, {name}"),
         ("{clusters: a}", "evidence.served.clusters: unknown field"),
+        (
+            "{cluster: a}, counters: istio",
+            "evidence.counters: \"istio\" counts nothing for guards; write \"filter\"",
+        ),
     ] {
         let problems = served(text).unwrap_err();
         assert!(problems[0].starts_with(expected), "{text}: {problems:?}");
     }
+    let alone = read("evidence: {proxies: ['a:9901'], counters: served}").unwrap_err();
+    assert!(alone[0].starts_with("evidence.counters: needs \"served\""), "{alone:?}");
 }
 
 #[test]

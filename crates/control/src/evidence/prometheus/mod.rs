@@ -95,9 +95,12 @@ impl Source for Prometheus {
 
 /// One range selector for everything that is read.
 fn query(labels: &BTreeMap<String, String>, served: Option<&ServedBy>) -> String {
-    let metrics =
-        served.map_or_else(|| METRICS.to_owned(), |served| format!("{METRICS}|{}", served.metric()));
+    let metrics = served
+        .map_or_else(|| METRICS.to_owned(), |served| format!("{METRICS}|{}", served.metrics().join("|")));
     let mut matchers = format!("__name__=~{}", quoted(&metrics));
+    if let Some(buckets) = served.and_then(ServedBy::buckets) {
+        matchers.push_str(&format!(",le=~{}", quoted(&buckets)));
+    }
     for (name, value) in labels {
         matchers.push_str(&format!(",{name}={}", quoted(value)));
     }

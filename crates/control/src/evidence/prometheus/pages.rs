@@ -11,12 +11,13 @@ use crate::evidence::exposition::Sample;
 use crate::evidence::table::Page;
 use crate::evidence::totals::Totals;
 
-/// Labels that the filter gives; all others are of the target.
-const OURS: [&str; 9] =
-    ["__name__", "rollout", "variant", "reason", "group", "threshold", "class", "version", "node"];
+/// Labels that the filter gives, and that of a bucket; all others are of the target.
+const OURS: [&str; 10] =
+    ["__name__", "rollout", "variant", "reason", "group", "threshold", "class", "version", "node", "le"];
 /// Labels that Envoy and Istio give to what is served. Istio's are many, and those of a kind begin alike.
-const OF_SERVED: [&str; 9] = [
+const OF_SERVED: [&str; 10] = [
     "envoy_cluster_name",
+    "envoy_response_code_class",
     "reporter",
     "source_",
     "destination_",

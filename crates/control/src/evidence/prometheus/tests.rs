@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::config::Credentials;
+use crate::evidence::Servers;
 
 fn series(name: &str, labels: &Value, values: &[(f64, &str)]) -> Value {
     let mut metric = json!({"__name__": name, "instance": "10.0.0.1:9901", "job": "envoy"});
@@ -68,15 +69,28 @@ fn what_versions_served_is_of_the_same_target() {
         "request_protocol": "http", "connection_security_policy": "unknown", "grpc_response_status": "0",
     });
     found.push(series("istio_requests_total", &istio, &[(115.0, "7")]));
+    let bucket = json!({"envoy_cluster_name": "checkout-canary", "le": "250.0"});
+    found.push(series("envoy_cluster_upstream_rq_time_bucket", &bucket, &[(115.0, "6")]));
+    let class = json!({"envoy_cluster_name": "checkout-canary", "envoy_response_code_class": "5"});
+    found.push(series("envoy_cluster_upstream_rq_xx", &class, &[(115.0, "2")]));
     let name = "shop/checkout".parse().unwrap();
-    let cluster = ServedBy::Cluster("{name}-{variant}".parse().unwrap());
+    let cluster = Servers::Cluster("{name}-{variant}".parse().unwrap());
     let version =
-        ServedBy::Istio { service: "{name}".parse().unwrap(), version: "{variant}".parse().unwrap() };
-    for (by, expected) in [(cluster, 9), (version, 7)] {
+        Servers::Istio { service: "{name}".parse().unwrap(), version: "{variant}".parse().unwrap() };
+    for (servers, guards, expected) in [
+        (cluster.clone(), None, [9, 0, 0]),
+        (cluster, Some(vec![250]), [9, 2, 2]),
+        (version.clone(), None, [7, 7, 0]),
+        (version, Some(vec![250]), [7, 7, 0]),
+    ] {
+        let by = ServedBy { servers, guards };
         let pages = pages::read(answer(&found).as_bytes(), Some(&by)).unwrap();
         assert_eq!(pages.len(), 1, "{pages:?}");
-        assert_eq!(pages[0].totals.served, BTreeMap::from([(by.key(&name, "canary"), Some(expected))]));
-        assert!(query(&BTreeMap::new(), Some(&by)).contains(by.metric()));
+        let answered = pages[0].totals.served.since(None).remove(&by.key(&name, "canary")).unwrap();
+        assert_eq!([answered.sent, answered.all, answered.bad], expected);
+        let query = query(&BTreeMap::new(), Some(&by));
+        assert!(by.metrics().iter().all(|metric| query.contains(metric)), "{query}");
+        assert_eq!(query.contains("le=~\"|(250)"), by.guards.is_some(), "{query}");
     }
 }
 

@@ -1,0 +1,110 @@
+//! Requests that the servers of a version answered: since a process began, and between two readings.
+
+use std::collections::BTreeMap;
+
+use super::exposition::Sample;
+
+/// What was answered since a process began: each series by itself, as a proxy drops one that is not used, and it begins anew.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct AnsweredTotals(BTreeMap<Series, Option<u64>>);
+
+/// What the servers of a version answered between two readings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// Requests that were sent to them.
+    pub sent: u64,
+    /// Those that have ended, where guards are counted by this.
+    pub all: u64,
+    /// Bad ones of them.
+    pub bad: u64,
+    /// Those whose time was taken.
+    pub timed: u64,
+    /// Those of them that took no longer than so many milliseconds; without a threshold that no bucket ends at.
+    pub within: BTreeMap<u64, u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Series {
+    /// The version.
+    key: String,
+    what: What,
+    /// All its labels.
+    labels: String,
+}
+
+/// What a series counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum What {
+    /// Requests that were sent.
+    Sent,
+    /// Answers, or requests that were sent and have ended.
+    Answered {
+        /// Whether they are bad.
+        bad: bool,
+        /// Whether nothing else counts what was sent.
+        sent: bool,
+    },
+    /// Those whose time was taken.
+    Timed,
+    /// Those that took no longer than so many milliseconds.
+    Within(u64),
+}
+
+// === impl AnsweredTotals ===
+
+impl AnsweredTotals {
+    /// Adds a sample; its count is none where it has no value.
+    pub(super) fn add(&mut self, key: String, what: What, sample: &Sample<'_>, count: Option<u64>) {
+        self.0.insert(Series { key, what, labels: sample.labels() }, count);
+    }
+
+    /// How many series there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What was answered since totals of the same process were read, or since a new one began, by version. A series that is
+    /// lower than before began anew, and one that was not there began at 0. One without a value says nothing.
+    pub(super) fn since(&self, before: Option<&Self>) -> BTreeMap<String, Answered> {
+        let mut counted: BTreeMap<String, Answered> = BTreeMap::new();
+        for (series, now) in &self.0 {
+            let before = before.and_then(|before| before.0.get(series)).unwrap_or(&Some(0));
+            let Some((now, before)) = now.zip(*before) else { continue };
+            let count = now.checked_sub(before).unwrap_or(now);
+            counted.entry(series.key.clone()).or_default().add(series.what, count);
+        }
+        counted
+    }
+}
+
+// === impl Answered ===
+
+impl Answered {
+    fn add(&mut self, what: What, count: u64) {
+        match what {
+            What::Sent => self.sent += count,
+            What::Answered { bad, sent } => {
+                self.all += count;
+                self.bad += if bad { count } else { 0 };
+                self.sent += if sent { count } else { 0 };
+            }
+            What::Timed => self.timed += count,
+            What::Within(at) => *self.within.entry(at).or_default() += count,
+        }
+    }
+
+    /// `[all, bad]`.
+    pub(super) fn errors(&self) -> [u64; 2] {
+        [self.all, self.bad]
+    }
+
+    /// Requests whose time was taken, and those of them that took longer than so many milliseconds; none where that is not
+    /// counted.
+    pub(super) fn slower_than(&self, at: u64) -> Option<[u64; 2]> {
+        match self.within.get(&at) {
+            Some(within) => Some([self.timed.max(*within), self.timed.saturating_sub(*within)]),
+            // Series are born with the first request.
+            None => (self.timed == 0).then_some([0, 0]),
+        }
+    }
+}
