@@ -112,3 +112,30 @@ async fn releases_are_judged_by_queries_of_the_operator() {
     assert!(why.contains("answers: the canary has"), "{why}");
     traffic.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn releases_are_judged_by_what_envoy_counts_of_its_clusters() {
+    let parts = FleetParts { seed: 20_261_128, ..FleetParts::built().unwrap() };
+    let mut fleet = Fleet::without_server(parts).await.unwrap();
+    let targets: Vec<_> = fleet.proxies().iter().map(Envoy::admin_address).collect();
+    let prometheus = Prometheus::start(&targets);
+    let source = format!("prometheus: {{url: \"{}\", labels: {{job: envoy}}}}", prometheus.url);
+    let evidence = format!("{{{source}, served: {{cluster: '{{variant}}'}}, counters: served}}");
+    fleet.serve(Served::Evidence(evidence));
+    fleet.start_server().await.unwrap();
+    let rollout = ROLLOUT.replace("dwell: 2s", "dwell: 3s");
+    let guards = "  guards: {errors: {}, slow: {slowerThan: 250ms}}\n";
+    fleet.write("checkout.yaml", &format!("{rollout}{guards}")).unwrap();
+    fleet.done("apply checkout.yaml").await.unwrap();
+    let traffic = fleet.traffic(400, 6);
+    fleet.done("start shop/checkout --wait-for Promoting --timeout 100s").await.unwrap();
+    fleet.done("promote shop/checkout --wait --timeout 50s").await.unwrap();
+
+    fleet.canary_fails(30);
+    let ran = fleet.run("start shop/checkout --wait --timeout 100s").await.unwrap();
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let history = fleet.done("history shop/checkout").await.unwrap().stdout;
+    let why = history.lines().find(|line| line.contains("rolls back")).unwrap();
+    assert!(why.contains("errors: the canary has"), "{why}");
+    traffic.stop().await;
+}

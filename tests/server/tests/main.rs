@@ -17,6 +17,7 @@
 //! | `replicas` | three servers on one PostgreSQL, of which the one that steers is killed |
 //! | `pushes` | many policies in a short time, under load |
 //! | `release` | what tests of a release wait for and look at |
+//! | `served` | guards that are counted by Envoy's own counters |
 //! | `streams` | thousands of proxies that follow one server |
 //! | `scale` | thousands of rollouts over several fleets |
 //! | `story` | whole releases, by the command and on traffic |
@@ -43,6 +44,7 @@ mod pushes;
 mod release;
 mod replicas;
 mod scale;
+mod served;
 mod story;
 mod streams;
 mod subscribed;

@@ -104,16 +104,11 @@ pub(super) fn read(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> 
 
 /// Whether guards are counted by what versions served, and not by the filter.
 fn reads_served(field: &Cursor<'_, '_>, has_served: bool) -> bool {
-    match field.string() {
-        Some("served") if has_served => return true,
-        Some("served") => field.problem("needs \"served\" beside it, which says how that is counted"),
-        Some("filter") | None => {}
-        Some(other) => {
-            let given = field.quote(other);
-            field.problem(format!("{given} counts nothing for guards; write \"filter\" or \"served\""));
-        }
+    let is_served = field.word(&[("filter", false), ("served", true)]) == Some(true);
+    if is_served && !has_served {
+        field.problem("needs \"served\" beside it, which says how that is counted");
     }
-    false
+    is_served
 }
 
 fn read_served(field: &Cursor<'_, '_>) -> Option<Servers> {

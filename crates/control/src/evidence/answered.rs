@@ -108,3 +108,46 @@ impl Answered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    fn totals(series: &[(&'static str, u64)]) -> AnsweredTotals {
+        let mut totals = AnsweredTotals::default();
+        for (code, count) in series {
+            let labels = vec![("response_code", Cow::Borrowed(*code))];
+            let sample = Sample::new("istio_requests_total", labels, *count as f64);
+            let what = What::Answered { bad: code.starts_with('5'), sent: true };
+            totals.add("canary".to_owned(), what, &sample, Some(*count));
+        }
+        totals
+    }
+
+    #[test]
+    fn a_series_that_is_dropped_and_comes_back_leaves_the_others_alone() {
+        let since = |now: &[(&'static str, u64)], before: &[(&'static str, u64)]| {
+            let answered = totals(now).since(Some(&totals(before))).remove("canary").unwrap_or_default();
+            (answered.sent, answered.all, answered.bad)
+        };
+        assert_eq!(since(&[("200", 110)], &[("200", 100), ("503", 40)]), (10, 10, 0));
+        assert_eq!(since(&[("200", 120), ("503", 2)], &[("200", 110)]), (12, 12, 2));
+        assert_eq!(since(&[("200", 130), ("503", 1)], &[("200", 120), ("503", 40)]), (11, 11, 1));
+    }
+
+    #[test]
+    fn who_was_slow_is_known_where_a_bucket_ends() {
+        let answered = |timed, within: &[(u64, u64)]| Answered {
+            timed,
+            within: within.iter().copied().collect(),
+            ..Answered::default()
+        };
+        assert_eq!(answered(10, &[(250, 8)]).slower_than(250), Some([10, 2]));
+        assert_eq!(answered(10, &[(250, 8)]).slower_than(300), None);
+        assert_eq!(answered(0, &[]).slower_than(300), Some([0, 0]));
+        // The page was read between two of its lines.
+        assert_eq!(answered(7, &[(250, 8)]).slower_than(250), Some([8, 0]));
+    }
+}

@@ -27,7 +27,7 @@ pub(super) fn good() -> Vec<Value> {
                      {"name": "other", "issuer": "https://b", "audience": "b", "claims": {"sub": "c"}, "may": "read",
                       "keys": {"file": "keys.json"}}],
             "xds": {"module": "/etc/coalmine.wasm", "environment": ["A"]}, "file": "policy.json",
-            "evidence": {"proxies": ["127.0.0.1:9901"], "served": {"cluster": "{name}-{variant}"}}, "tick": "15s",
+            "evidence": {"proxies": ["127.0.0.1:9901"], "served": {"cluster": "{name}-{variant}"}, "counters": "served"}, "tick": "15s",
             "policy": {"route": {"header": "x-v"}, "bucketRoute": {"bucketHeader": {"name": "x-b", "total": 100, "canary": "last"}},
                        "override": {"header": "x-o", "cookie": "o", "secret": [{"env": "S"}, secret]}, "slow": ["250ms", "1s"],
                        "accessLog": true, "environmentPrefix": "SHOP_"},

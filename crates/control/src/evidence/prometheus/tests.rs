@@ -1,11 +1,17 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::config::Credentials;
+use crate::config::{Credentials, Pem};
 use crate::evidence::Servers;
 
 fn series(name: &str, labels: &Value, values: &[(f64, &str)]) -> Value {
@@ -225,4 +231,59 @@ async fn a_replica_that_is_behind_counts_nothing_twice() {
         }
     }
     assert_eq!(counted, 250);
+}
+
+/// A certificate for this host of this authority, and its key.
+fn certify(authority: &CertifiedIssuer<'_, KeyPair>, host: &str) -> (rcgen::Certificate, KeyPair) {
+    let (params, key) =
+        (CertificateParams::new(vec![host.to_owned()]).unwrap(), KeyPair::generate().unwrap());
+    (params.signed_by(&key, authority).unwrap(), key)
+}
+
+#[tokio::test]
+async fn a_prometheus_that_asks_for_a_certificate_gets_one() {
+    crate::tls::choose_provider();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let mut known = RootCertStore::empty();
+    known.add(authority.der().clone()).unwrap();
+    let (certificate, key) = certify(&authority, "localhost");
+    let verifier = WebPkiClientVerifier::builder(Arc::new(known)).build().unwrap();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = ServerConfig::builder().with_client_cert_verifier(verifier);
+    let config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let (mut request, mut part) = (String::new(), [0; 4_096]);
+            while !is_whole(&request) {
+                match stream.read(&mut part).await {
+                    Ok(length) if length > 0 => {
+                        request.push_str(std::str::from_utf8(&part[..length]).unwrap())
+                    }
+                    _ => break,
+                }
+            }
+            let _ = stream.write_all(ok(&answer(&facts(100.0))).as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    let (certificate, key) = certify(&authority, "coalmine");
+    let identity = Pem(format!("{}\n{}", certificate.pem(), key.serialize_pem()));
+    for (identity, is_let_in) in [(Some(identity), true), (None, false)] {
+        let ca = Some(authority.pem());
+        let address = PrometheusAddress { url: url.clone(), ca, identity, ..PrometheusAddress::default() };
+        let mut source = Prometheus::new(&address, Duration::from_secs(20), None).unwrap();
+        assert!(!format!("{source:?}").contains("PRIVATE"), "{source:?}");
+        let reading = source.read(105, &Forms::new()).await;
+        assert_eq!(
+            (reading.proxies.len() == 1, reading.away.is_none()),
+            (is_let_in, is_let_in),
+            "{reading:?}"
+        );
+    }
 }
