@@ -44,7 +44,7 @@ pub(super) fn good() -> Vec<Value> {
                "evidence": {"prometheus": {"url": "http://a", "user": "u", "password": {"file": "p"}}}}),
         json!({"tls": {"certificate": "tls.crt", "key": "tls.key", "clientCa": "ca.crt"}, "fleets": {
             "edge": {"clusters": ["edge-*"], "spiffe": ["spiffe://cluster.local/ns/edge/*"], "rollouts": ["shop/*"], "xds": {"inline": "a.wasm"}, "file": "a.json",
-                     "evidence": {"prometheus": prometheus}},
+                     "evidence": {"prometheus": prometheus, "served": {"cluster": "c"}, "counters": "served"}},
             "rest": {"rollouts": ["*"]},
         }}),
     ]

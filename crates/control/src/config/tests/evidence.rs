@@ -28,7 +28,7 @@ fn what_versions_served_is_counted_by_envoy_or_by_istio() {
         ("{clusters: a}", "evidence.served.clusters: unknown field"),
         (
             "{cluster: a}, counters: istio",
-            "evidence.counters: \"istio\" counts nothing for guards; write \"filter\"",
+            "evidence.counters: \"istio\" is not known; known here: filter, served",
         ),
     ] {
         let problems = served(text).unwrap_err();
