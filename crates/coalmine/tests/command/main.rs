@@ -25,4 +25,5 @@ mod routes;
 mod secrets;
 mod server;
 mod server_secrets;
+mod server_watched;
 mod weights;

@@ -1,10 +1,9 @@
 //! The command against a real server: `coalmine serve` on free ports, with a store of its own and no proxy.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::process::ExitStatusExt as _;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -31,7 +30,7 @@ pub(crate) struct Serving {
 // === impl Serving ===
 
 impl Serving {
-    fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         Self::start_in(Lab::new().with("checkout.yaml", ROLLOUT), config, &[], &[])
     }
 
@@ -83,7 +82,7 @@ impl Serving {
     }
 
     /// What it prints, where it does what it should.
-    fn done(&self, words: &str) -> String {
+    pub(crate) fn done(&self, words: &str) -> String {
         let run = self.run(words);
         assert_eq!(run.code, 0, "{words}: {}", run.stderr);
         run.stdout
@@ -197,71 +196,6 @@ fn verbs_move_a_rollout_and_say_why_they_do_not() {
     assert!(history.contains("start by anonymous (build-1)") && history.contains("[anonymous]"), "{history}");
     let why = serving.refused(2, &format!("weights shop/checkout blue=7 --server {}", serving.url));
     assert!(why.contains("not blue"), "{why}");
-}
-
-/// A dashboard, and what it prints.
-struct Watching {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Watching {
-    fn start(serving: &Serving) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_coalmine"))
-            .args(["status", "--watch"])
-            .env("COALMINE_SERVER", &serving.url)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, lines) = mpsc::channel();
-        let output = BufReader::new(child.stdout.take().unwrap()).lines();
-        std::thread::spawn(move || output.map_while(Result::ok).for_each(|line| drop(sender.send(line))));
-        Self { child, lines }
-    }
-
-    /// Waits for a line that has this in it.
-    fn shows(&self, what: &str, within: Duration) {
-        let until = Instant::now() + within;
-        loop {
-            let line = self.lines.recv_timeout(until.saturating_duration_since(Instant::now()));
-            if line.unwrap_or_else(|error| panic!("no {what}: {error}")).contains(what) {
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[test]
-fn who_watches_sees_what_happens_at_once_and_ends_when_told() {
-    let serving = Serving::start("");
-    let mut watching = Watching::start(&serving);
-    watching.shows("no rollouts", Duration::from_secs(20));
-    // It looks again unasked after 15 seconds: several times in a row, only events are as soon as this.
-    let soon = Duration::from_secs(10);
-    serving.done("apply checkout.yaml");
-    watching.shows("Idle", soon);
-    serving.done("start shop/checkout");
-    watching.shows("Progressing", soon);
-    serving.done("pause shop/checkout");
-    watching.shows("Paused", soon);
-    serving.done("rollback shop/checkout");
-    watching.shows("RolledBack", soon);
-    let pid = watching.child.id().to_string();
-    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
-    let ended = watching.child.wait().unwrap();
-    assert_eq!(ended.signal(), Some(2), "as the shell expects it");
-    let mut remarks = String::new();
-    watching.child.stderr.take().unwrap().read_to_string(&mut remarks).unwrap();
-    assert_eq!(remarks, "");
 }
 
 #[test]
