@@ -245,6 +245,13 @@ impl<'a> At<'a> {
         }
     }
 
+    /// Says what is missing around the workloads, which holds.
+    pub(crate) fn hold_for_obstacles(&mut self) {
+        for obstacle in &self.inputs.obstacles {
+            self.hold(Kind::Workload, obstacle.clone());
+        }
+    }
+
     /// Holds for what a person, the server or a refusal stops: upward moves.
     pub(crate) fn hold_for_people(&mut self) {
         if let Some(paused) = self.state.paused.as_ref().map(Hand::to_string) {

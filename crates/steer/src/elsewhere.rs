@@ -36,6 +36,7 @@ impl At<'_> {
             return;
         }
         self.hold_for_people();
+        self.hold_for_obstacles();
         gates::hold_for_step(self);
         let is_last = self.plan.next(self.state.weight).is_none();
         if is_last && !is_safe && self.plan.on_inconclusive == OnInconclusive::Hold {

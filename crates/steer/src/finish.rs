@@ -32,6 +32,7 @@ impl At<'_> {
         }
         self.verdict = Verdict::Promote;
         self.hold_for_people();
+        self.hold_for_obstacles();
         if let Some(lacks) = self.lacks_capacity(1_000_000) {
             self.hold(Kind::Capacity, lacks);
         }

@@ -25,6 +25,9 @@ pub struct Inputs {
     /// The workloads, where they are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workloads: Option<Workloads>,
+    /// What is missing around the workloads for a release, each as a sentence: nothing goes up until it is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub obstacles: Vec<String>,
     /// This rollout's form in the latest publication, and the revision since which it is in that form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<Published>,

@@ -95,6 +95,8 @@ impl At<'_> {
     /// No release: is there one to begin?
     fn rest(&mut self) {
         self.finish_scale_down();
+        // Said before anybody begins a release, and so that nobody has to begin one for it.
+        self.hold_for_obstacles();
         if let (Stage::RolledBack, Some(version)) = (self.state.stage, &self.state.rolled_back) {
             self.decided = Some(format!("version {version} was rolled back; start retries it"));
         } else if self.state.stage == Stage::RolledBack {
@@ -151,6 +153,7 @@ impl At<'_> {
             }
         }
         self.hold_for_people();
+        self.hold_for_obstacles();
         self.hold_for_step(is_safe);
         let next = self.plan.next(self.state.weight).map(|step| step.weight);
         if let Some(lacks) = self.lacks_capacity(next.unwrap_or(1_000_000)) {

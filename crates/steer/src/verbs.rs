@@ -140,6 +140,9 @@ impl At<'_> {
             Stage::RolledBack => true,
         };
         self.refuse_while_frozen()?;
+        if !self.inputs.obstacles.is_empty() {
+            return refuse(self.inputs.obstacles.join("; "));
+        }
         let mut is_same = true;
         if let Some(workloads) = &self.inputs.workloads {
             let canary = &workloads.canary;

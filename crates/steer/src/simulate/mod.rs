@@ -42,6 +42,8 @@ pub struct World {
     pub proxies: Vec<SimulatedProxy>,
     /// The workloads, where they are known.
     pub cluster: Option<Cluster>,
+    /// What is missing around the workloads, each as a sentence.
+    pub obstacles: Vec<String>,
     /// Whether evidence cannot be read.
     pub is_source_away: bool,
     /// Whether gates pass.
@@ -96,6 +98,7 @@ impl World {
             policy: Policy { digest: "p1".to_owned(), draw: "d1".to_owned(), ..Policy::default() },
             proxies: (1..=proxies).map(SimulatedProxy::new).collect(),
             cluster: None,
+            obstacles: Vec::new(),
             is_source_away: false,
             gates_pass: true,
             frozen: None,
@@ -145,6 +148,7 @@ impl World {
             name: self.name.clone(),
             policy: self.policy.clone(),
             workloads: self.cluster.as_ref().map(Cluster::workloads),
+            obstacles: self.obstacles.clone(),
             published: self.published.clone(),
             refused: None,
             proxies: match self.is_source_away {

@@ -109,6 +109,27 @@ fn a_step_waits_for_replicas_in_proportion() {
 }
 
 #[test]
+fn what_is_missing_around_the_workloads_is_said_first_and_stops_upward_moves_only() {
+    let route = "no route leads to canary";
+    let mut story = Story::kubernetes("{}");
+    story.world.obstacles = vec![route.to_owned()];
+    story.run(3600);
+    assert_eq!((story.percent(), story.phase()), (0, Phase::Idle));
+    assert_eq!(
+        (story.message(), story.condition(Kind::Workload)),
+        ("holds at 0 %: no route leads to canary", Some(route))
+    );
+    assert_eq!(story.say(Verb::Start { new_users: false }).unwrap_err(), route);
+    story.world.obstacles.clear();
+    story.until_weight(5);
+    story.world.obstacles = vec![route.to_owned()];
+    story.run(4 * 3600);
+    assert_eq!((story.percent(), story.condition(Kind::Workload)), (5, Some(route)));
+    story.canary_fails(0.2);
+    story.until_phase(Phase::RolledBack);
+}
+
+#[test]
 fn a_pause_stops_upward_moves_only() {
     let mut story = Story::kubernetes("{}");
     story.until_weight(5);
