@@ -18,6 +18,7 @@
 //! | [`fleets`] | which proxies have the same policy, and which rollouts are in it |
 //! | [`publish`] | from a policy to the proxies |
 //! | [`evidence`] | what the proxies counted |
+//! | [`cluster`] | the workloads of rollouts, as steering sees and changes them |
 //! | [`access`], [`text_pattern`] | who may do what |
 //! | [`api`] | the HTTP API |
 //! | [`config`] | the configuration of the server |
@@ -33,6 +34,7 @@
 
 pub mod access;
 pub mod api;
+pub mod cluster;
 pub mod config;
 pub mod ending;
 pub mod evidence;

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use coalmine_steer::Condition;
 use tokio::sync::{Notify, watch};
 
+use crate::cluster::{Cluster, Hands};
 use crate::evidence::{ProxyReading, Reading};
 use crate::fleets::Fleets;
 use crate::publish::Publication;
@@ -23,6 +24,9 @@ pub struct Server {
     tick: u64,
     operator: RwLock<Arc<Operator>>,
     fleets: Fleets,
+    /// Where the workloads are, where they are known.
+    cluster: Option<Arc<dyn Cluster>>,
+    hands: Hands,
     snapshots: Snapshots,
     view: watch::Sender<Arc<View>>,
     /// By fleet.
@@ -91,12 +95,30 @@ impl Server {
             operator: RwLock::new(Arc::new(operator)),
             publications: fleets.names().map(unpublished).collect(),
             fleets,
+            cluster: None,
+            hands: Hands::default(),
             snapshots: Snapshots::default(),
             view: watch::Sender::new(Arc::new(View { tick: tick.max(1), ..View::default() })),
             changed: Notify::new(),
             recorded: watch::Sender::new(()),
             timings: Timings::default(),
         }
+    }
+
+    /// The same server, which knows the workloads of this cluster.
+    #[must_use]
+    pub fn with_cluster(self, cluster: Arc<dyn Cluster>) -> Self {
+        Self { cluster: Some(cluster), ..self }
+    }
+
+    /// Where the workloads are, where they are known.
+    pub fn cluster(&self) -> Option<&Arc<dyn Cluster>> {
+        self.cluster.as_ref()
+    }
+
+    /// What is being done to workloads.
+    pub(crate) fn hands(&self) -> &Hands {
+        &self.hands
     }
 
     /// Where everything is kept.

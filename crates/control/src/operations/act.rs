@@ -46,7 +46,7 @@ async fn act_once(
         // Nobody counted the time while there was no release, and none of it may count as time on its first step.
         stored.record.state.ticked = Some(known.now);
     }
-    let inputs = known.inputs(&stored.record, spec.policy_inputs());
+    let inputs = known.inputs(&stored.record, &spec, spec.policy_inputs());
     let step = verb(plan, &stored.record.state, &inputs, request)
         .map_err(|refusal| Refused::Refusal(refusal.to_string()))?;
     let moment = Moment { inputs, request: Some(request.clone()) };

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use coalmine_steer::Inputs;
 use coalmine_steer::inputs::Policy;
 
+use crate::cluster::Observed;
 use crate::evidence::Forms;
 use crate::publish::Publication;
-use crate::rollout::{Name, Record};
+use crate::rollout::{Name, Record, Spec};
 use crate::server::Server;
 use crate::snapshot::Snapshot;
 use crate::store::{Publications, StoreError};
@@ -36,21 +37,34 @@ impl<'a> Known<'a> {
         parts.filter(|(_, part)| part.form.observe).map(|(name, part)| (name.clone(), part.since)).collect()
     }
 
-    /// The inputs of a tick or a verb, without evidence and answers of gates. `policy` is the policy part as it is written.
-    pub(crate) fn inputs(&self, record: &Record, policy: Policy) -> Inputs {
+    /// The inputs of a tick or a verb, without evidence and answers of gates. `spec` is what is written, and `policy` what
+    /// steering knows of its policy part.
+    pub(crate) fn inputs(&self, record: &Record, spec: &Spec, policy: Policy) -> Inputs {
         let published = self.published(&record.name);
         let latest = published.as_ref().and_then(|published| published.latest.as_ref());
         let held = latest.and_then(|latest| latest.held.get(&record.name));
+        let observed = self.observed(&record.name, spec);
         Inputs {
             now: self.now,
             tick: self.server.tick(),
             name: record.name.to_string(),
             policy,
+            workloads: observed.workloads,
+            obstacles: observed.obstacles,
+            held: observed.held,
             published: latest.and_then(|latest: &Publication| latest.published(&record.name)),
             refused: held.map(|held| held.why.clone()),
             frozen: self.snapshot.frozen.clone(),
             deleted: record.deleted,
             ..Inputs::default()
+        }
+    }
+
+    /// What the cluster knows of a rollout that names its workloads.
+    fn observed(&self, name: &Name, spec: &Spec) -> Observed {
+        match (self.server.cluster(), &spec.workloads) {
+            (Some(cluster), Some(_)) => cluster.observe(name, spec, &self.server.operator()),
+            _ => Observed::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use coalmine_steer::{Action, Condition, Kind, Moment, Plan, Step, tick};
 use futures_util::future::{join, join_all};
 
 use super::hooks::Hooks;
+use crate::cluster;
 use crate::evidence::queries::{self, Wanted};
 use crate::evidence::{Queries, Reading, Source, counted};
 use crate::operations::{Known, settle};
@@ -60,7 +61,14 @@ pub(super) async fn tick_all(
     }
     let known = Known::read(server).await?;
     let wanted = wanted(&known);
-    let (readings, queried) = join(read(sources, &known), queries.read(known.now, &wanted)).await;
+    let (mut readings, queried) = join(read(sources, &known), queries.read(known.now, &wanted)).await;
+    if let Some(cluster) = server.cluster() {
+        for (fleet, reading) in &mut readings {
+            if let Some(sidecars) = cluster.sidecars(fleet) {
+                cluster::complete(reading, &sidecars, known.now);
+            }
+        }
+    }
     server.look(|view| view.readings.clone_from(&readings));
     let nothing = Reading::default();
     let mut conditions = BTreeMap::new();
@@ -127,8 +135,8 @@ async fn tick_one(
         let moment = moment(known, evidence, hooks, &parsed, spec, plan);
         let step = tick(plan, &stored.record.state, &moment.inputs);
         let Some(change) = settle(stored, &moment, &step) else {
-            carry_out(server, hooks, name, stored.version, &step).await?;
-            return Ok(step.conditions);
+            carry_out(server, hooks, name, spec, stored.version, &step).await?;
+            return Ok(seen(server, name, step));
         };
         let logged: Vec<_> = change.history.iter().map(|entry| entry.logged.clone()).collect();
         match server.store().commit(change).await {
@@ -137,8 +145,8 @@ async fn tick_one(
                     tracing::info!(rollout = %name, weight = line.weight, "{}: {}", line.what, line.why);
                 }
                 server.tell();
-                carry_out(server, hooks, name, version, &step).await?;
-                return Ok(step.conditions);
+                carry_out(server, hooks, name, spec, version, &step).await?;
+                return Ok(seen(server, name, step));
             }
             // Somebody said a verb: the same evidence is judged with that.
             Err(StoreError::Moved) => match server.store().record(name).await? {
@@ -160,7 +168,7 @@ fn moment(
     plan: &Plan,
 ) -> Moment {
     let record = &parsed.stored.record;
-    let mut inputs = known.inputs(record, parsed.policy.clone());
+    let mut inputs = known.inputs(record, spec, parsed.policy.clone());
     let since = inputs.published.as_ref().map(|published| published.revision);
     inputs.proxies = counted::proxies(reading, &record.name, plan, since, spec.compared());
     inputs.queried = queried.cloned().unwrap_or_default();
@@ -175,9 +183,11 @@ async fn carry_out(
     server: &Server,
     hooks: &Hooks,
     name: &Name,
+    spec: &Spec,
     version: u64,
     step: &Step,
 ) -> Result<(), StoreError> {
+    let mut is_at_work = false;
     for action in &step.actions {
         match action {
             Action::AskGate { gate, release, weight, entered } => {
@@ -189,14 +199,26 @@ async fn carry_out(
                 Ok(()) | Err(StoreError::Moved) => {}
                 Err(error) => return Err(error),
             },
-            // Publishing has its own task, history is recorded, and there are no workloads here.
-            Action::Publish(_)
-            | Action::Record(_)
-            | Action::CopyToStable { .. }
-            | Action::ScaleDownCanary => {}
+            Action::CopyToStable { .. } | Action::ScaleDownCanary => {
+                if let (Some(cluster), Some(workloads)) = (server.cluster(), &spec.workloads) {
+                    server.hands().carry_out(cluster, name, workloads, action);
+                    is_at_work = true;
+                }
+            }
+            // Publishing has its own task, and history is recorded.
+            Action::Publish(_) | Action::Record(_) => {}
         }
     }
+    if !is_at_work {
+        server.hands().rest(name);
+    }
     Ok(())
+}
+
+/// The conditions of a step, with what could not be done.
+fn seen(server: &Server, name: &Name, mut step: Step) -> Vec<Condition> {
+    step.conditions.extend(server.hands().trouble(name));
+    step.conditions
 }
 
 fn unreadable(why: &str) -> Condition {

@@ -27,6 +27,7 @@ mod fleets;
 mod judging;
 mod others;
 mod releases;
+mod workloads;
 
 const ROLLOUT: &str = "
 policy:
@@ -105,10 +106,16 @@ impl Source for MadeUp {
 
 impl World {
     async fn new() -> Self {
+        Self::of(|server| server).await
+    }
+
+    /// With a server that is made of a usual one.
+    async fn of(make: impl FnOnce(Server) -> Server) -> Self {
         crate::tls::choose_provider();
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicU64::new(1_000_000));
-        let (server, store) = serve(&folder, &clock).await;
+        let (server, store) = build(&folder, &clock, Fleets::default()).await;
+        let server = Arc::new(make(server));
         let hooks = Hooks::new(&BTreeMap::new(), &BTreeMap::new()).unwrap();
         let (proxy, publisher) = (MadeUp::default(), Mutex::default());
         Self { server, store, clock, proxy, hooks, publisher, bad: BTreeMap::new(), folder }
@@ -171,12 +178,17 @@ async fn serve_fleets(
     clock: &Arc<AtomicU64>,
     fleets: Fleets,
 ) -> (Arc<Server>, Arc<Scripted>) {
+    let (server, store) = build(folder, clock, fleets).await;
+    (Arc::new(server), store)
+}
+
+async fn build(folder: &TempDir, clock: &Arc<AtomicU64>, fleets: Fleets) -> (Server, Arc<Scripted>) {
     let store = Sql::open(Address::File(folder.path().join("coalmine.db"))).await.unwrap();
     let store = Arc::new(Scripted::new(Arc::new(store)));
     let clock = clock.clone();
     let clock = move || clock.load(Ordering::Relaxed);
     let server = Server::new(store.clone(), Operator::default(), fleets, 15, clock);
-    (Arc::new(server), store)
+    (server, store)
 }
 
 /// A tick of this server with this proxy, without hooks.
