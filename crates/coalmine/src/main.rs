@@ -7,7 +7,6 @@
 //! | `cli`, `args`, `completions` | the command line, and the arguments that subcommands share |
 //! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `power`, `rehearse`, `serve`, `backup`, `schema` | one subcommand each |
 //! | `remote` | the subcommands that talk to a server |
-//! | `routes` | routes as Envoy reads them: which one takes a request, and where it leads |
 //! | `input`, `scan`, `policy_file`, `users` | files, the policies and rollouts in them, and lists of users |
 //! | `chart` | charts as SVG |
 //! | `diagnostic`, `failure`, `output` | what is wrong, why the command could not go on, and where it writes |
@@ -35,7 +34,6 @@ mod power;
 mod rehearse;
 mod remote;
 mod render;
-mod routes;
 mod scan;
 mod schema;
 mod serve;

@@ -19,6 +19,7 @@
 //! | [`publish`] | from a policy to the proxies |
 //! | [`evidence`] | what the proxies counted |
 //! | [`cluster`] | the workloads of rollouts, as steering sees and changes them |
+//! | [`routes`] | routes as Envoy reads them, for the server and for `coalmine validate` |
 //! | [`access`], [`text_pattern`] | who may do what |
 //! | [`api`] | the HTTP API |
 //! | [`config`] | the configuration of the server |
@@ -46,6 +47,7 @@ pub mod operations;
 pub mod publish;
 pub mod reconcile;
 pub mod rollout;
+pub mod routes;
 pub mod run;
 pub mod server;
 pub mod snapshot;

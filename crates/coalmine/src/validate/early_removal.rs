@@ -4,8 +4,8 @@ use coalmine_core::policy::{Rollout, RouteValue};
 
 use super::Valid;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::routes::removes;
 use crate::scan::{Object, Scan};
+use coalmine_control::routes::removes;
 use coalmine_document::{Node, OwnedPath};
 
 /// The diagnostics about configurations of Envoy, each with the place of its file among `scans`.

@@ -5,14 +5,14 @@
 
 mod case;
 
-/// The model of the command itself.
+/// The model of the server and the command itself.
 #[allow(
     dead_code,
     unused_imports,
     unreachable_pub,
-    reason = "a room of the command, of which this needs a part"
+    reason = "a room of the server, of which this needs a part"
 )]
-#[path = "../../../../crates/coalmine/src/routes/mod.rs"]
+#[path = "../../../../crates/control/src/routes/mod.rs"]
 mod routes;
 
 use std::collections::BTreeMap;

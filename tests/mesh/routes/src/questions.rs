@@ -16,14 +16,14 @@ use crate::case::{Case, HEADERS, NAMESPACE, Names};
 use crate::rules::version_of;
 use routes::{Answer, Destination, Patch, Reached, Request, Subject, Table};
 
-// The model of the command itself.
+// The model of the server and the command itself.
 #[allow(
     dead_code,
     unused_imports,
     unreachable_pub,
-    reason = "a room of the command, of which this needs a part"
+    reason = "a room of the server, of which this needs a part"
 )]
-#[path = "../../../../crates/coalmine/src/routes/mod.rs"]
+#[path = "../../../../crates/control/src/routes/mod.rs"]
 mod routes;
 
 /// How many requests are made at a door, each for some users and for nobody.

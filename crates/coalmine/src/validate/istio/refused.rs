@@ -5,7 +5,7 @@ use coalmine_document::{Entry, Node, OwnedPath, Span, Value};
 
 use super::{Cluster, Resource};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::routes::{Reading, reading};
+use coalmine_control::routes::{Reading, reading};
 
 /// What a route can do with a request, but to leave it to another VirtualService.
 const ACTIONS: [&str; 3] = ["route", "redirect", "directResponse"];

@@ -2,7 +2,7 @@
 
 use super::{Cluster, Resource, carries, labels};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::routes::{Patch, Route, Weighted, patches, table_of_istio, whole_host};
+use coalmine_control::routes::{Patch, Route, Weighted, patches, table_of_istio, whole_host};
 use coalmine_document::Node;
 
 pub(super) fn check(cluster: &mut Cluster<'_>) {

@@ -5,7 +5,7 @@ use coalmine_core::policy::{BucketScale, CanaryPlace, RouteValue};
 use super::Findings;
 use super::scene::Scene;
 use crate::diagnostic::Code;
-use crate::routes::{Answer, Destination, Reached, Route, Weighted};
+use coalmine_control::routes::{Answer, Destination, Reached, Route, Weighted};
 
 pub(super) fn check(scene: &Scene<'_>, findings: &mut Findings) {
     let RouteValue::Bucket(scale) = scene.rollout.route().value() else { return };

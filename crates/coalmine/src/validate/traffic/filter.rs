@@ -7,8 +7,10 @@ use coalmine_document::{nearest, quoted};
 use super::scene::{Outcome, Scene};
 use super::{FileTable, Findings, headers_of};
 use crate::diagnostic::Code;
-use crate::routes::{Answer, Chain, Reached, Route, Switches, Table, Truth, VirtualHost, chains, example};
 use crate::scan::{Object, Scan};
+use coalmine_control::routes::{
+    Answer, Chain, Reached, Route, Switches, Table, Truth, VirtualHost, chains, example,
+};
 
 use super::super::Valid;
 

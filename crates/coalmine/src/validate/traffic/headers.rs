@@ -6,7 +6,7 @@ use coalmine_document::nearest;
 use super::scene::Scene;
 use super::{Findings, headers_of, named, rollouts_of};
 use crate::diagnostic::Code;
-use crate::routes::{Answer, Condition, Reached, Subject, Test, Truth, VirtualHost};
+use coalmine_control::routes::{Answer, Condition, Reached, Subject, Test, Truth, VirtualHost};
 
 use super::super::Valid;
 

@@ -15,8 +15,8 @@ use coalmine_core::policy::{Policy, Rollout, RouteValue};
 
 use super::Valid;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::routes::{Chain, Patch, Place, Table, patches, table_of_istio, tables_of_envoy};
 use crate::scan::{Object, Scan};
+use coalmine_control::routes::{Chain, Patch, Place, Table, patches, table_of_istio, tables_of_envoy};
 use filter::Ours;
 use scene::Scene;
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 
-use crate::routes::{Answer, Request, Subject, classes, table_of_istio, tables_of_envoy};
+use coalmine_control::routes::{Answer, Request, Subject, classes, table_of_istio, tables_of_envoy};
 
 const HOST: &str = "shop.example";
 const WORDS: [&str; 4] = ["a", "ab", "b", ""];

@@ -7,7 +7,7 @@ use coalmine_core::request::StaticRequest;
 use coalmine_document::Node;
 
 use super::super::Valid;
-use crate::routes::{
+use coalmine_control::routes::{
     Alternative, Answer, Condition, Destination, OTHER_PATH, Place, Reached, Request, Route, Subject, Table,
     Test, VirtualHost, classes, overlap,
 };

@@ -3,7 +3,7 @@
 use super::Findings;
 use super::scene::{Outcome, Scene};
 use crate::diagnostic::Code;
-use crate::routes::{Action, Alternative, Answer, Reached, Request, Route, Subject, Truth};
+use coalmine_control::routes::{Action, Alternative, Answer, Reached, Request, Route, Subject, Truth};
 
 pub(super) fn check(scene: &Scene<'_>, findings: &mut Findings) {
     for outcome in scene.without() {

@@ -5,7 +5,7 @@ use coalmine_document::OwnedPath;
 use super::Findings;
 use super::scene::{Outcome, Scene, Value};
 use crate::diagnostic::Code;
-use crate::routes::{Answer, Reached, Request, Route, Truth};
+use coalmine_control::routes::{Answer, Reached, Request, Route, Truth};
 
 pub(super) fn check(scene: &Scene<'_>, findings: &mut Findings) {
     for value in &scene.values {

@@ -10,7 +10,7 @@ const MAX_EXAMPLE: usize = 200;
 
 /// A regular expression. Where it is none that can be read here, it is unknown what it matches.
 #[derive(Clone, Debug)]
-pub(crate) struct Pattern {
+pub struct Pattern {
     text: String,
     whole: Option<Regex>,
     examples: Vec<String>,
@@ -19,7 +19,8 @@ pub(crate) struct Pattern {
 // === impl Pattern ===
 
 impl Pattern {
-    pub(crate) fn new(text: &str) -> Self {
+    /// The expression of this text.
+    pub fn new(text: &str) -> Self {
         let is_read_alike = reading(text) == Reading::Alike;
         let whole = is_read_alike.then(|| Regex::new(&format!("^(?:{text})$")).ok()).flatten();
         let hir = whole.as_ref().and_then(|_| regex_syntax::parse(text).ok());
@@ -30,17 +31,17 @@ impl Pattern {
     }
 
     /// As it is written.
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         &self.text
     }
 
     /// Whether it matches this whole text; `None` where that is unknown.
-    pub(crate) fn matches(&self, text: &str) -> Option<bool> {
+    pub fn matches(&self, text: &str) -> Option<bool> {
         Some(self.whole.as_ref()?.is_match(text))
     }
 
     /// Texts that it matches.
-    pub(crate) fn values(&self) -> Vec<String> {
+    pub fn values(&self) -> Vec<String> {
         let matched = self.examples.iter().filter(|text| self.matches(text) == Some(true));
         matched.cloned().collect()
     }

@@ -11,7 +11,7 @@ use super::{
 
 /// A change of routes.
 #[derive(Debug)]
-pub(crate) struct Patch {
+pub struct Patch {
     context: Context,
     /// The host of the routes; `None`: all.
     host: Option<String>,
@@ -56,7 +56,7 @@ enum Insertion {
 }
 
 /// The changes of routes in this `spec`, of an EnvoyFilter.
-pub(crate) fn patches(spec: &Node) -> Vec<Patch> {
+pub fn patches(spec: &Node) -> Vec<Patch> {
     let spec = Message::new(spec, OwnedPath::of(&["spec"]));
     spec.items("config_patches").iter().filter_map(patch).collect()
 }
@@ -129,7 +129,7 @@ fn with_services(mut route: Route) -> Route {
 
 impl Table {
     /// The table as these changes leave it.
-    pub(crate) fn patched(mut self, patches: &[Patch]) -> Self {
+    pub fn patched(mut self, patches: &[Patch]) -> Self {
         for host in &mut self.hosts {
             let patches: Vec<&Patch> = patches.iter().filter(|patch| patch.is_for(host)).collect();
             if !patches.is_empty() {
@@ -239,7 +239,7 @@ impl Alternative {
 
 impl Patch {
     /// The route that it adds.
-    pub(crate) fn inserted(self) -> Option<Route> {
+    pub fn inserted(self) -> Option<Route> {
         match self.change {
             Change::Insert { route, .. } => Some(route),
             Change::Merge { .. } | Change::Remove => None,

@@ -5,18 +5,27 @@ use super::{Action, Alternative, Destination, Request, Route, Subject, Truth, Vi
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Answer<'t> {
+pub enum Answer<'t> {
     /// This alternative of this route takes it; both are counted from 0.
-    Taken { route: usize, alternative: usize, taken: &'t Route },
+    Taken {
+        /// Place of the route.
+        route: usize,
+        /// Place of the alternative in it.
+        alternative: usize,
+        /// The route.
+        taken: &'t Route,
+    },
     /// No route takes it: the proxy answers 404.
     NotFound,
+    /// It depends on something that cannot be decided.
     /// It depends on something that cannot be decided.
     Unknown,
 }
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reached {
+pub enum Reached {
+    /// Here.
     One(Destination),
     /// One of these, drawn anew for every request.
     Random(Vec<Destination>),
@@ -24,6 +33,7 @@ pub(crate) enum Reached {
     Nowhere,
     /// The proxy answers by itself, or no route takes the request.
     Reply,
+    /// It depends on something that cannot be decided.
     Unknown,
 }
 
@@ -31,7 +41,7 @@ pub(crate) enum Reached {
 
 impl VirtualHost {
     /// What becomes of a request to one of its hosts.
-    pub(crate) fn answer(&self, request: &Request) -> Answer<'_> {
+    pub fn answer(&self, request: &Request) -> Answer<'_> {
         let made = self.is_made(request);
         // A sidecar without routes of it sends the request where it would without a VirtualService.
         let is_mesh = self.gateways.iter().any(|gateway| gateway == MESH);
@@ -75,7 +85,7 @@ impl Alternative {
 
 impl Answer<'_> {
     /// Where the request goes.
-    pub(crate) fn reached(&self, request: &Request) -> Reached {
+    pub fn reached(&self, request: &Request) -> Reached {
         match self {
             Self::Taken { taken, .. } => taken.action.reached(request),
             Self::NotFound => Reached::Reply,

@@ -1,11 +1,11 @@
 //! Names in a resource of Istio, completed as istiod completes them.
 
 /// What the whole name of a Service ends in.
-pub(crate) const DOMAIN: &str = ".svc.cluster.local";
+pub(super) const DOMAIN: &str = ".svc.cluster.local";
 
 /// The host that a name in a resource of this namespace stands for. A name without a dot is a Service of the namespace;
 /// every other name is taken as it is: `checkout.shop` is no Service.
-pub(crate) fn host(name: &str, namespace: Option<&str>) -> String {
+pub fn host(name: &str, namespace: Option<&str>) -> String {
     match namespace {
         Some(namespace) if !name.contains('.') && name != "*" => format!("{name}.{namespace}{DOMAIN}"),
         _ => name.to_ascii_lowercase(),
@@ -13,7 +13,7 @@ pub(crate) fn host(name: &str, namespace: Option<&str>) -> String {
 }
 
 /// The gateway that a name in a resource of this namespace stands for, as `namespace/name`: `shop`, `./shop`, `shop.edge`.
-pub(crate) fn gateway(name: &str, namespace: Option<&str>) -> String {
+pub(super) fn gateway(name: &str, namespace: Option<&str>) -> String {
     let here = |gateway: &str| match namespace {
         Some(namespace) => format!("{namespace}/{gateway}"),
         None => gateway.to_owned(),
@@ -31,7 +31,7 @@ pub(crate) fn gateway(name: &str, namespace: Option<&str>) -> String {
 
 /// The names by which callers in its namespace know a host, itself among them: a Service has short ones too. A Service
 /// whose namespace is not known has its short name alone.
-pub(crate) fn known_as(host: &str) -> Vec<String> {
+pub(super) fn known_as(host: &str) -> Vec<String> {
     let Some(short) = host.strip_suffix(DOMAIN) else { return vec![host.to_owned()] };
     let longer = ["", ".svc", DOMAIN, ".svc.cluster.local."].map(|end| format!("{short}{end}"));
     let service = short.split('.').next().unwrap_or_default();

@@ -12,32 +12,35 @@ use super::{Answer, Route, Truth};
 
 /// What a route says of filters, by their names: whether they run. It has what the virtual host and the table say too,
 /// where nothing more specific does.
-pub(crate) type Switches = BTreeMap<String, Truth>;
+pub type Switches = BTreeMap<String, Truth>;
 
 /// What enables or disables any filter for a route; other messages configure one, which enables it.
 const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 
 /// The HTTP filters of a connection manager.
 #[derive(Clone, Debug)]
-pub(crate) struct Chain {
-    pub(crate) filters: Vec<Filter>,
+pub struct Chain {
+    /// Its filters, in their order.
+    pub filters: Vec<Filter>,
     /// What is done to headers before the first route is chosen.
     early: Option<Node>,
     /// The name of the table, where it is elsewhere.
-    pub(crate) table: Option<String>,
+    pub table: Option<String>,
 }
 
 /// A filter of a chain.
 #[derive(Clone, Debug)]
-pub(crate) struct Filter {
-    pub(crate) name: String,
+pub struct Filter {
+    /// Its name.
+    pub name: String,
     /// Whether it runs only where a route, a virtual host or the table enables it.
-    pub(crate) is_disabled: bool,
-    pub(crate) span: Span,
+    pub is_disabled: bool,
+    /// Where it is written.
+    pub span: Span,
 }
 
 /// Every chain in this document.
-pub(crate) fn chains(document: &Node) -> Vec<Chain> {
+pub fn chains(document: &Node) -> Vec<Chain> {
     let mut found = Vec::new();
     collect(&Message::new(document, OwnedPath::default()), &mut found);
     found
@@ -78,7 +81,7 @@ fn is_true(node: Option<&Node>) -> bool {
 }
 
 /// Whether a mutation in here removes this header.
-pub(crate) fn removes(tree: &Node, header: &str) -> bool {
+pub fn removes(tree: &Node, header: &str) -> bool {
     tree.text_at(&["remove"]).is_some_and(|name| name.eq_ignore_ascii_case(header))
         || tree.items().iter().any(|item| removes(item, header))
         || tree.entries().iter().any(|entry| removes(&entry.node, header))
@@ -102,18 +105,18 @@ impl Chain {
     }
 
     /// One filter of this name, which runs.
-    pub(crate) fn enabled(name: &str) -> Self {
+    pub fn enabled(name: &str) -> Self {
         let filter = Filter { name: name.to_owned(), is_disabled: false, span: Span::default() };
         Self { filters: vec![filter], early: None, table: None }
     }
 
     /// Whether what a client sends under this name is gone before the first route is chosen.
-    pub(crate) fn removes_early(&self, header: &str) -> bool {
+    pub fn removes_early(&self, header: &str) -> bool {
         self.early.as_ref().is_some_and(|early| removes(early, header))
     }
 
     /// Whether one of its filters runs for a request with this answer, given before any of them has run.
-    pub(crate) fn runs(&self, answer: &Answer<'_>) -> Truth {
+    pub fn runs(&self, answer: &Answer<'_>) -> Truth {
         match answer {
             Answer::Taken { taken, .. } => self.runs_on(Some(taken)),
             // Neither the virtual host nor the table has a say without a route.
@@ -123,7 +126,7 @@ impl Chain {
     }
 
     /// Whether one of its filters runs for requests that this route takes first.
-    pub(crate) fn runs_on(&self, route: Option<&Route>) -> Truth {
+    pub fn runs_on(&self, route: Option<&Route>) -> Truth {
         let switch = |filter: &Filter| {
             let switch = route.and_then(|route| route.filters.get(&filter.name));
             switch.copied().unwrap_or_else(|| Truth::from(!filter.is_disabled))

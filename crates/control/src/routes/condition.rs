@@ -8,18 +8,23 @@ use super::{Place, Request};
 
 /// Whether something holds, as far as it can be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Truth {
+pub enum Truth {
+    /// It holds.
     Yes,
+    /// It does not.
     No,
+    /// It cannot be decided.
     Unknown,
 }
 
 /// A part of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Subject {
+pub enum Subject {
+    /// The host.
     Host,
     /// Up to `?`.
     Path,
+    /// A parameter of the query.
     Query(String),
     /// In lower case; `:method` and `:scheme` are headers too.
     Header(String),
@@ -29,31 +34,43 @@ pub(crate) enum Subject {
 
 /// A condition.
 #[derive(Clone, Debug)]
-pub(crate) struct Condition {
-    pub(crate) subject: Subject,
-    pub(crate) test: Test,
+pub struct Condition {
+    /// What it looks at.
+    pub subject: Subject,
+    /// What it asks of that.
+    pub test: Test,
     /// Whether capitals count as small letters; a regular expression says so itself.
-    pub(crate) ignores_case: bool,
-    pub(crate) is_inverted: bool,
+    pub ignores_case: bool,
+    /// Whether it holds where the test does not.
+    pub is_inverted: bool,
     /// Whether what is missing counts as empty; otherwise no condition on a value holds, inverted or not.
-    pub(crate) missing_is_empty: bool,
-    pub(crate) place: Place,
+    pub missing_is_empty: bool,
+    /// Where it is written.
+    pub place: Place,
 }
 
 /// What is asked of a text.
 #[derive(Clone, Debug)]
-pub(crate) enum Test {
+pub enum Test {
+    /// It is there, or not.
     Present(bool),
+    /// It is this text.
     Exact(String),
+    /// It begins so.
     Prefix(String),
+    /// It ends so.
     Suffix(String),
+    /// It has this in it.
     Contains(String),
     /// The path itself, or one below it.
     Segments(String),
+    /// It fits this expression.
     Regex(Pattern),
     /// A whole number, from the first on and below the second.
     Range(i64, i64),
+    /// It is one of these.
     OneOf(Vec<String>),
+    /// It cannot be decided.
     Unknown,
 }
 
@@ -61,7 +78,7 @@ pub(crate) enum Test {
 
 impl Truth {
     /// Whether all of these hold.
-    pub(crate) fn all(truths: impl IntoIterator<Item = Self>) -> Self {
+    pub fn all(truths: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Self::Yes;
         for truth in truths {
             match truth {
@@ -74,7 +91,7 @@ impl Truth {
     }
 
     /// Whether one of these holds.
-    pub(crate) fn any(truths: impl IntoIterator<Item = Self>) -> Self {
+    pub fn any(truths: impl IntoIterator<Item = Self>) -> Self {
         !Self::all(truths.into_iter().map(|truth| !truth))
     }
 }
@@ -100,16 +117,18 @@ impl From<bool> for Truth {
 // === impl Condition ===
 
 impl Condition {
-    pub(crate) fn new(subject: Subject, test: Test, place: Place) -> Self {
+    /// A condition as it is usually meant.
+    pub fn new(subject: Subject, test: Test, place: Place) -> Self {
         Self { subject, test, ignores_case: false, is_inverted: false, missing_is_empty: false, place }
     }
 
-    pub(crate) fn holds(&self, request: &Request) -> Truth {
+    /// Whether it holds for a request.
+    pub fn holds(&self, request: &Request) -> Truth {
         self.holds_for(request.get(&self.subject))
     }
 
     /// Whether it holds for this value of its subject.
-    pub(crate) fn holds_for(&self, value: Option<&str>) -> Truth {
+    pub fn holds_for(&self, value: Option<&str>) -> Truth {
         let value = match (&self.test, value) {
             (Test::Unknown, _) => return Truth::Unknown,
             (Test::Present(present), value) => {
@@ -152,7 +171,7 @@ impl Test {
     }
 
     /// Values that it holds for, and values near them that it may not hold for.
-    pub(crate) fn values(&self) -> Vec<String> {
+    pub fn values(&self) -> Vec<String> {
         match self {
             Self::Present(_) => vec!["x".to_owned()],
             Self::Exact(text) => vec![text.clone(), format!("{text}x")],

@@ -31,82 +31,91 @@ mod request;
 
 use coalmine_document::{OwnedPath, Span};
 
-pub(crate) use answer::{Answer, Reached};
-pub(crate) use classes::{OTHER_PATH, classes};
-pub(crate) use condition::{Condition, Subject, Test, Truth};
-pub(crate) use domains::{example, overlap};
-pub(crate) use envoy::tables as tables_of_envoy;
-pub(crate) use filters::{Chain, Switches, chains, removes};
-pub(crate) use headers::HeaderChanges;
-pub(crate) use istio::table as table_of_istio;
-pub(crate) use names::host as whole_host;
-pub(crate) use patches::{Patch, patches};
-pub(crate) use re2::{Reading, reading};
-pub(crate) use request::Request;
+pub use answer::{Answer, Reached};
+pub use classes::{OTHER_PATH, classes};
+pub use condition::{Condition, Subject, Test, Truth};
+pub use domains::{example, overlap};
+pub use envoy::tables as tables_of_envoy;
+pub use filters::{Chain, Switches, chains, removes};
+pub use headers::HeaderChanges;
+pub use istio::table as table_of_istio;
+pub use names::host as whole_host;
+pub use patches::{Patch, patches};
+pub use re2::{Reading, reading};
+pub use request::Request;
 
 /// The routes of one place, for one or more hosts.
 #[derive(Debug)]
-pub(crate) struct Table {
-    pub(crate) hosts: Vec<VirtualHost>,
+pub struct Table {
+    /// Its virtual hosts.
+    pub hosts: Vec<VirtualHost>,
     /// Its name, in a configuration of Envoy.
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     /// The filters before it, where the connection manager is around it.
-    pub(crate) chain: Option<Chain>,
+    pub chain: Option<Chain>,
 }
 
 /// The routes for some hosts, in the order in which they are tried.
 #[derive(Debug)]
-pub(crate) struct VirtualHost {
+pub struct VirtualHost {
     /// Exact, or with a `*` at one end.
-    pub(crate) domains: Vec<String>,
+    pub domains: Vec<String>,
     /// The hosts by which an EnvoyFilter can name it.
-    pub(crate) names: Vec<String>,
-    pub(crate) routes: Vec<Route>,
-    pub(crate) place: Place,
+    pub names: Vec<String>,
+    /// The routes.
+    pub routes: Vec<Route>,
+    /// Where they are written.
+    pub place: Place,
     /// The conditions that every request here meets: the gateways that it can come through.
-    pub(crate) gateways: Vec<String>,
+    pub gateways: Vec<String>,
 }
 
 /// A route: it takes the requests that one of its alternatives holds for.
 #[derive(Clone, Debug)]
-pub(crate) struct Route {
+pub struct Route {
     /// Its name in a VirtualService or an EnvoyFilter.
-    pub(crate) name: Option<String>,
-    pub(crate) alternatives: Vec<Alternative>,
-    pub(crate) action: Action,
+    pub name: Option<String>,
+    /// What it takes.
+    pub alternatives: Vec<Alternative>,
+    /// What it does.
+    pub action: Action,
     /// The path to it.
-    pub(crate) at: OwnedPath,
+    pub at: OwnedPath,
     /// The part of it that says where it leads.
-    pub(crate) place: Place,
+    pub place: Place,
     /// What is done to the request on the way: rewrites, and headers that are set. For comparing.
-    pub(crate) changes: String,
+    pub changes: String,
     /// What is done to the request's headers, after what is done for a destination alone.
-    pub(crate) headers: HeaderChanges,
+    pub headers: HeaderChanges,
     /// Whether an EnvoyFilter has put it beside those of a VirtualService.
-    pub(crate) is_inserted: bool,
+    pub is_inserted: bool,
     /// What is said of the filters of Envoy, for requests that this route takes first.
-    pub(crate) filters: Switches,
+    pub filters: Switches,
 }
 
 /// Conditions that must all hold.
 #[derive(Clone, Debug)]
-pub(crate) struct Alternative {
+pub struct Alternative {
     /// Its name in a VirtualService, which istiod adds to the route's.
-    pub(crate) name: Option<String>,
-    pub(crate) conditions: Vec<Condition>,
-    pub(crate) place: Place,
+    pub name: Option<String>,
+    /// The conditions.
+    pub conditions: Vec<Condition>,
+    /// Where it is written.
+    pub place: Place,
 }
 
 /// Where a part of a table is written.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Place {
-    pub(crate) path: OwnedPath,
-    pub(crate) span: Span,
+pub struct Place {
+    /// The path to it.
+    pub path: OwnedPath,
+    /// Where it stands in the text.
+    pub span: Span,
 }
 
 /// What a route does with the requests that it takes.
 #[derive(Clone, Debug)]
-pub(crate) enum Action {
+pub enum Action {
     /// To one of these, drawn by weight at random where there are several.
     Weighted(Vec<Weighted>),
     /// To the cluster that this header names.
@@ -121,36 +130,43 @@ pub(crate) enum Action {
 
 /// A destination and its weight.
 #[derive(Clone, Debug)]
-pub(crate) struct Weighted {
-    pub(crate) destination: Destination,
-    pub(crate) weight: u64,
+pub struct Weighted {
+    /// Where to.
+    pub destination: Destination,
+    /// Its weight.
+    pub weight: u64,
     /// What is done to the request's headers for this destination alone.
-    pub(crate) headers: HeaderChanges,
-    pub(crate) place: Place,
+    pub headers: HeaderChanges,
+    /// Where it is written.
+    pub place: Place,
 }
 
 /// Where requests go: a cluster of Envoy, or a service of Istio and one of its subsets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Destination {
-    pub(crate) host: String,
-    pub(crate) subset: Option<String>,
-    pub(crate) port: Option<u64>,
+pub struct Destination {
+    /// The cluster, or the host of the service.
+    pub host: String,
+    /// The subset of the service.
+    pub subset: Option<String>,
+    /// The port of the service.
+    pub port: Option<u64>,
 }
 
 // === impl Destination ===
 
 impl Destination {
-    pub(crate) fn cluster(name: &str) -> Self {
+    /// A cluster of Envoy.
+    pub fn cluster(name: &str) -> Self {
         Self { host: name.to_owned(), subset: None, port: None }
     }
 
     /// What tells it from its neighbours.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.subset.as_deref().unwrap_or(&self.host)
     }
 
     /// Whether its name says that it is this variant: `canary`, `checkout-canary`, `outbound|80|canary|checkout`.
-    pub(crate) fn is_named(&self, variant: &str) -> bool {
+    pub fn is_named(&self, variant: &str) -> bool {
         let name = self.name();
         let service = name.split('.').next().unwrap_or_default();
         name == variant
@@ -163,7 +179,7 @@ impl Destination {
 
 impl Route {
     /// All destinations, also those of weight 0.
-    pub(crate) fn destinations(&self) -> &[Weighted] {
+    pub fn destinations(&self) -> &[Weighted] {
         match &self.action {
             Action::Weighted(all) | Action::ByHeader(_, all) => all,
             Action::ClusterHeader(_) | Action::Reply | Action::Unknown => &[],
@@ -171,13 +187,13 @@ impl Route {
     }
 
     /// Whether this header has a say in what the route takes or where it leads.
-    pub(crate) fn reads(&self, header: &str) -> bool {
+    pub fn reads(&self, header: &str) -> bool {
         self.is_by(header)
             || self.alternatives.iter().any(|alternative| alternative.on(header).next().is_some())
     }
 
     /// Whether the route is for requests with this header.
-    pub(crate) fn asks(&self, header: &str) -> bool {
+    pub fn asks(&self, header: &str) -> bool {
         self.is_by(header) || self.alternatives.iter().any(|alternative| alternative.asks(header))
     }
 
@@ -190,7 +206,7 @@ impl Route {
     }
 
     /// Whether this header is gone before an application sees the request.
-    pub(crate) fn removes(&self, header: &str) -> bool {
+    pub fn removes(&self, header: &str) -> bool {
         match self.headers.keep(header) {
             Some(keeps) => !keeps,
             None => {
@@ -201,7 +217,7 @@ impl Route {
     }
 
     /// The destinations that requests reach: among several, those that have a weight.
-    pub(crate) fn in_use(&self) -> impl Iterator<Item = &Weighted> {
+    pub fn in_use(&self) -> impl Iterator<Item = &Weighted> {
         let all = self.destinations();
         all.iter().filter(|weighted| weighted.weight > 0 || all.len() == 1)
     }
@@ -211,17 +227,18 @@ impl Route {
 
 impl Alternative {
     /// Its conditions on this header.
-    pub(crate) fn on<'t>(&'t self, header: &'t str) -> impl Iterator<Item = &'t Condition> {
+    pub fn on<'t>(&'t self, header: &'t str) -> impl Iterator<Item = &'t Condition> {
         let is_on = move |condition: &&Condition| matches!(&condition.subject, Subject::Header(name) if name == header);
         self.conditions.iter().filter(is_on)
     }
 
     /// Whether it is only for requests that have this header.
-    pub(crate) fn asks(&self, header: &str) -> bool {
+    pub fn asks(&self, header: &str) -> bool {
         self.on(header).any(|condition| condition.holds_for(None) == Truth::No)
     }
 
-    pub(crate) fn holds(&self, request: &Request) -> Truth {
+    /// Whether all of them hold for a request.
+    pub fn holds(&self, request: &Request) -> Truth {
         Truth::all(self.conditions.iter().map(|condition| condition.holds(request)))
     }
 }
@@ -230,7 +247,7 @@ impl Alternative {
 
 impl VirtualHost {
     /// Whether a route looks at this header.
-    pub(crate) fn reads(&self, header: &str) -> bool {
+    pub fn reads(&self, header: &str) -> bool {
         self.routes.iter().any(|route| route.reads(header))
     }
 }

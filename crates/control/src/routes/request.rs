@@ -6,13 +6,13 @@ use std::fmt;
 use super::Subject;
 
 /// The path of a request that no table speaks of by name.
-pub(crate) const PATH: &str = "/coalmine-validate";
+pub(super) const PATH: &str = "/coalmine-validate";
 /// The host of a request that no table speaks of by name.
-pub(crate) const HOST: &str = "coalmine-validate.example";
+pub(super) const HOST: &str = "coalmine-validate.example";
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Request {
+pub struct Request {
     values: BTreeMap<Subject, String>,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// A request to this host that is as plain as can be.
-    pub(crate) fn to(host: &str) -> Self {
+    pub fn to(host: &str) -> Self {
         let header = |name: &str| Subject::Header(name.to_owned());
         let values = [
             (Subject::Host, host),
@@ -31,13 +31,14 @@ impl Request {
         Self { values: values.into_iter().map(|(subject, value)| (subject, value.to_owned())).collect() }
     }
 
-    pub(crate) fn get(&self, subject: &Subject) -> Option<&str> {
+    /// What this part of it is.
+    pub fn get(&self, subject: &Subject) -> Option<&str> {
         self.values.get(subject).map(String::as_str)
     }
 
     /// The same with another value of this part; without the part where there is none.
     #[must_use]
-    pub(crate) fn with(&self, subject: &Subject, value: Option<&str>) -> Self {
+    pub fn with(&self, subject: &Subject, value: Option<&str>) -> Self {
         let mut request = self.clone();
         match value {
             Some(value) => request.values.insert(subject.clone(), value.to_owned()),
@@ -48,20 +49,22 @@ impl Request {
 
     /// The same with this header.
     #[must_use]
-    pub(crate) fn with_header(&self, name: &str, value: &str) -> Self {
+    pub fn with_header(&self, name: &str, value: &str) -> Self {
         self.with(&Subject::Header(name.to_owned()), Some(value))
     }
 
-    pub(crate) fn host(&self) -> &str {
+    /// Its host.
+    pub fn host(&self) -> &str {
         self.get(&Subject::Host).unwrap_or_default()
     }
 
-    pub(crate) fn method(&self) -> &str {
+    /// Its method.
+    pub fn method(&self) -> &str {
         self.get(&Subject::Header(":method".to_owned())).unwrap_or_default()
     }
 
     /// The path with the query parameters behind it.
-    pub(crate) fn target(&self) -> String {
+    pub fn target(&self) -> String {
         let mut target = self.get(&Subject::Path).unwrap_or_default().to_owned();
         let mut joint = '?';
         for (subject, value) in &self.values {
@@ -74,7 +77,7 @@ impl Request {
     }
 
     /// Its headers but those of HTTP itself.
-    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().filter_map(|(subject, value)| match subject {
             Subject::Header(name) if !name.starts_with(':') => Some((name.as_str(), value.as_str())),
             _ => None,

@@ -18,7 +18,7 @@ enum Fit {
 impl Table {
     /// The routes for this host at this gateway: by an exact domain, else the longest `*.suffix`, else the longest
     /// `prefix.*`, else `*`. Those of Envoy have no gateway.
-    pub(crate) fn virtual_host(&self, host: &str, gateway: Option<&str>) -> Option<&VirtualHost> {
+    pub fn virtual_host(&self, host: &str, gateway: Option<&str>) -> Option<&VirtualHost> {
         let host = host.to_ascii_lowercase();
         let best =
             |candidate: &VirtualHost| candidate.domains.iter().filter_map(|domain| fit(domain, &host)).max();
@@ -37,7 +37,7 @@ impl Table {
 impl VirtualHost {
     /// Whether requests to this domain are to be expected here. The VirtualService of a Service and of a name outside often
     /// has both at the gateway and in sidecars: a caller then takes the Service's name, and a user the other one.
-    pub(crate) fn is_at_home(&self, domain: &str, table: &Table) -> bool {
+    pub fn is_at_home(&self, domain: &str, table: &Table) -> bool {
         let is_mesh = |host: &Self| host.gateways.iter().any(|gateway| gateway == MESH);
         let is_service = |domain: &str| domain.ends_with(DOMAIN);
         let has = |wanted: bool| {
@@ -72,7 +72,7 @@ fn fit(domain: &str, host: &str) -> Option<Fit> {
 }
 
 /// A host that this domain is for.
-pub(crate) fn example(domain: &str) -> String {
+pub fn example(domain: &str) -> String {
     match domain {
         "*" => super::request::HOST.to_owned(),
         _ => domain.replace('*', "coalmine-validate"),
@@ -80,7 +80,7 @@ pub(crate) fn example(domain: &str) -> String {
 }
 
 /// A host that both of these speak of: `*.shop.example` and `shop.example` have none. `None` where there is none.
-pub(crate) fn overlap(one: &str, other: &str) -> Option<String> {
+pub fn overlap(one: &str, other: &str) -> Option<String> {
     if fit(one, other).is_some() {
         return Some(example(other));
     }

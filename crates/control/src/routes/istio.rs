@@ -18,7 +18,7 @@ const WITHOUT_SAY: [&str; 3] = ["name", "ignoreUriCase", "statPrefix"];
 
 /// The routes for HTTP of this `spec`, of a VirtualService in this namespace: for the callers' sidecars, and for gateways,
 /// which know a host by its whole name alone.
-pub(crate) fn table(spec: &Node, namespace: Option<&str>) -> Table {
+pub fn table(spec: &Node, namespace: Option<&str>) -> Table {
     let at = OwnedPath::of(&["spec"]);
     let texts = |field: &str| spec.get(field).map_or(&[][..], Node::items).iter().filter_map(Node::text);
     let hosts: Vec<String> = texts("hosts").map(|host| names::host(host, namespace)).collect();

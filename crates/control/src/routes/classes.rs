@@ -17,12 +17,7 @@ const OTHER_METHODS: [&str; 2] = ["POST", "DELETE"];
 
 /// Requests to `host` on which routes or `more`, further sets of conditions, can differ. The header that carries the
 /// answer of the filter is not varied.
-pub(crate) fn classes(
-    host: &str,
-    routes: &VirtualHost,
-    more: &[Vec<Condition>],
-    ours: &[&str],
-) -> Vec<Request> {
+pub fn classes(host: &str, routes: &VirtualHost, more: &[Vec<Condition>], ours: &[&str]) -> Vec<Request> {
     let is_ours =
         |subject: &Subject| matches!(subject, Subject::Header(name) if ours.contains(&name.as_str()));
     let alternatives = routes.routes.iter().flat_map(|route| &route.alternatives);
@@ -125,4 +120,4 @@ fn is_possible(subject: &Subject, value: &str) -> bool {
 }
 
 /// The path that stands for all others.
-pub(crate) const OTHER_PATH: &str = PATH;
+pub const OTHER_PATH: &str = PATH;

@@ -2,17 +2,18 @@
 
 /// Headers that are removed, and headers that are set afterwards.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct HeaderChanges {
+pub struct HeaderChanges {
     /// In lower case, as those below.
-    pub(crate) removed: Vec<String>,
-    pub(crate) set: Vec<String>,
+    pub removed: Vec<String>,
+    /// Those that have a value afterwards.
+    pub set: Vec<String>,
 }
 
 // === impl HeaderChanges ===
 
 impl HeaderChanges {
     /// Whether a header is there afterwards; `None` where it is as it was.
-    pub(crate) fn keep(&self, header: &str) -> Option<bool> {
+    pub fn keep(&self, header: &str) -> Option<bool> {
         let is_in = |names: &[String]| names.iter().any(|name| name == header);
         match (is_in(&self.set), is_in(&self.removed)) {
             (true, _) => Some(true),
@@ -23,7 +24,7 @@ impl HeaderChanges {
 
     /// These changes, and then those.
     #[must_use]
-    pub(crate) fn then(&self, later: &Self) -> Self {
+    pub fn then(&self, later: &Self) -> Self {
         let left = self.set.iter().filter(|name| !later.removed.contains(name));
         Self {
             removed: self.removed.iter().chain(&later.removed).cloned().collect(),
@@ -33,7 +34,7 @@ impl HeaderChanges {
 
     /// Both in one step: all that is removed, then all that is set.
     #[must_use]
-    pub(crate) fn and(&self, other: &Self) -> Self {
+    pub fn and(&self, other: &Self) -> Self {
         Self {
             removed: self.removed.iter().chain(&other.removed).cloned().collect(),
             set: self.set.iter().chain(&other.set).cloned().collect(),

@@ -39,7 +39,7 @@ pub(super) struct Around {
 }
 
 /// Every route table in this document.
-pub(crate) fn tables(document: &Node) -> Vec<Table> {
+pub fn tables(document: &Node) -> Vec<Table> {
     let mut found = Vec::new();
     walk(&Message { node: document, at: OwnedPath::default() }, None, &mut found);
     found

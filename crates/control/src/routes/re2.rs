@@ -14,7 +14,7 @@ const MAX_COUNT: u32 = 1000;
 
 /// What RE2 makes of a text, beside what is made of it here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub enum Reading {
     /// The same.
     Alike,
     /// Something else, or it is not known.
@@ -24,7 +24,7 @@ pub(crate) enum Reading {
 }
 
 /// How RE2 reads this text.
-pub(crate) fn reading(text: &str) -> Reading {
+pub fn reading(text: &str) -> Reading {
     if text.is_empty() {
         return Reading::Refused("it is empty");
     }
