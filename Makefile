@@ -209,7 +209,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 .PHONY: test
 test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every test that needs no privileges: 10 to 25 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
-	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); the unit for systemd (make test-systemd);"
+	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); a real Kubernetes API (make test-kubernetes); the unit for systemd (make test-systemd);"
 	@echo "the fleet by Docker Compose, which needs root (make test-compose);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale proof-replicas judge-table)"
 
@@ -246,6 +246,10 @@ test-api: $(API_PYTHON) $(COMMAND_TESTED) ## The API held against its own descri
 test-postgres: $(SERVER_NEEDS) $(ENVOY) ## On a real PostgreSQL (Debian's package): what every store must do, and three servers of which one is killed
 	tests/postgres.sh cargo test --locked --workspace --lib store::postgres -- --ignored --nocapture --test-threads 1
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) tests/postgres.sh $(SERVER_RUN) -- --ignored --nocapture replicas::
+
+.PHONY: test-kubernetes
+test-kubernetes: mesh-tools ## On a real Kubernetes API, without nodes: Deployments, routes, tokens and Events of a cluster
+	tests/kubernetes.sh cargo test --locked --package coalmine-control --lib kubernetes:: -- --ignored --nocapture --test-threads 1
 
 # So that the measurement does not rot. Its figures mean nothing.
 .PHONY: test-bench

@@ -24,7 +24,7 @@ pub trait Cluster: Send + Sync + fmt::Debug {
     fn observe(&self, name: &Name, spec: &Spec, operator: &Operator) -> Observed;
 
     /// The proxies that are there, and which of them are to run the policy of a fleet; none where that is not known.
-    fn sidecars(&self, fleet: &str) -> Option<Vec<Sidecar>>;
+    fn sidecars(&self, fleet: &str) -> Option<Sidecars>;
 
     /// Gives stable's Deployment the canary's pod template, if the canary's has this version. It may be repeated.
     ///
@@ -53,6 +53,15 @@ pub struct Observed {
     pub obstacles: Vec<String>,
     /// Canary's weight in parts per million that another controller holds, where one is named and says it.
     pub held: Option<u32>,
+}
+
+/// The proxies of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sidecars {
+    /// The only namespace whose proxies are known; all where none is given.
+    pub namespace: Option<String>,
+    /// The proxies that are there.
+    pub pods: Vec<Sidecar>,
 }
 
 /// A proxy that is there, whether or not anybody has read its metrics.
@@ -105,13 +114,16 @@ fn pod_of(proxy: &str) -> Option<&str> {
 
 /// Completes a reading by what the cluster knows: a proxy that is there and cannot be read is shown, without a revision, and
 /// one whose Pod is gone is not.
-pub(crate) fn complete(reading: &mut Reading, sidecars: &[Sidecar], now: u64) {
+pub(crate) fn complete(reading: &mut Reading, Sidecars { namespace, pods: sidecars }: &Sidecars, now: u64) {
     if reading.away.is_some() {
         return;
     }
-    reading
-        .proxies
-        .retain(|proxy| pod_of(&proxy.name).is_none() || sidecars.iter().any(|it| it.is(&proxy.name)));
+    let is_known = |pod: &str| match namespace {
+        Some(namespace) => pod.rsplit_once('.').is_some_and(|(_, of)| of == namespace),
+        None => true,
+    };
+    let is_there = |proxy: &str| sidecars.iter().any(|sidecar| sidecar.is(proxy));
+    reading.proxies.retain(|proxy| !pod_of(&proxy.name).is_some_and(is_known) || is_there(&proxy.name));
     for sidecar in sidecars.iter().filter(|sidecar| sidecar.is_expected) {
         match reading.proxies.iter_mut().find(|proxy| sidecar.is(&proxy.name)) {
             Some(proxy) if now.saturating_sub(proxy.seen) > GONE_AFTER => {
@@ -222,13 +234,14 @@ mod tests {
                 read("edge", 500),
             ],
         };
-        let sidecars = [
+        let pods = vec![
             sidecar("web-1.shop", "10.0.0.1"),
             sidecar("web-2.shop", "10.0.0.2"),
             sidecar("web-3.shop", "10.0.0.3"),
             sidecar("web-4.shop", "10.0.0.4"),
             Sidecar { is_expected: false, ..sidecar("other-1.shop", "10.0.0.5") },
         ];
+        let sidecars = Sidecars { namespace: None, pods };
         complete(&mut reading, &sidecars, 1_000);
         let seen: Vec<(&str, Option<u64>, u64)> =
             reading.proxies.iter().map(|proxy| (proxy.name.as_str(), proxy.revision, proxy.seen)).collect();
@@ -244,6 +257,10 @@ mod tests {
                 ("web-4.shop", None, 1_000),
             ]
         );
+        let one_namespace = Sidecars { namespace: Some("bank".to_owned()), pods: Vec::new() };
+        let mut elsewhere = Reading { away: None, proxies: vec![read(&node("gone-1.shop"), 990)] };
+        complete(&mut elsewhere, &one_namespace, 1_000);
+        assert_eq!(elsewhere.proxies.len(), 1, "nothing is known of that namespace");
         let away = Reading { away: Some("nobody answers".to_owned()), proxies: Vec::new() };
         let mut completed = away.clone();
         complete(&mut completed, &sidecars, 1_000);

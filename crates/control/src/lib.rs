@@ -19,6 +19,7 @@
 //! | [`publish`] | from a policy to the proxies |
 //! | [`evidence`] | what the proxies counted |
 //! | [`cluster`] | the workloads of rollouts, as steering sees and changes them |
+//! | [`kubernetes`] | a Kubernetes cluster |
 //! | [`routes`] | routes as Envoy reads them, for the server and for `coalmine validate` |
 //! | [`access`], [`text_pattern`] | who may do what |
 //! | [`api`] | the HTTP API |
@@ -40,6 +41,7 @@ pub mod config;
 pub mod ending;
 pub mod evidence;
 pub mod fleets;
+pub mod kubernetes;
 pub mod listen;
 pub mod log;
 mod open_files;

@@ -5,11 +5,13 @@
 //! | `oidc` | whose tokens are taken, and what they allow |
 //! | `jwt`, `keys` | such a token, and what it is verified with |
 //! | `fetch` | the keys of an issuer, fetched and kept |
+//! | `review` | tokens and permissions that somebody else knows, as a Kubernetes API |
 
 mod fetch;
 mod jwt;
 mod keys;
 mod oidc;
+mod review;
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,6 +26,7 @@ use oidc::Oidc;
 
 pub(crate) use fetch::address;
 pub use oidc::{KeySource, Rule};
+pub use review::{Deed, Reviewer, User};
 
 /// What a token allows; each includes the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +40,7 @@ pub enum May {
 }
 
 /// Rollouts by name, the widest first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Pattern {
     /// Every rollout: `*`.
     Every,
@@ -68,6 +71,7 @@ pub struct Token {
 #[derive(Clone, Debug)]
 pub struct Tokens {
     known: Arc<RwLock<Arc<Known>>>,
+    reviewer: Option<Arc<dyn Reviewer>>,
 }
 
 #[derive(Debug, Default)]
@@ -77,11 +81,19 @@ struct Known {
 }
 
 /// Who sends a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     name: String,
-    /// Each of them gives what it allows.
-    scopes: Vec<Scope>,
+    rights: Rights,
+}
+
+/// What somebody may do.
+#[derive(Clone, Debug)]
+enum Rights {
+    /// Each of these gives what it allows.
+    Scopes(Vec<Scope>),
+    /// Somebody else knows.
+    Reviewed(Arc<dyn Reviewer>, User),
 }
 
 /// Why somebody is nobody here. The sentences are for them, and hold no token.
@@ -147,11 +159,6 @@ impl Pattern {
 // === impl Scope ===
 
 impl Scope {
-    /// Whether it allows this for a rollout.
-    pub fn allows(&self, may: May, name: &Name) -> bool {
-        self.may >= may && self.patterns.iter().any(|pattern| pattern.matches(name))
-    }
-
     /// Whether it allows this for all rollouts that this pattern means.
     pub fn allows_all(&self, may: May, pattern: &Pattern) -> bool {
         self.may >= may && self.patterns.iter().any(|own| own.covers(pattern))
@@ -197,7 +204,14 @@ fn digest(text: &str) -> [u8; 32] {
 impl Tokens {
     /// These tokens, and those of nobody else; with none, everybody is let in.
     pub fn new(tokens: Vec<Token>) -> Self {
-        Self { known: Arc::new(RwLock::new(Arc::new(Known { tokens, oidc: Oidc::default() }))) }
+        let known = Known { tokens, oidc: Oidc::default() };
+        Self { known: Arc::new(RwLock::new(Arc::new(known))), reviewer: None }
+    }
+
+    /// The same, and the tokens that this one knows.
+    #[must_use]
+    pub fn with_reviewer(self, reviewer: Arc<dyn Reviewer>) -> Self {
+        Self { reviewer: Some(reviewer), ..self }
     }
 
     /// From now on, these, and those that the rules are for.
@@ -222,16 +236,21 @@ impl Tokens {
     /// It is nobody's, or one may not know whose.
     pub async fn caller(&self, text: Option<&str>, now: u64) -> Result<Caller, Denial> {
         let known = self.known();
-        if known.tokens.is_empty() && known.oidc.is_empty() {
+        if known.tokens.is_empty() && known.oidc.is_empty() && self.reviewer.is_none() {
             return Ok(Caller::anybody());
         }
         let text = text.ok_or(Denial::Missing)?;
         let found =
             known.tokens.iter().fold(None, |found, token| if token.is(text) { Some(token) } else { found });
-        match found {
-            Some(token) => Ok(Caller { name: token.name.clone(), scopes: vec![token.scope.clone()] }),
-            None if !known.oidc.is_empty() && jwt::is_jwt(text) => known.oidc.caller(text, now).await,
-            None => Err(Denial::Invalid("this token is not known here".to_owned())),
+        match (found, &self.reviewer) {
+            (Some(token), _) => Ok(Caller::new(token.name.clone(), vec![token.scope.clone()])),
+            // A token of an issuer that is known here is nobody else's.
+            (None, Some(reviewer)) if !known.oidc.knows(text) => {
+                let user = reviewer.user(text).await?;
+                Ok(Caller { name: user.shown(), rights: Rights::Reviewed(reviewer.clone(), user) })
+            }
+            (None, _) if !known.oidc.is_empty() && jwt::is_jwt(text) => known.oidc.caller(text, now).await,
+            (None, _) => Err(Denial::Invalid("this token is not known here".to_owned())),
         }
     }
 
@@ -243,10 +262,13 @@ impl Tokens {
 // === impl Caller ===
 
 impl Caller {
+    fn new(name: String, scopes: Vec<Scope>) -> Self {
+        Self { name, rights: Rights::Scopes(scopes) }
+    }
+
     /// Who comes where the server has no tokens at all: everybody on this host may do everything.
     fn anybody() -> Self {
-        let scope = Scope { may: May::Write, patterns: vec![Pattern::Every] };
-        Self { name: "anonymous".to_owned(), scopes: vec![scope] }
+        Self::new("anonymous".to_owned(), vec![Scope { may: May::Write, patterns: vec![Pattern::Every] }])
     }
 
     /// What history calls them.
@@ -254,20 +276,19 @@ impl Caller {
         &self.name
     }
 
-    /// Whether they may do this to a rollout.
-    pub fn may(&self, may: May, name: &Name) -> bool {
-        self.scopes.iter().any(|scope| scope.allows(may, name))
-    }
-
     /// Whether they may do this to all rollouts that these patterns mean.
-    pub fn may_all(&self, may: May, patterns: &[Pattern]) -> bool {
-        let is_allowed = |pattern| self.scopes.iter().any(|scope| scope.allows_all(may, pattern));
-        patterns.iter().all(is_allowed)
-    }
-
-    /// Whether they may do this to every rollout.
-    pub fn may_everywhere(&self, may: May) -> bool {
-        self.may_all(may, &[Pattern::Every])
+    ///
+    /// # Errors
+    /// That cannot be known now.
+    pub async fn may(&self, deed: impl Into<Deed>, patterns: &[Pattern]) -> Result<bool, Denial> {
+        let deed = deed.into();
+        match &self.rights {
+            Rights::Scopes(scopes) => {
+                let is_allowed = |pattern| scopes.iter().any(|scope| scope.allows_all(deed.may, pattern));
+                Ok(patterns.iter().all(is_allowed))
+            }
+            Rights::Reviewed(reviewer, user) => review::may(reviewer.as_ref(), user, deed, patterns).await,
+        }
     }
 }
 

@@ -130,6 +130,13 @@ impl Oidc {
         self.0.is_empty()
     }
 
+    /// Whether this says that it is a token of an issuer that is known here.
+    pub(super) fn knows(&self, text: &str) -> bool {
+        let jwt = Jwt::read(text).ok();
+        jwt.and_then(|jwt| jwt.issuer().map(|issuer| self.0.iter().any(|it| it.issuer == issuer)))
+            .unwrap_or(false)
+    }
+
     /// Who has this token, which has the shape of one. Every rule that it fits gives what it allows, and the first one
     /// the name.
     pub(super) async fn caller(&self, text: &str, now: u64) -> Result<Caller, Denial> {
@@ -182,7 +189,7 @@ impl Trusted {
             }
         }
         match (name, missed) {
-            (Some(name), _) => Ok(Caller { name: name?, scopes }),
+            (Some(name), _) => Ok(Caller::new(name?, scopes)),
             (None, Some((rule, claim))) => Err(match jwt.texts(claim).next() {
                 Some(text) => format!("its {} {} is not what {} wants", claim, shown(text), rule.name),
                 None => format!("it has no text as {}, which {} wants", shown(claim), rule.name),

@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::App;
 use super::shapes::Trouble;
-use crate::access::{Caller, May};
+use crate::access::{Caller, Deed, May, Pattern};
 use crate::rollout::Name;
 
 /// The header in which a tool says for which person it acts.
@@ -63,20 +63,22 @@ impl Sender {
         self.caller.name()
     }
 
-    pub(super) fn may_see(&self, name: &Name) -> bool {
-        self.caller.may(May::Read, name)
+    /// Whether they may see a rollout; not where that cannot be known now.
+    pub(super) async fn may_see(&self, name: &Name) -> bool {
+        self.caller.may(May::Read, &[Pattern::One(name.clone())]).await.unwrap_or(false)
     }
 
-    pub(super) fn must(&self, may: May, name: &Name) -> Result<(), Trouble> {
-        if self.caller.may(may, name) {
+    pub(super) async fn must(&self, deed: impl Into<Deed>, name: &Name) -> Result<(), Trouble> {
+        let deed = deed.into();
+        if self.caller.may(deed, &[Pattern::One(name.clone())]).await? {
             return Ok(());
         }
-        let detail = format!("the token {} may not {may} {name}", self.caller.name());
+        let detail = format!("the token {} may not {deed} {name}", self.caller.name());
         Err(Trouble::new(StatusCode::FORBIDDEN, detail))
     }
 
-    pub(super) fn must_everywhere(&self, may: May) -> Result<(), Trouble> {
-        if self.caller.may_everywhere(may) {
+    pub(super) async fn must_everywhere(&self, may: May) -> Result<(), Trouble> {
+        if self.caller.may(may, &[Pattern::Every]).await? {
             return Ok(());
         }
         let detail =

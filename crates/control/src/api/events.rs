@@ -85,19 +85,23 @@ impl Follower {
                     // The server holds the other end.
                     let _ = self.recorded.changed().await;
                 }
-                Ok(lines) => lines.into_iter().for_each(|line| self.take(&line)),
+                Ok(lines) => {
+                    for line in &lines {
+                        self.take(line).await;
+                    }
+                }
                 Err(_) => tokio::time::sleep(RETRY).await,
             }
         }
     }
 
-    fn take(&mut self, line: &Recorded) {
+    async fn take(&mut self, line: &Recorded) {
         let before = line.position.saturating_sub(1);
         if self.position < before {
             self.miss(before);
         }
         self.position = line.position;
-        if !self.sender.may_see(&line.rollout) {
+        if !self.sender.may_see(&line.rollout).await {
             return;
         }
         let event = Event::default().event("history").id(line.position.to_string());

@@ -48,7 +48,7 @@ pub(super) async fn policy(
     sender: Sender,
     Query(of): Query<OfFleet>,
 ) -> Result<Response, Trouble> {
-    sender.must_everywhere(May::Read)?;
+    sender.must_everywhere(May::Read).await?;
     let latest = app.server.store().publications(of.known(&app)?).await?.latest;
     latest.map(document).ok_or_else(|| Trouble::not_found("nothing has been published yet"))
 }
@@ -68,7 +68,7 @@ pub(super) async fn policy_of(
     Path(RevisionPath { revision }): Path<RevisionPath>,
     Query(of): Query<OfFleet>,
 ) -> Result<Response, Trouble> {
-    sender.must_everywhere(May::Read)?;
+    sender.must_everywhere(May::Read).await?;
     let found = app.server.store().publication(of.known(&app)?, revision).await?;
     found.map(document).ok_or_else(|| Trouble::not_found(format!("there is no revision {revision} any more")))
 }
@@ -107,7 +107,7 @@ fn document(publication: Publication) -> Response {
     responses((status = 200, description = "The proxies, by name", body = Proxies), Reads)
 )]
 pub(super) async fn proxies(State(app): State<App>, sender: Sender) -> Result<Json<Proxies>, Trouble> {
-    sender.must_everywhere(May::Read)?;
+    sender.must_everywhere(May::Read).await?;
     let view = app.server.view();
     let mut all: BTreeMap<(String, String), Proxy> = BTreeMap::new();
     let mut fleets = Vec::new();

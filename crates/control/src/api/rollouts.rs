@@ -12,7 +12,7 @@ use super::caller::{NamePath, Named, Sender, whole};
 use super::description::{Changes, Document, IfVersion, Reads};
 use super::shapes::{Done, Line, Rollout, Trouble};
 use super::{App, show, trouble};
-use crate::access::May;
+use crate::access::{Deed, May};
 use crate::operations::{self, Asked, Written};
 
 /// The most lines of one answer, as the description says too.
@@ -48,8 +48,13 @@ pub(super) struct Page {
 pub(super) async fn list(State(app): State<App>, sender: Sender) -> Result<Json<Vec<Rollout>>, Trouble> {
     let view = app.server.view();
     let records = app.server.store().records().await?;
-    let seen = records.iter().filter(|stored| sender.may_see(&stored.record.name));
-    Ok(Json(seen.map(|stored| show::rollout(stored, &view)).collect()))
+    let mut seen = Vec::new();
+    for stored in &records {
+        if sender.may_see(&stored.record.name).await {
+            seen.push(show::rollout(stored, &view));
+        }
+    }
+    Ok(Json(seen))
 }
 
 /// One rollout.
@@ -66,7 +71,7 @@ pub(super) async fn get(
     sender: Sender,
     Named(name): Named,
 ) -> Result<Response, Trouble> {
-    sender.must(May::Read, &name)?;
+    sender.must(May::Read, &name).await?;
     let stored = app.server.store().record(&name).await?;
     let stored = stored.ok_or_else(|| Trouble::not_found(format!("there is no rollout {name}")))?;
     let shown = show::rollout(&stored, &app.server.view());
@@ -95,7 +100,7 @@ pub(super) async fn put(
     headers: HeaderMap,
     text: String,
 ) -> Result<Response, Trouble> {
-    sender.must(May::Write, &name)?;
+    sender.must(May::Write, &name).await?;
     let by = sender.by();
     let asked = Asked { by: &by, expected: expected(&headers)?, dry_run, answer: None };
     let written = operations::write(&app.server, &name, &text, &asked).await;
@@ -117,7 +122,7 @@ pub(super) async fn delete(
     Query(DryRun { dry_run }): Query<DryRun>,
     headers: HeaderMap,
 ) -> Result<Response, Trouble> {
-    sender.must(May::Write, &name)?;
+    sender.must(Deed::DELETE, &name).await?;
     let by = sender.by();
     let asked = Asked { by: &by, expected: expected(&headers)?, dry_run, answer: None };
     let written = operations::remove(&app.server, &name, &asked).await;
@@ -137,7 +142,7 @@ pub(super) async fn history(
     Named(name): Named,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<Line>>, Trouble> {
-    sender.must(May::Read, &name)?;
+    sender.must(May::Read, &name).await?;
     let limit = page.limit.unwrap_or(LINES);
     if !(1..=MAX_LINES).contains(&limit) {
         return Err(Trouble::bad_request(format!("limit is {limit}, and 1 to {MAX_LINES} are possible")));

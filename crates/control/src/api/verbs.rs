@@ -17,7 +17,7 @@ use super::description::{Changes, IfVersion, Reads};
 use super::rollouts::{DryRun, done, expected};
 use super::shapes::{Done, Freeze, Reason, Release, Said, Trouble};
 use super::{App, show};
-use crate::access::May;
+use crate::access::{Deed, May};
 use crate::operations::{self, Asked, Written};
 use crate::rollout::Name;
 use crate::store::Answer;
@@ -74,7 +74,7 @@ pub(super) async fn act(
     parts: Parts,
     text: String,
 ) -> Result<Response, Trouble> {
-    sender.must(May::Operate, &name)?;
+    sender.must(Deed::say(&verb), &name).await?;
     let said: Said = read(&text)?;
     is_short(&said.message)?;
     let request = Request { verb: verb_of(&verb, &said)?, by: sender.by(), message: said.message };
@@ -126,7 +126,7 @@ pub(super) async fn release(
     Named(name): Named,
     Path(ReleasePath { number }): Path<ReleasePath>,
 ) -> Result<Json<Release>, Trouble> {
-    sender.must(May::Read, &name)?;
+    sender.must(May::Read, &name).await?;
     let found = app.server.store().release(&name, number).await?;
     let found = found.ok_or_else(|| Trouble::not_found(format!("{name} has no release {number}")))?;
     Ok(Json(show::release(&name, &found)))
@@ -152,7 +152,7 @@ pub(super) async fn freeze(
     sender: Sender,
     text: String,
 ) -> Result<Json<Freeze>, Trouble> {
-    sender.must_everywhere(May::Operate)?;
+    sender.must_everywhere(May::Operate).await?;
     let Reason { message: why } = read(&text)?;
     is_short(&why)?;
     let by = sender.by();
@@ -168,7 +168,7 @@ pub(super) async fn freeze(
     responses((status = 200, description = "Nothing is frozen", body = Freeze), Changes)
 )]
 pub(super) async fn thaw(State(app): State<App>, sender: Sender) -> Result<Json<Freeze>, Trouble> {
-    sender.must_everywhere(May::Operate)?;
+    sender.must_everywhere(May::Operate).await?;
     operations::freeze(&app.server, None).await.map_err(|refused| Trouble::of(refused, ""))?;
     tracing::warn!("nothing is frozen any more, says {}", sender.by());
     Ok(Json(Freeze::default()))

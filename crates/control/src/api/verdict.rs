@@ -73,7 +73,7 @@ pub(super) async fn get(
     sender: Sender,
     Named(name): Named,
 ) -> Result<Json<ShownVerdict>, Trouble> {
-    sender.must(May::Read, &name)?;
+    sender.must(May::Read, &name).await?;
     verdict(&app, &name).await.map(Json)
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn is(
     let hook = Hook::read(&text);
     let in_body = hook.as_ref().ok().and_then(|hook| hook.metadata.as_ref()?.get("token"));
     let sender = Sender::of(&app, &headers, token(&headers).as_ref().or(in_body).map(String::as_str)).await?;
-    sender.must(May::Read, &name)?;
+    sender.must(May::Read, &name).await?;
     hook?.is_about(&name)?;
     let asked = match word.as_str() {
         "advance" => Verdict::Advance,

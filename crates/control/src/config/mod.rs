@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `fleets` | who is of each fleet, and what its proxies get |
 //! | `evidence` | where evidence is read |
+//! | `kubernetes` | the cluster whose workloads are followed |
 //! | `limits` | how much it takes from whoever comes by |
 //! | `policy` | what the operator says once for all rollouts |
 //! | `queries` | what guards may name beside what the filter counts |
@@ -12,6 +13,7 @@
 
 mod evidence;
 mod fleets;
+mod kubernetes;
 mod limits;
 mod oidc;
 mod policy;
@@ -31,6 +33,7 @@ use crate::store::Address;
 
 pub use evidence::{Credentials, Evidence, Pem, PrometheusAddress};
 pub use fleets::{Fleet, ModuleFile};
+pub use kubernetes::{ClusterTokens, Kubernetes};
 pub use limits::Limits;
 pub use queries::{Part, Query, QuerySource};
 pub use secret::Surroundings;
@@ -45,6 +48,7 @@ const CONFIG: Known = Known::new(&[
     "limits",
     "tokens",
     "oidc",
+    "kubernetes",
     "fleets",
     "xds",
     "file",
@@ -92,6 +96,8 @@ pub struct Config {
     pub tokens: Vec<Token>,
     /// Whose tokens are taken beside.
     pub oidc: Vec<Rule>,
+    /// The cluster whose workloads are followed, where there is one.
+    pub kubernetes: Option<Kubernetes>,
     /// The fleets, by name.
     pub fleets: BTreeMap<String, Fleet>,
     /// Seconds between two ticks.
@@ -120,11 +126,12 @@ pub struct Tls {
 /// Whether this is meant as the configuration of a server.
 pub fn is_config(document: &Node) -> bool {
     // "admin" is Envoy's as well.
-    const ITS_OWN: [&str; 11] = [
+    const ITS_OWN: [&str; 12] = [
         "listen",
         "store",
         "tokens",
         "oidc",
+        "kubernetes",
         "fleets",
         "xds",
         "evidence",
@@ -163,7 +170,9 @@ impl Config {
 
     /// Whether anybody has to show a token.
     pub fn has_tokens(&self) -> bool {
-        !self.tokens.is_empty() || !self.oidc.is_empty()
+        !self.tokens.is_empty()
+            || !self.oidc.is_empty()
+            || self.kubernetes.as_ref().is_some_and(|kubernetes| kubernetes.tokens.is_some())
     }
 
     fn read(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>, reader: &Reader) -> Self {
@@ -198,6 +207,7 @@ impl Config {
             limits: fields.get("limits").map(|field| limits::read(&field)).unwrap_or_default(),
             tokens: fields.get("tokens").map(|field| tokens::read(&field, surroundings)).unwrap_or_default(),
             oidc: fields.get("oidc").map(|field| oidc::read(&field, surroundings)).unwrap_or_default(),
+            kubernetes: fields.get("kubernetes").map(|field| kubernetes::read(&field)),
             fleets,
             tick: fields.get("tick").and_then(|field| read_seconds(&field)).unwrap_or(TICK),
             operator,
@@ -286,6 +296,15 @@ fn read_texts(cursor: &Cursor<'_, '_>) -> Vec<String> {
         cursor.too_large(format!("has {} entries, and at most {MAX_ENTRIES} are allowed", items.len()));
     }
     items.take(MAX_ENTRIES).filter_map(|item| item.string().map(str::to_owned)).collect()
+}
+
+/// A text that is not empty.
+fn read_filled(cursor: &Cursor<'_, '_>) -> Option<String> {
+    let text = cursor.string()?;
+    if text.is_empty() {
+        cursor.problem("is empty");
+    }
+    Some(text.to_owned())
 }
 
 /// The text of a file that a field names.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use coalmine_document::{Cursor, Known, Value};
 
 use super::tokens::read_scope;
-use super::{MAX_ENTRIES, NAME, Surroundings, read_file};
+use super::{MAX_ENTRIES, NAME, Surroundings, read_file, read_filled};
 use crate::access::{KeySource, Rule, address};
 use crate::text_pattern::{NotAPattern, TextPattern};
 
@@ -67,14 +67,6 @@ fn read_rule(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Option
         scope: scope?,
         named_by: named_by?,
     })
-}
-
-fn read_filled(cursor: &Cursor<'_, '_>) -> Option<String> {
-    let text = cursor.string()?;
-    if text.is_empty() {
-        cursor.problem("is empty");
-    }
-    Some(text.to_owned())
 }
 
 fn read_issuer(cursor: &Cursor<'_, '_>) -> Option<String> {

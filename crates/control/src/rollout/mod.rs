@@ -27,7 +27,7 @@ pub use held::Held;
 pub use name::{Name, NotAName};
 pub use operator::Operator;
 pub use record::{Logged, Record, ReleaseRecord};
-pub use spec::{Spec, WorkloadNames, is_rollout, read_text};
+pub use spec::{Holder, Spec, WorkloadNames, is_rollout, read_text};
 
 #[cfg(test)]
 mod tests;

@@ -5,13 +5,14 @@ use coalmine_document::{
     is_label, json, parts_per_million, too_large,
 };
 use coalmine_steer::Plan;
-use coalmine_steer::plan::Setting;
+use coalmine_steer::plan::{Mode, Setting};
 use sha2::{Digest, Sha256};
 
 use super::{Name, policy_part};
 
 const ROLLOUT: Known = Known::new(&["name", "workloads", "policy", "plan", "weights"]);
-const WORKLOADS: Known = Known::new(&["service", "stable", "canary"]);
+const WORKLOADS: Known = Known::new(&["service", "stable", "canary", "heldBy"]);
+const HOLDER: Known = Known::new(&["flagger", "rollout"]);
 const WORKLOAD: Known = Known::new(&["deployment"]);
 const OBJECT: TextRule =
     TextRule { noun: "name of an object", form: "1 to 63 of a-z, 0-9 and -", holds: is_label };
@@ -38,10 +39,21 @@ pub struct Spec {
 pub struct WorkloadNames {
     /// The Service that both versions stand behind.
     pub service: String,
-    /// The Deployment of stable.
+    /// The Deployment of stable; empty where Argo Rollouts has the pods of both in one object.
     pub stable: String,
-    /// The Deployment of the canary.
+    /// The Deployment of the canary; empty as well then.
     pub canary: String,
+    /// The object of the controller that holds the weights, with `mode: judge`.
+    pub held_by: Option<Holder>,
+}
+
+/// An object of another controller, in the rollout's namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A `Canary` of Flagger.
+    Flagger(String),
+    /// A `Rollout` of Argo Rollouts.
+    Argo(String),
 }
 
 /// The document of a text, JSON or YAML.
@@ -74,6 +86,15 @@ pub(crate) fn digest(text: &str) -> String {
 pub fn is_rollout(node: &Node) -> bool {
     node.get("rollouts").is_none()
         && ["policy", "plan", "workloads"].iter().any(|field| node.get(field).is_some())
+}
+
+// === impl WorkloadNames ===
+
+impl WorkloadNames {
+    /// Whether stable and canary are Deployments of their own.
+    pub fn has_deployments(&self) -> bool {
+        !self.stable.is_empty() && !self.canary.is_empty()
+    }
 }
 
 // === impl Spec ===
@@ -163,6 +184,15 @@ impl Spec {
         if plan.is_none() && weights.is_none() {
             let _ = fields.required("plan", "{} for the usual one; or \"weights\", which the file then owns");
         }
+        let plan = plan.map(|plan| Plan::read(&plan, setting));
+        if let Some(workloads) =
+            fields.get("workloads").filter(|_| workloads.as_ref().is_some_and(|it| it.held_by.is_some()))
+            && plan.as_ref().is_none_or(|plan| plan.mode != Mode::Judge)
+        {
+            workloads.conflict(
+                "\"heldBy\" is for a plan with mode: judge, where another controller moves the weights",
+            );
+        }
         let policy = fields.required("policy", "whom it concerns, as {match: .., identity: ..}");
         if let Some(policy) = &policy {
             policy_part::check(policy, name, document.entry("name"), reader);
@@ -171,7 +201,7 @@ impl Spec {
         Self {
             name: name.unwrap_or_default().to_owned(),
             policy: document.get("policy").cloned().unwrap_or_else(|| Node::of_fields([])),
-            plan: plan.map(|plan| Plan::read(&plan, setting)),
+            plan,
             weights: weights.map(|weights| read_weights(&weights, listed)).unwrap_or_default(),
             workloads,
             has_baseline: listed.iter().any(|variant| variant.text_at(&["name"]) == Some("baseline")),
@@ -185,15 +215,36 @@ fn read_workloads(cursor: &Cursor<'_, '_>) -> WorkloadNames {
         .required("service", "the Service that both versions stand behind")
         .and_then(|service| service.text(&OBJECT))
         .unwrap_or_default();
+    let held_by = fields.get("heldBy").and_then(|holder| read_holder(&holder));
     let deployment = |name: &'static str| {
-        let Some(workload) = fields.required(name, "its Deployment, as {deployment: checkout}") else {
-            return String::new();
+        let workload = match &held_by {
+            Some(Holder::Argo(_)) => fields.get(name),
+            _ => fields.required(name, "its Deployment, as {deployment: checkout}"),
         };
+        let Some(workload) = workload else { return String::new() };
         let fields = workload.fields_as(&WORKLOAD, "a workload, as {deployment: checkout}");
         let deployment = fields.required("deployment", "its name");
         deployment.and_then(|name| name.text(&OBJECT)).unwrap_or_default().to_owned()
     };
-    WorkloadNames { service: service.to_owned(), stable: deployment("stable"), canary: deployment("canary") }
+    let (stable, canary) = (deployment("stable"), deployment("canary"));
+    WorkloadNames { service: service.to_owned(), stable, canary, held_by }
+}
+
+fn read_holder(cursor: &Cursor<'_, '_>) -> Option<Holder> {
+    let fields = cursor.fields_as(&HOLDER, "an object of another controller, as {flagger: checkout}");
+    let name = |field: &'static str| fields.get(field).and_then(|name| name.text(&OBJECT).map(str::to_owned));
+    match (name("flagger"), name("rollout")) {
+        (Some(name), None) => Some(Holder::Flagger(name)),
+        (None, Some(name)) => Some(Holder::Argo(name)),
+        (Some(_), Some(_)) => {
+            cursor.conflict("one controller holds the weights; keep \"flagger\" or \"rollout\"");
+            None
+        }
+        (None, None) => {
+            cursor.problem("names no object; write {flagger: NAME} or {rollout: NAME}");
+            None
+        }
+    }
 }
 
 fn read_weights(cursor: &Cursor<'_, '_>, listed: &[Node]) -> Vec<(String, u32)> {

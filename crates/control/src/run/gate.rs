@@ -25,9 +25,10 @@ impl ByProof {
         known.map_err(|denial| Denied::Unknown(denial.to_string()))
     }
 
-    fn may_read(&self, caller: &crate::access::Caller, fleet: &str) -> bool {
-        let members = self.fleets.members(fleet);
-        members.is_some_and(|members| caller.may_all(May::Read, &members.rollouts))
+    async fn may_read(&self, caller: &crate::access::Caller, fleet: &str) -> Result<bool, Denied> {
+        let Some(members) = self.fleets.members(fleet) else { return Ok(false) };
+        let may = caller.may(May::Read, &members.rollouts).await;
+        may.map_err(|denial| Denied::Unknown(denial.to_string()))
     }
 }
 
@@ -42,8 +43,12 @@ impl Gate for ByProof {
             return Ok(());
         }
         let known = self.known(caller).await?;
-        let may_any = self.fleets.names().any(|fleet| self.may_read(&known, fleet));
-        if may_any { Ok(()) } else { Err(forbidden()) }
+        for fleet in self.fleets.names() {
+            if self.may_read(&known, fleet).await? {
+                return Ok(());
+            }
+        }
+        Err(forbidden())
     }
 
     async fn fleet(&self, caller: Caller<'_>, node: &Node) -> Result<Option<String>, Denied> {
@@ -54,7 +59,7 @@ impl Gate for ByProof {
         }
         let known = self.known(caller).await?;
         let Some(fleet) = found else { return Ok(None) };
-        if self.may_read(&known, fleet) { Ok(Some(fleet.to_owned())) } else { Err(forbidden()) }
+        if self.may_read(&known, fleet).await? { Ok(Some(fleet.to_owned())) } else { Err(forbidden()) }
     }
 }
 

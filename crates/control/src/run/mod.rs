@@ -23,6 +23,7 @@ use crate::config::{self, Config, Evidence, ModuleFile};
 use crate::ending::{Ending, ending};
 use crate::evidence::{Prometheus, Proxies, Queries, Source};
 use crate::fleets::Fleets;
+use crate::kubernetes::{self, Kubernetes, Reviews};
 use crate::listen;
 use crate::open_files;
 use crate::publish::xds::{Filter, Fleet, Module, Settings, Xds};
@@ -52,6 +53,8 @@ pub struct Ready {
     /// By fleet.
     sources: BTreeMap<String, Box<dyn Source>>,
     queries: Queries,
+    /// The cluster that is followed, and a client of its own for Events.
+    cluster: Option<(Arc<Kubernetes>, kube::Client)>,
     certificates: Option<Arc<Certificates>>,
     listener: TcpListener,
     admin: TcpListener,
@@ -151,12 +154,24 @@ impl Ready {
         let store = Arc::new(Sql::open(config.store.clone()).await?);
         let digests = filters.iter().map(|(fleet, filter)| (fleet.clone(), filter.digest())).collect();
         let operator = Operator { filters: digests, ..config.operator.clone() };
-        let server = Arc::new(Server::new(store, operator, Fleets::new(members), config.tick, now));
+        let cluster = match &config.kubernetes {
+            Some(settings) => Some(cluster(settings).await.map_err(NotReady)?),
+            None => None,
+        };
+        let mut server = Server::new(store, operator, Fleets::new(members), config.tick, now);
+        if let Some((cluster, _)) = &cluster {
+            server = server.with_cluster(cluster.clone());
+        }
+        let server = Arc::new(server);
         let listener = listen::open(config.listen).await?;
         let admin = listen::open(config.admin).await?;
-        let tokens = Tokens::new(Vec::new());
+        let mut tokens = Tokens::new(Vec::new());
         tokens.set(config.tokens.clone(), &config.oidc).map_err(NotReady)?;
-        Ok(Self { config, server, filters, hooks, sources, queries, certificates, listener, admin, tokens })
+        let taken = config.kubernetes.as_ref().and_then(|settings| settings.tokens.as_ref());
+        if let (Some(taken), Some((_, client))) = (taken, &cluster) {
+            tokens = tokens.with_reviewer(Arc::new(Reviews::new(client.clone(), taken.audience.clone())));
+        }
+        Ok(Self { config, server, filters, hooks, sources, queries, cluster, certificates, listener, admin, tokens })
     }
 
     /// Where the API and the management server listen.
@@ -221,6 +236,10 @@ impl Ready {
         tasks.spawn(reconcile::publish_always(self.server.clone(), files, ending.clone()));
         let table = xds.proxies().clone();
         tasks.spawn(reconcile::refuse_always(self.server.clone(), refused, table, ending.clone()));
+        if let Some((cluster, client)) = self.cluster {
+            tasks.spawn(cluster.follow(ending.clone()));
+            tasks.spawn(kubernetes::record_always(self.server.clone(), client, ending.clone()));
+        }
         // A file is of one host, where a server that begins again goes on at once.
         let holder = match self.config.store {
             Address::File(_) => "this host".to_owned(),
@@ -294,6 +313,18 @@ impl fmt::Display for NotReady {
 }
 
 impl std::error::Error for NotReady {}
+
+/// A cluster that is to be followed, and a client of it.
+async fn cluster(settings: &config::Kubernetes) -> Result<(Arc<Kubernetes>, kube::Client), String> {
+    let client = kubernetes::client(settings.kubeconfig.as_deref()).await?;
+    let usual = kubernetes::Settings::default();
+    let followed = kubernetes::Settings {
+        namespace: settings.namespace.clone(),
+        root_namespace: settings.root_namespace.clone().unwrap_or(usual.root_namespace),
+        plugins: usual.plugins,
+    };
+    Ok((Kubernetes::new(client.clone(), followed), client))
+}
 
 /// What a fleet's proxies get beside its policy.
 fn filter(fleet: &config::Fleet) -> Result<Filter, NotReady> {

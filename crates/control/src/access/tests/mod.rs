@@ -4,6 +4,7 @@ mod fetched;
 pub(crate) mod issuer;
 mod known;
 mod refused;
+mod reviewed;
 mod rules;
 
 use super::*;
@@ -46,6 +47,11 @@ fn trusting(signers: &[&Signer], rules: &[Rule]) -> Tokens {
         .set(vec![Token::new("admin", "admin-0123456789", May::Write, vec![Pattern::Every])], &rules)
         .unwrap();
     tokens
+}
+
+/// Whether somebody may do this to the rollouts of a pattern.
+async fn may(caller: &Caller, may: May, pattern: &str) -> bool {
+    caller.may(may, &[pattern.parse().unwrap()]).await.unwrap()
 }
 
 async fn why(tokens: &Tokens, token: &str) -> String {

@@ -65,10 +65,12 @@ notifiers: {oncall: {env: TOKEN}}
     assert_eq!(config.operator.slow, [250, 1_000]);
     assert!(config.operator.gates.contains("smoke") && config.operator.notifiers.contains("oncall"));
     assert_eq!(config.fleets[FLEET].module, ModuleFile::Here(PathBuf::from("target/filter/coalmine.wasm")));
-    let name = "shop/checkout".parse().unwrap();
+    let name: crate::access::Pattern = "shop/checkout".parse().unwrap();
     let pipeline = config.tokens.iter().find(|token| token.name() == "pipeline").unwrap();
     assert!(pipeline.is("0123456789abcdef-operate"), "one line break at the end is no part of it");
-    assert!(pipeline.scope().allows(May::Operate, &name) && !pipeline.scope().allows(May::Write, &name));
+    assert!(
+        pipeline.scope().allows_all(May::Operate, &name) && !pipeline.scope().allows_all(May::Write, &name)
+    );
     let shown = format!("{config:?}");
     for secret in ["geheim", "0123456789abcdef-write"] {
         assert!(!shown.contains(secret), "{shown}");
@@ -314,7 +316,7 @@ oidc:
     assert_eq!(github.claims["sub"], TextPattern::Begins("repo:acme/shop:".to_owned()));
     assert_eq!(github.claims["ref"], TextPattern::Exact("refs/heads/main".to_owned()));
     assert_eq!(github.keys, KeySource::Discovered);
-    assert!(github.scope.allows(May::Operate, &"shop/checkout".parse().unwrap()));
+    assert!(github.scope.allows_all(May::Operate, &"shop/checkout".parse().unwrap()));
     assert_eq!(
         (&spire.keys, spire.named_by.as_str()),
         (&KeySource::Url("https://spire.example/keys".to_owned()), "email")
@@ -380,5 +382,29 @@ oidc:
         Config::check(&document).map_err(|problems| problems.to_string()),
         Ok(()),
         "files are not looked at"
+    );
+}
+
+#[test]
+fn a_cluster_is_named_by_as_little_as_can_be() {
+    let kubernetes = |text: &str| read(text).unwrap().kubernetes;
+    assert_eq!(kubernetes("{}"), None);
+    assert_eq!(kubernetes("kubernetes: {}"), Some(Kubernetes::default()));
+    let whole = "kubernetes: {kubeconfig: kube.yaml, namespace: shop, rootNamespace: mesh, tokens: {audience: coalmine}}";
+    let tokens = ClusterTokens { audience: Some("coalmine".to_owned()) };
+    assert_eq!(
+        kubernetes(whole),
+        Some(Kubernetes {
+            kubeconfig: Some(PathBuf::from("kube.yaml")),
+            namespace: Some("shop".to_owned()),
+            root_namespace: Some("mesh".to_owned()),
+            tokens: Some(tokens),
+        })
+    );
+    assert!(read(whole).unwrap().has_tokens() && !read("kubernetes: {}").unwrap().has_tokens());
+    let wrong = read("kubernetes: {namespace: Shop, tokens: {audience: \"\"}}").unwrap_err().join("\n");
+    assert!(
+        wrong.contains("kubernetes.namespace") && wrong.contains("kubernetes.tokens.audience"),
+        "{wrong}"
     );
 }

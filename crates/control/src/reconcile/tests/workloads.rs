@@ -7,7 +7,7 @@ use coalmine_steer::inputs::{Workload, Workloads};
 use coalmine_steer::{Kind, What};
 
 use super::*;
-use crate::cluster::{Cluster, Observed, Sidecar};
+use crate::cluster::{Cluster, Observed, Sidecar, Sidecars};
 use crate::rollout::{Spec, WorkloadNames};
 
 /// Two workloads that change as a test says, and as they are told.
@@ -19,7 +19,7 @@ struct MadeUpCluster {
 #[derive(Debug, Default)]
 struct Known {
     observed: Observed,
-    sidecars: Option<Vec<Sidecar>>,
+    sidecars: Option<Sidecars>,
     /// Why nothing can be changed, where that is so.
     forbids: Option<String>,
     /// How often a template was copied.
@@ -51,7 +51,7 @@ impl Cluster for MadeUpCluster {
         self.known().observed.clone()
     }
 
-    fn sidecars(&self, _: &str) -> Option<Vec<Sidecar>> {
+    fn sidecars(&self, _: &str) -> Option<Sidecars> {
         self.known().sidecars.clone()
     }
 
@@ -276,7 +276,7 @@ async fn stable_is_copied_and_the_canary_scaled_down_and_what_fails_is_said_and_
 async fn a_proxy_whose_metrics_nobody_reads_is_named() {
     let (mut world, cluster) = world("").await;
     let sidecar = |pod: &str| Sidecar { pod: pod.to_owned(), address: String::new(), is_expected: true };
-    cluster.known().sidecars = Some(vec![sidecar("web-7.shop")]);
+    cluster.known().sidecars = Some(Sidecars { namespace: None, pods: vec![sidecar("web-7.shop")] });
     cluster.change(|workloads| workloads.canary = workload("v2", 4));
     world.until_weight(5.0).await;
     world.tick().await;
@@ -286,7 +286,7 @@ async fn a_proxy_whose_metrics_nobody_reads_is_named() {
     let revision = world.latest().await.revision;
     let named = format!("1 of 2 proxies does not run revision {revision} and is left out: web-7.shop");
     assert_eq!(late, Some(named.as_str()));
-    cluster.known().sidecars = Some(Vec::new());
+    cluster.known().sidecars = Some(Sidecars::default());
     world.tick().await;
     assert!(world.conditions().iter().all(|(kind, _)| *kind != Kind::Proxies), "it is gone");
 }

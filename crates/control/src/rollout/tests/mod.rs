@@ -9,6 +9,7 @@ use crate::fleets::FLEET;
 use crate::publish::Publication;
 
 mod away;
+mod held_by;
 mod staying;
 
 const POLICY: &str = "policy:
