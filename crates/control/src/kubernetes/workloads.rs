@@ -170,10 +170,9 @@ pub(super) async fn copy_to_stable(
         return Ok(());
     }
     let labels = before.pointer("/metadata/labels").cloned().unwrap_or_else(|| json!({}));
-    match template.get_mut("metadata").and_then(Value::as_object_mut) {
-        Some(metadata) => drop(metadata.insert("labels".to_owned(), labels)),
-        None => template["metadata"] = json!({ "labels": labels }),
-    }
+    let metadata = template.get_mut("metadata").and_then(Value::as_object_mut);
+    let metadata = metadata.ok_or_else(|| format!("the pods of {} have no labels", names.canary))?;
+    metadata.insert("labels".to_owned(), labels);
     let place = stable.data.pointer_mut("/spec/template");
     *place.ok_or_else(|| format!("{} has no pod template", names.stable))? = template;
     let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
