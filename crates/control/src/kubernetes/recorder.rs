@@ -97,7 +97,12 @@ async fn regarding(server: &Server, client: &Client, name: &Name) -> Result<Opti
     for (resource, object) in candidates {
         let Some(object) = object else { continue };
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), name.namespace(), &resource);
-        let found = api.get_metadata_opt(&object).await.map_err(|error| sentence(&error))?;
+        let found = match api.get_metadata(&object).await {
+            Ok(found) => Some(found),
+            // Neither the object nor, perhaps, its kind.
+            Err(kube::Error::Api(status)) if status.code == 404 => None,
+            Err(error) => return Err(sentence(&error)),
+        };
         if let Some(found) = found {
             return Ok(Some(ObjectReference {
                 api_version: Some(resource.api_version),

@@ -440,7 +440,10 @@ async fn what_history_records_is_an_event_of_the_canary() {
             say(Verb::Pause).await;
             say(Verb::Resume).await;
             let all = events.list(&Default::default()).await.unwrap().items;
-            let own = |event: &&Event| event.reporting_controller.as_deref() == Some("coalmine");
+            let own = |event: &&Event| {
+                let by = event.reporting_controller.as_deref() == Some("coalmine");
+                by && event.reason.as_deref() == Some("Verb")
+            };
             if all.iter().filter(own).count() > 1 {
                 return all.into_iter().filter(|event| own(&event)).collect::<Vec<_>>();
             }
@@ -455,7 +458,7 @@ async fn what_history_records_is_an_event_of_the_canary() {
             (regarding.name.as_deref(), regarding.uid),
             (Some("checkout-canary"), canary.metadata.uid.clone())
         );
-        assert_eq!((event.type_.as_deref(), event.reason.as_deref()), (Some("Normal"), Some("Verb")));
+        assert_eq!(event.type_.as_deref(), Some("Normal"));
     }
     let said = |why: &str| told.iter().any(|event| event.note.as_deref() == Some(why));
     assert!(
