@@ -224,7 +224,6 @@ mod tests {
     fn proxies_are_those_whose_pods_are_there() {
         let node = |pod: &str| format!("sidecar~10.0.0.1~{pod}~shop.svc.cluster.local");
         let mut reading = Reading {
-            away: None,
             proxies: vec![
                 read(&node("web-1.shop"), 990),
                 read(&node("web-2.shop"), 990),
@@ -233,6 +232,7 @@ mod tests {
                 read(&node("other-1.shop"), 990),
                 read("edge", 500),
             ],
+            ..Reading::default()
         };
         let pods = vec![
             sidecar("web-1.shop", "10.0.0.1"),
@@ -258,10 +258,11 @@ mod tests {
             ]
         );
         let one_namespace = Sidecars { namespace: Some("bank".to_owned()), pods: Vec::new() };
-        let mut elsewhere = Reading { away: None, proxies: vec![read(&node("gone-1.shop"), 990)] };
+        let gone = vec![read(&node("gone-1.shop"), 990)];
+        let mut elsewhere = Reading { proxies: gone, ..Reading::default() };
         complete(&mut elsewhere, &one_namespace, 1_000);
         assert_eq!(elsewhere.proxies.len(), 1, "nothing is known of that namespace");
-        let away = Reading { away: Some("nobody answers".to_owned()), proxies: Vec::new() };
+        let away = Reading { away: Some("nobody answers".to_owned()), ..Reading::default() };
         let mut completed = away.clone();
         complete(&mut completed, &sidecars, 1_000);
         assert_eq!(completed, away, "nothing is known of them");

@@ -104,6 +104,10 @@ impl At<'_> {
             }
             return;
         }
+        if self.inputs.workloads.is_none() && !self.inputs.obstacles.is_empty() {
+            // Whether stable can carry them is not known, where it could be.
+            return self.hold_for_obstacles();
+        }
         let release = self.state.release.as_ref().and_then(|release| release.canary.as_ref());
         if let (Some(workloads), Some(version)) = (&self.inputs.workloads, release)
             && workloads.stable.version != *version

@@ -19,10 +19,12 @@ use serde_json::{Value, json};
 use super::{Kubernetes, Plugin, Reviews, Settings};
 use crate::access::{Deed, Denial, May, Tokens};
 use crate::cluster::{Cluster as _, Observed, Sidecars};
+use crate::config::{Config as Settled, Surroundings};
 use crate::ending::{End, ending};
 use crate::fleets::Fleets;
 use crate::operations::{self, Asked};
 use crate::rollout::{Name, Operator, Spec, read_text};
+use crate::run::Ready;
 use crate::server::Server;
 use crate::store::{Address, Sql};
 
@@ -350,35 +352,102 @@ async fn while_the_api_is_away_nothing_is_known_and_that_is_said() {
     shop.until("it is back", is_back).await;
 }
 
+/// A ServiceAccount in a namespace of its own, which may say these verbs there.
+struct Account(Api<ServiceAccount>);
+
+impl Account {
+    async fn open(client: &Client, namespace: &str, verbs: &[&str]) -> Self {
+        let made: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
+        Api::all(client.clone()).create(&PostParams::default(), &made).await.unwrap();
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+        let account = serde_json::from_value(json!({"metadata": {"name": "pipeline"}})).unwrap();
+        accounts.create(&PostParams::default(), &account).await.unwrap();
+        let roles: Api<Role> = Api::namespaced(client.clone(), namespace);
+        let rules = json!([{"apiGroups": ["coalmine.dev"], "resources": ["canaryrollouts"], "verbs": verbs}]);
+        let role = serde_json::from_value(json!({"metadata": {"name": "pipeline"}, "rules": rules})).unwrap();
+        roles.create(&PostParams::default(), &role).await.unwrap();
+        let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), namespace);
+        let binding = json!({
+            "metadata": {"name": "pipeline"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pipeline"},
+            "subjects": [{"kind": "ServiceAccount", "name": "pipeline", "namespace": namespace}]
+        });
+        bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
+        Self(accounts)
+    }
+
+    async fn token(&self, audience: &str) -> String {
+        let request = json!({"metadata": {}, "spec": {"audiences": [audience], "expirationSeconds": 600}});
+        let request = serde_json::from_value(request).unwrap();
+        let made = self.0.create_token_request("pipeline", &PostParams::default(), &request).await.unwrap();
+        made.status.unwrap().token
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes API: tests/kubernetes.sh"]
+async fn a_server_follows_the_cluster_that_its_configuration_names() {
+    let client = client().await;
+    let account = Account::open(&client, "served", &["get", "update"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (store, kubeconfig) =
+        (folder.path().join("coalmine.db"), std::env::var("COALMINE_TEST_KUBECONFIG").unwrap());
+    let text = json!({
+        "listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "store": store, "tick": "1s",
+        "kubernetes": {"kubeconfig": kubeconfig, "tokens": {"audience": "coalmine"}}
+    });
+    let nothing = Surroundings { variable: &|_| None, file: &|path| std::fs::read_to_string(path) };
+    let config = Settled::from_document(&read_text(&text.to_string()).unwrap(), &nothing).unwrap();
+    let ready = Ready::new(config).await.unwrap();
+    let url = format!("http://{}/v1/rollouts/served/checkout", ready.address().unwrap());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(ready.run(async {
+        let _ = stopped.await;
+    }));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    assert_eq!(http.get(&url).send().await.unwrap().status(), 401);
+    let token = account.token("coalmine").await;
+    let waits = async {
+        loop {
+            let sent =
+                http.put(&url).bearer_auth(&token).body(TEXT.replace("NAMESPACE", "served")).send().await;
+            match sent.unwrap().status().as_u16() {
+                // The permission may take a moment to be known to the API itself.
+                403 => tokio::time::sleep(Duration::from_secs(1)).await,
+                status => return status,
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(WITHIN, waits).await.unwrap(), 201);
+    let pause = http.post(format!("{url}/pause")).bearer_auth(&token).send().await.unwrap();
+    assert_eq!(pause.status(), 403, "its Role has no such verb");
+    let waits = async {
+        loop {
+            let shown = http.get(&url).bearer_auth(&token).send().await.unwrap().text().await.unwrap();
+            let shown: Value = serde_json::from_str(&shown).unwrap();
+            let conditions = shown["conditions"].to_string();
+            if conditions.contains("there is no Deployment served/checkout-canary") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, waits).await.unwrap();
+    let history = http.get(format!("{url}/history")).bearer_auth(&token).send().await.unwrap();
+    let history = history.text().await.unwrap();
+    assert!(history.contains("system:serviceaccount:served:pipeline"), "{history}");
+    drop(stop);
+    running.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes API: tests/kubernetes.sh"]
 async fn a_token_and_a_role_of_the_cluster_say_who_may_do_what() {
     let client = client().await;
-    let made: Namespace = serde_json::from_value(json!({"metadata": {"name": "reviewed"}})).unwrap();
-    Api::all(client.clone()).create(&PostParams::default(), &made).await.unwrap();
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "reviewed");
-    let account = serde_json::from_value(json!({"metadata": {"name": "pipeline"}})).unwrap();
-    accounts.create(&PostParams::default(), &account).await.unwrap();
-    let roles: Api<Role> = Api::namespaced(client.clone(), "reviewed");
-    let rules = json!([{"apiGroups": ["coalmine.dev"], "resources": ["canaryrollouts"], "verbs": ["get", "rollback"]}]);
-    let role = serde_json::from_value(json!({"metadata": {"name": "pipeline"}, "rules": rules})).unwrap();
-    roles.create(&PostParams::default(), &role).await.unwrap();
-    let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), "reviewed");
-    let binding = json!({
-        "metadata": {"name": "pipeline"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pipeline"},
-        "subjects": [{"kind": "ServiceAccount", "name": "pipeline", "namespace": "reviewed"}]
-    });
-    bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
-    let token = async |audience: &str| {
-        let request = json!({"metadata": {}, "spec": {"audiences": [audience], "expirationSeconds": 600}});
-        let request = serde_json::from_value(request).unwrap();
-        let made = accounts.create_token_request("pipeline", &PostParams::default(), &request).await.unwrap();
-        made.status.unwrap().token
-    };
+    let account = Account::open(&client, "reviewed", &["get", "rollback"]).await;
     let reviews = Reviews::new(client.clone(), Some("coalmine".to_owned()));
     let tokens = Tokens::new(Vec::new()).with_reviewer(Arc::new(reviews));
-    let caller = tokens.caller(Some(&token("coalmine").await), 0).await.unwrap();
+    let caller = tokens.caller(Some(&account.token("coalmine").await), 0).await.unwrap();
     assert_eq!(caller.name(), "system:serviceaccount:reviewed:pipeline");
     let may = async |deed: Deed, pattern: &str| caller.may(deed, &[pattern.parse().unwrap()]).await.unwrap();
     // The permission may take a moment to be known to the API itself.
@@ -400,7 +469,7 @@ async fn a_token_and_a_role_of_the_cluster_say_who_may_do_what() {
         assert!(!may(deed, pattern).await, "{deed:?} {pattern}");
     }
     for (token, said) in
-        [(token("another").await, "audience"), ("made-up".to_owned(), "this token is refused: ")]
+        [(account.token("another").await, "audience"), ("made-up".to_owned(), "this token is refused: ")]
     {
         let denial = tokens.caller(Some(&token), 0).await.unwrap_err();
         assert!(

@@ -171,7 +171,19 @@ impl Ready {
         if let (Some(taken), Some((_, client))) = (taken, &cluster) {
             tokens = tokens.with_reviewer(Arc::new(Reviews::new(client.clone(), taken.audience.clone())));
         }
-        Ok(Self { config, server, filters, hooks, sources, queries, cluster, certificates, listener, admin, tokens })
+        Ok(Self {
+            config,
+            server,
+            filters,
+            hooks,
+            sources,
+            queries,
+            cluster,
+            certificates,
+            listener,
+            admin,
+            tokens,
+        })
     }
 
     /// Where the API and the management server listen.

@@ -48,6 +48,20 @@ fn the_canary_goes_to_100_when_its_replicas_can_carry_it() {
 }
 
 #[test]
+fn nobody_goes_back_to_a_stable_of_which_nothing_is_known() {
+    let mut story = at_full("{}");
+    story.cluster().renew_stable("v2");
+    story.until_weight(50);
+    let cluster = story.world.cluster.take();
+    story.world.obstacles = vec!["the Deployments cannot be read".to_owned()];
+    story.run(3600);
+    assert_eq!((story.percent(), story.message()), (50, "holds at 50 %: the Deployments cannot be read"));
+    (story.world.cluster, story.world.obstacles) = (cluster, Vec::new());
+    story.until_phase(Phase::Idle);
+    assert_eq!(story.percent(), 0);
+}
+
+#[test]
 fn when_stable_is_new_waits_until_stable_runs_the_canarys_version_and_is_ready() {
     let mut story = at_full("{}");
     story.run(2 * 3600);
