@@ -26,6 +26,7 @@
 //! | [`config`] | the configuration of the server |
 //! | [`operations`] | what people and pipelines may do, whoever asks |
 //! | [`reconcile`] | the loop |
+//! | [`notify`], `post` | who is told what happens, and how that is sent |
 //! | [`run`] | a server from its configuration to its end |
 //! | [`listen`], `open_files`, [`tls`], [`ending`] | connections, certificates, and the end of all |
 //! | [`log`] | what it logs |
@@ -44,8 +45,10 @@ pub mod fleets;
 pub mod kubernetes;
 pub mod listen;
 pub mod log;
+pub mod notify;
 mod open_files;
 pub mod operations;
+mod post;
 pub mod publish;
 pub mod reconcile;
 pub mod rollout;

@@ -71,10 +71,48 @@ pub struct Form {
 pub struct Notice {
     /// Its number, for [`crate::Inputs::delivered`].
     pub id: u64,
+    /// What it is about.
+    #[serde(default)]
+    pub about: About,
+    /// When it was written; 0 where an earlier release of Coalmine wrote it.
+    #[serde(default)]
+    pub at: u64,
+    /// Number of the release that it is about; 0 where an earlier release of Coalmine wrote it.
+    #[serde(default)]
+    pub release: u64,
+    /// Canary's weight then, in parts per million.
+    #[serde(default)]
+    pub weight: u32,
     /// Notifiers of the operator.
     pub to: Vec<String>,
     /// What to say.
     pub message: String,
+}
+
+/// What a notice is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum About {
+    /// A release began.
+    Started,
+    /// It has been held for long by something that does not pass by itself.
+    Held,
+    /// A person has to approve.
+    Approval,
+    /// Users are sent back.
+    RollsBack,
+    /// All users are back.
+    RolledBack,
+    /// Judging is over; the canary goes to 100 %.
+    Promotes,
+    /// All users have the new version.
+    Promoted,
+    /// The release ended without a promotion or a rollback.
+    Superseded,
+    /// Something else that a person should know; also what a later release of Coalmine writes.
+    #[default]
+    #[serde(other)]
+    Attention,
 }
 
 /// A line of history.
@@ -179,6 +217,39 @@ impl Kind {
     /// Whether a person or a machine outside has the next word, and evidence would let the rollout go on.
     pub(crate) fn is_for_people(self) -> bool {
         matches!(self, Self::Approval | Self::Capacity)
+    }
+
+    /// Whether it is a part of every release, or people know of it already: time and requests pass, and who pauses, approves
+    /// or is past the deadline has been told.
+    pub(crate) fn is_ordinary(self) -> bool {
+        matches!(
+            self,
+            Self::Dwell
+                | Self::Requests
+                | Self::Inconclusive
+                | Self::Approval
+                | Self::Paused
+                | Self::Deadline
+                | Self::Deleted
+        )
+    }
+}
+
+// === impl About ===
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Started => "started",
+            Self::Held => "held",
+            Self::Approval => "approval",
+            Self::RollsBack => "rollsBack",
+            Self::RolledBack => "rolledBack",
+            Self::Promotes => "promotes",
+            Self::Promoted => "promoted",
+            Self::Superseded => "superseded",
+            Self::Attention => "attention",
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! One moment of a rollout, while its step is being made.
 
-use crate::actions::{Action, Condition, Event, Kind, Notice, Step, What};
+use crate::actions::{About, Action, Condition, Event, Kind, Notice, Step, What};
 use crate::inputs::{Inputs, Workloads};
 use crate::plan::{Capacity, Plan};
 use crate::state::{Hand, Here, Life, Outcome, Phase, Release, Said, Stage, State};
@@ -64,14 +64,24 @@ impl<'a> At<'a> {
     }
 
     /// Tells people, where the plan names notifiers.
-    pub(crate) fn notify(&mut self, message: impl Into<String>) {
+    pub(crate) fn notify(&mut self, about: About, message: impl Into<String>) {
         if self.plan.notify.is_empty() {
             return;
         }
         let message = format!("{}: {}", self.inputs.name, message.into());
         let id = self.state.next_notice;
         self.state.next_notice += 1;
-        self.state.notices.push(Notice { id, to: self.plan.notify.clone(), message });
+        let (at, weight) = (self.inputs.now, self.state.weight);
+        let release = self.state.release.as_ref().map_or(0, |release| release.number);
+        self.state.notices.push(Notice {
+            id,
+            about,
+            at,
+            release,
+            weight,
+            to: self.plan.notify.clone(),
+            message,
+        });
         let surplus = self.state.notices.len().saturating_sub(MAX_NOTICES);
         self.state.notices.drain(..surplus);
     }
@@ -123,6 +133,7 @@ impl<'a> At<'a> {
         self.state.scale_down = false;
         self.state.no_rollback = None;
         self.move_to(0, What::Started, why);
+        self.notify(About::Started, format!("a release begins: {why}"));
     }
 
     /// A salt for a new draw.
@@ -148,7 +159,7 @@ impl<'a> At<'a> {
         }
         let from = percent(self.state.weight);
         self.move_to(self.plan.first_back(self.state.weight), What::RollsBack, why);
-        self.notify(format!("rolls back from {from} %: {why}"));
+        self.notify(About::RollsBack, format!("rolls back from {from} %: {why}"));
         self.decided = Some(format!("rolls back from {from} %: {why}"));
     }
 

@@ -1,6 +1,6 @@
 //! `mode: judge`: another controller moves the weights, and Coalmine answers for the verdict alone.
 
-use crate::actions::{Kind, What};
+use crate::actions::{About, Kind, What};
 use crate::at::At;
 use crate::gates;
 use crate::plan::OnInconclusive;
@@ -91,6 +91,12 @@ impl At<'_> {
                     Outcome::Superseded => What::Superseded,
                 };
                 self.record(what, "the other controller ended the release");
+                let about = match outcome {
+                    Outcome::Promoted => About::Promoted,
+                    Outcome::RolledBack => About::RolledBack,
+                    Outcome::Superseded => About::Superseded,
+                };
+                self.notify(about, "the other controller ended the release");
             }
             (_, false) => {
                 self.begin(self.new_salt(), "the other controller sends users to the canary");

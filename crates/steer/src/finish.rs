@@ -1,6 +1,6 @@
 //! The end of a release: the canary to 100 %, stable renewed, users back on stable.
 
-use crate::actions::{Action, Kind, What};
+use crate::actions::{About, Action, Kind, What};
 use crate::at::At;
 use crate::inputs::Workloads;
 use crate::plan::Promote;
@@ -135,7 +135,7 @@ impl At<'_> {
         self.end(Outcome::Promoted, Stage::Idle);
         self.state.scale_down = self.plan.scale_down_canary;
         self.record(What::Promoted, &why);
-        self.notify(format!("promoted: {why}"));
+        self.notify(About::Promoted, format!("promoted: {why}"));
         self.decided = Some(format!("promoted: {why}"));
         self.finish_scale_down();
     }

@@ -1,6 +1,6 @@
 //! Before a step up: time, requests, the deadline, a gate, an approval.
 
-use crate::actions::{Action, Kind};
+use crate::actions::{About, Action, Kind};
 use crate::at::At;
 use crate::state::Here;
 use crate::text::{duration, percent};
@@ -32,7 +32,7 @@ pub(crate) fn hold_for_step(at: &mut At<'_>) {
         let only_people =
             at.conditions.iter().filter(|condition| condition.holds).all(|it| it.kind.is_for_people());
         if only_people && !here.asked {
-            at.notify(format!("waits for approval at {} %", percent(weight)));
+            at.notify(About::Approval, format!("waits for approval at {} %", percent(weight)));
             if let Some(release) = &mut at.state.release {
                 release.here.asked = true;
             }
@@ -50,7 +50,7 @@ fn deadline(at: &mut At<'_>) {
     let is_new = !std::mem::replace(&mut release.life.overdue, true);
     let message = format!("the deadline of {} has passed; resume gives it again", duration(deadline));
     if is_new {
-        at.notify(message.clone());
+        at.notify(About::Attention, message.clone());
     }
     at.hold(Kind::Deadline, message);
 }

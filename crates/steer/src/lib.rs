@@ -41,7 +41,7 @@ mod underneath;
 pub mod verbs;
 pub mod verdict;
 
-pub use actions::{Action, Condition, Event, Form, Kind, Notice, Step, What};
+pub use actions::{About, Action, Condition, Event, Form, Kind, Notice, Step, What};
 pub use history::Moment;
 pub use inputs::Inputs;
 pub use plan::Plan;

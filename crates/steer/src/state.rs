@@ -189,6 +189,9 @@ pub struct Here {
     /// Whether people know that an approval is missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asked: bool,
+    /// Observed seconds for which something has held it that does not pass by itself.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stuck: u64,
 }
 
 /// How a release ended.
@@ -287,6 +290,10 @@ impl State {
     pub(crate) fn going_on(&self) -> Option<&Release> {
         self.release.as_ref().filter(|release| release.outcome.is_none())
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 // === impl Hand ===

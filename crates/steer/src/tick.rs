@@ -1,12 +1,15 @@
 //! One tick: what is known becomes the next weight, or the reason why not.
 
-use crate::actions::{Action, Kind, Step, What};
+use crate::actions::{About, Action, Kind, Step, What};
 use crate::at::At;
 use crate::inputs::Inputs;
 use crate::plan::{Mode, OnInconclusive, Plan, Rollback, Start};
 use crate::state::{Leg, Outcome, Stage, State};
-use crate::text::percent;
+use crate::text::{duration, percent};
 use crate::verdict::{Verdict, Weighed, proof};
+
+/// Observed seconds after which people are told that a release is held.
+const LASTS: u64 = 15 * 60;
 
 /// The next state of a rollout, what to do, and why it does not move.
 ///
@@ -21,6 +24,7 @@ pub fn tick(plan: &Plan, state: &State, inputs: &Inputs) -> Step {
         Mode::Judge => at.judge_only(),
         Mode::Steer => at.steer(),
     }
+    at.tell_of_a_lasting_hold();
     at.into_step()
 }
 
@@ -41,6 +45,36 @@ impl At<'_> {
             if is_published {
                 release.here.dwelt += elapsed;
             }
+        }
+    }
+
+    /// Tells people once at each weight when something that does not pass by itself has held the release for long.
+    fn tell_of_a_lasting_hold(&mut self) {
+        let holding: Vec<&str> = self
+            .conditions
+            .iter()
+            .filter(|condition| condition.holds && !condition.kind.is_ordinary())
+            .map(|condition| condition.message.as_str())
+            .collect();
+        let message = format!(
+            "held for {} at {} %: {}",
+            duration(LASTS),
+            percent(self.state.weight),
+            holding.join("; ")
+        );
+        let (is_held, elapsed) = (!holding.is_empty(), self.elapsed);
+        let Some(release) = self.state.release.as_mut().filter(|release| release.outcome.is_none()) else {
+            return;
+        };
+        let before = release.here.stuck;
+        // What has been told stays so: a trouble that comes and goes is not told each time.
+        release.here.stuck = match is_held {
+            true => before.saturating_add(elapsed),
+            false if before >= LASTS => before,
+            false => 0,
+        };
+        if before < LASTS && release.here.stuck >= LASTS {
+            self.notify(About::Held, message);
         }
     }
 
@@ -83,6 +117,7 @@ impl At<'_> {
         if self.state.going_on().is_some() {
             self.end(Outcome::Superseded, Stage::Idle);
             self.record(What::Superseded, "the rollout is deleted");
+            self.notify(About::Superseded, "the rollout is deleted");
         }
         self.state.stage = Stage::Idle;
         self.state.scale_down = false;
@@ -194,7 +229,7 @@ impl At<'_> {
         self.verdict = Verdict::Promote;
         self.state.stage = Stage::Promoting(Leg::Rising);
         self.record(What::Promotes, why);
-        self.notify(format!("promotes: {why}"));
+        self.notify(About::Promotes, format!("promotes: {why}"));
     }
 
     /// Takes in evidence. Rolls back on harm, and then there is nothing more to do; otherwise says what is doubted, and
@@ -249,6 +284,7 @@ impl At<'_> {
         } else if is_published {
             self.end(Outcome::RolledBack, Stage::RolledBack);
             self.record(What::RolledBack, "all users are on stable");
+            self.notify(About::RolledBack, "rolled back: all users are on stable");
             self.decided = Some("rolled back: all users are on stable".to_owned());
             return;
         }

@@ -1,6 +1,6 @@
 //! When something changes underneath: versions and replicas.
 
-use crate::actions::{Kind, What};
+use crate::actions::{About, Kind, What};
 use crate::at::At;
 use crate::inputs::{Workload, Workloads};
 use crate::state::{Leg, Outcome, Stage};
@@ -62,13 +62,13 @@ impl At<'_> {
             let although = if self.is_harmful() { ", although harm is proved; a person decides" } else { "" };
             let why = format!("stable already runs the canary's version {}{although}", stable.version);
             self.record(What::Promotes, &why);
-            self.notify(why);
+            self.notify(About::Attention, why);
         } else if canary.version == stable.version && (changed.canary || changed.stable) {
             let why = format!("the canary runs stable's version {}: nothing is released", stable.version);
             self.move_to(0, What::Lowered, &why);
             self.end(Outcome::Superseded, Stage::Idle);
             self.record(What::Superseded, &why);
-            self.notify(why);
+            self.notify(About::Superseded, why);
         } else if changed.canary {
             self.new_canary(workloads);
         } else if changed.stable {
@@ -76,7 +76,7 @@ impl At<'_> {
             self.state.stage = Stage::Progressing;
             let why = format!("stable changed from {before} to {}", stable.version);
             self.new_life(&why);
-            self.notify(why);
+            self.notify(About::Attention, why);
         }
     }
 
@@ -92,7 +92,7 @@ impl At<'_> {
         if self.state.weight > first {
             self.move_to(first, What::Lowered, &why);
         }
-        self.notify(why);
+        self.notify(About::Attention, why);
     }
 
     /// The versions of the release are those of the workloads from now on. Gives stable's earlier one.
@@ -149,7 +149,7 @@ impl At<'_> {
         }
         self.move_to(0, What::Lowered, why);
         self.hold(Kind::Workload, why.to_owned());
-        self.notify(why);
+        self.notify(About::Attention, why);
     }
 
     /// Stable runs neither the old version nor the judged one, or was taken back to the old one on the way to it.
@@ -168,7 +168,7 @@ impl At<'_> {
     /// Something that only a person can decide; people are told once.
     pub(crate) fn alarm(&mut self, message: String) {
         if !self.state.said.message.contains(&message) {
-            self.notify(message.clone());
+            self.notify(About::Attention, message.clone());
         }
         self.hold(Kind::Alarm, message);
     }

@@ -7,12 +7,14 @@
 //! | `kubernetes` | the cluster whose workloads are followed |
 //! | `limits` | how much it takes from whoever comes by |
 //! | `policy` | what the operator says once for all rollouts |
+//! | `hooks` | whom the server asks and tells |
 //! | `queries` | what guards may name beside what the filter counts |
 //! | `tokens`, `oidc` | who may do what, by tokens of the server's own and by those of others |
 //! | `secret` | secrets, from the environment or from files |
 
 mod evidence;
 mod fleets;
+mod hooks;
 mod kubernetes;
 mod limits;
 mod oidc;
@@ -28,6 +30,7 @@ use std::path::PathBuf;
 use coalmine_document::{Cursor, Field, Known, Node, Problems, Reader, TextRule, Value, is_label};
 
 use crate::access::{Rule, Token};
+use crate::notify::Notifier;
 use crate::rollout::Operator;
 use crate::store::Address;
 
@@ -106,8 +109,8 @@ pub struct Config {
     pub operator: Operator,
     /// Addresses of gates, by name.
     pub gates: BTreeMap<String, String>,
-    /// Addresses of notifiers, by name.
-    pub notifiers: BTreeMap<String, String>,
+    /// Notifiers, by name.
+    pub notifiers: BTreeMap<String, Notifier>,
     /// Queries that guards may name.
     pub queries: BTreeMap<String, Query>,
 }
@@ -181,8 +184,9 @@ impl Config {
             let given = fields.get(name).and_then(|field| read_address(&field));
             given.or_else(|| otherwise.parse().ok()).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
         };
-        let hooks = |name| fields.get(name).map(|field| read_hooks(&field, surroundings)).unwrap_or_default();
-        let (gates, notifiers): (BTreeMap<_, _>, BTreeMap<_, _>) = (hooks("gates"), hooks("notifiers"));
+        let gates = fields.get("gates").map(|it| hooks::read_gates(&it, surroundings)).unwrap_or_default();
+        let notifiers =
+            fields.get("notifiers").map(|it| hooks::read_notifiers(&it, surroundings)).unwrap_or_default();
         let mut operator = fields.get("policy").map(|field| policy::read(&field, reader)).unwrap_or_default();
         let queries = fields.get("queries").map(|field| queries::read(&field, surroundings));
         let queries = queries.unwrap_or_default();
@@ -276,18 +280,6 @@ fn check_name(field: &Field<'_, '_>) {
         let name = field.value.quote(field.name);
         field.value.problem(format!("{name} is no valid name: {}", NAME.form));
     }
-}
-
-fn read_hooks(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> BTreeMap<String, String> {
-    let mut hooks = BTreeMap::new();
-    for field in cursor.entries() {
-        check_name(&field);
-        let what = "its URL, or {env: NAME} where that holds a token";
-        if let Some(url) = secret::read(&field.value, surroundings, what) {
-            hooks.insert(field.name.to_owned(), url);
-        }
-    }
-    hooks
 }
 
 fn read_texts(cursor: &Cursor<'_, '_>) -> Vec<String> {

@@ -4,11 +4,11 @@
 //! |---|---|
 //! | `tick` | one tick of all rollouts, with what the proxies counted |
 //! | `publish` | all records become policies, and proxies get them |
-//! | `hooks` | gates are asked and people are told |
+//! | `gates` | gates are asked |
 //!
 //! Publishing is a task of its own: a rollback that was recorded does not wait for a proxy that answers slowly.
 
-mod hooks;
+mod gates;
 mod publish;
 mod tick;
 
@@ -22,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::ending::Ending;
 use crate::evidence::{Queries, Source};
+use crate::notify::Notifiers;
 use crate::publish::file;
 use crate::publish::xds::{ProxyTable, Refusal};
 use crate::server::Server;
@@ -29,7 +30,16 @@ use crate::store::StoreError;
 
 use publish::Publisher;
 
-pub use hooks::{Hooks, NoHooks};
+pub use gates::Gates;
+
+/// Whom the server asks and tells, beside the ticks.
+#[derive(Clone, Debug)]
+pub struct Hooks {
+    /// Who is asked before a step is left.
+    pub gates: Gates,
+    /// Who is told.
+    pub notifiers: Notifiers,
+}
 
 /// How often it is seen whether another server on the same store has changed something.
 const POLL: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use coalmine_steer::inputs::Queried;
 use coalmine_steer::{Action, Condition, Kind, Moment, Plan, Step, tick};
 use futures_util::future::{join, join_all};
 
-use super::hooks::Hooks;
+use super::Hooks;
 use crate::cluster;
 use crate::evidence::queries::{self, Wanted};
 use crate::evidence::{Queries, Reading, Source, counted};
@@ -86,7 +86,8 @@ pub(super) async fn tick_all(
             Err(error) => return Err(error),
         }
     }
-    hooks.keep(|name| conditions.contains_key(name));
+    hooks.gates.keep(|name| conditions.contains_key(name));
+    hooks.notifiers.keep(|name| conditions.contains_key(name));
     server.look(|view| {
         view.at = now;
         for (name, conditions) in conditions {
@@ -173,8 +174,8 @@ fn moment(
     inputs.proxies = counted::proxies(reading, &record.name, plan, since, spec.compared());
     inputs.queried = queried.cloned().unwrap_or_default();
     inputs.source_away.clone_from(&reading.away);
-    inputs.gates = hooks.answers(&record.name);
-    inputs.delivered = hooks.delivered(&record.name, &record.state.notices);
+    inputs.gates = hooks.gates.answers(&record.name);
+    inputs.delivered = hooks.notifiers.delivered(&record.name, &record.state.notices);
     Moment { inputs, request: None }
 }
 
@@ -191,9 +192,9 @@ async fn carry_out(
     for action in &step.actions {
         match action {
             Action::AskGate { gate, release, weight, entered } => {
-                hooks.ask(name, gate, *release, *weight, *entered);
+                hooks.gates.ask(name, gate, *release, *weight, *entered);
             }
-            Action::Notify(notice) => hooks.tell(name, notice),
+            Action::Notify(notice) => hooks.notifiers.tell(name, notice),
             Action::Forget => match server.store().remove(name, version).await {
                 // Somebody wrote it anew meanwhile.
                 Ok(()) | Err(StoreError::Moved) => {}

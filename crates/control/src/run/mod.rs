@@ -25,9 +25,10 @@ use crate::evidence::{Prometheus, Proxies, Queries, Source};
 use crate::fleets::Fleets;
 use crate::kubernetes::{self, Kubernetes, Reviews};
 use crate::listen;
+use crate::notify::Notifiers;
 use crate::open_files;
 use crate::publish::xds::{Filter, Fleet, Module, Settings, Xds};
-use crate::reconcile::{self, Hooks};
+use crate::reconcile::{self, Gates, Hooks};
 use crate::rollout::Operator;
 use crate::server::Server;
 use crate::store::{Address, Sql, StoreError};
@@ -142,8 +143,11 @@ impl Ready {
             }
         }
         let certificates = config.tls.clone().map(Certificates::load).transpose()?.map(Arc::new);
-        let hooks =
-            Hooks::new(&config.gates, &config.notifiers).map_err(|error| NotReady(error.to_string()))?;
+        let cannot = |why| NotReady(format!("gates and notifiers cannot be asked: {why}"));
+        let hooks = Hooks {
+            gates: Gates::new(&config.gates).map_err(cannot)?,
+            notifiers: Notifiers::new(&config.notifiers, now).map_err(cannot)?,
+        };
         let (mut members, mut filters, mut sources) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for (name, fleet) in &config.fleets {
             members.insert(name.clone(), fleet.members.clone());

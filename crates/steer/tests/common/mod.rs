@@ -7,7 +7,7 @@ use coalmine_judge::Arms;
 use coalmine_steer::actions::Condition;
 use coalmine_steer::plan::Setting;
 use coalmine_steer::simulate::{Cluster, Crash, Random, World};
-use coalmine_steer::{Action, Form, Kind, Moment, Phase, Plan, Request, Step, Verb, What};
+use coalmine_steer::{About, Action, Form, Kind, Moment, Phase, Plan, Request, Step, Verb, What};
 
 pub(crate) fn plan(text: &str, workloads: bool) -> Plan {
     let documents = Notation::Yaml.read(text).unwrap();
@@ -26,6 +26,8 @@ pub(crate) struct Story {
     pub(crate) step: Option<Step>,
     /// What was recorded so far, and at which weight.
     pub(crate) events: Vec<(What, u32, String)>,
+    /// What people were told so far.
+    pub(crate) told: Vec<(About, String)>,
 }
 
 impl Story {
@@ -46,7 +48,14 @@ impl Story {
         for arms in world.rates.values_mut() {
             *arms = Arms { stable: 0.002, canary: 0.002 };
         }
-        Self { world, random: Random::new(1), history: Vec::new(), step: None, events: Vec::new() }
+        Self {
+            world,
+            random: Random::new(1),
+            history: Vec::new(),
+            step: None,
+            events: Vec::new(),
+            told: Vec::new(),
+        }
     }
 
     pub(crate) fn cluster(&mut self) -> &mut Cluster {
@@ -60,8 +69,10 @@ impl Story {
 
     fn keep(&mut self, inputs: coalmine_steer::Inputs, request: Option<Request>, step: Step) {
         for action in &step.actions {
-            if let Action::Record(event) = action {
-                self.events.push((event.what, event.weight, event.why.clone()));
+            match action {
+                Action::Record(event) => self.events.push((event.what, event.weight, event.why.clone())),
+                Action::Notify(notice) => self.told.push((notice.about, notice.message.clone())),
+                _ => {}
             }
         }
         self.history.push(Moment { inputs, request });
@@ -144,6 +155,11 @@ impl Story {
 
     pub(crate) fn happened(&self, what: What) -> usize {
         self.events.iter().filter(|(happened, ..)| *happened == what).count()
+    }
+
+    /// What people were told about, in the order in which they were.
+    pub(crate) fn told(&self) -> Vec<About> {
+        self.told.iter().map(|(about, _)| *about).collect()
     }
 
     /// Weights in percent that were published, each once while it lasted.

@@ -6,6 +6,7 @@
 mod common;
 mod end_of_release;
 mod judge_mode;
+mod notices;
 mod queries;
 mod situations;
 mod step_up;

@@ -1,6 +1,6 @@
 //! What a step asks for before the next one, what stops it, and what rolls it back.
 
-use coalmine_steer::{Action, Kind, Phase, Verb, Verdict, What};
+use coalmine_steer::{About, Action, Kind, Phase, Verb, Verdict, What};
 
 use crate::common::Story;
 
@@ -61,6 +61,7 @@ fn a_step_waits_for_approval_and_people_are_told_once() {
     let told = story.world.state.next_notice;
     story.run(600);
     assert_eq!(story.world.state.next_notice, told);
+    assert_eq!(story.told(), [About::Started, About::Approval]);
     story.say(Verb::Approve).unwrap();
     story.until_weight(50);
 }

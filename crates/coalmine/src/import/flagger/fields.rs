@@ -24,7 +24,7 @@ const WINDOW: &str = "evidence has no window: every request since the start of t
 const VARIABLES: &str = "queries have no variables; the operator writes them out";
 const HOOK: &str = "how a gate or notifier is called is the operator's to say, once for all rollouts";
 const SEVERITY: &str =
-    "notifiers have no severity: they are told of rollbacks, of promotions, and of what needs a person";
+    "notifiers have no severity: they are told of starts, of what needs a person, of rollbacks, and of ends";
 const COOKIE_NAME: &str = "Flagger's cookie has one value for all users of the canary, so it names no user; Coalmine's is another one, coalmine-id";
 const PARTITIONED: &str = "the issued cookie has no such attribute";
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::access::{KeySource, May};
 use crate::fleets::{FLEET, Fleets};
+use crate::notify::Shape;
 use crate::rollout::read_text;
 use crate::text_pattern::TextPattern;
 
@@ -54,7 +55,10 @@ policy:
   accessLog: true
 grants: {shop: ['*.shop.example']}
 gates: {smoke: 'http://127.0.0.1:9000/smoke'}
-notifiers: {oncall: {env: TOKEN}}
+notifiers:
+  oncall: {env: TOKEN}
+  pipeline: {url: {env: TOKEN}, secret: {env: TOKEN}}
+  chat: {url: {env: TOKEN}, shape: slack}
 ",
     )
     .unwrap();
@@ -64,6 +68,8 @@ notifiers: {oncall: {env: TOKEN}}
     assert_eq!(config.limits, Limits { body: 524_288, connections: 100, requests: 8, time });
     assert_eq!(config.operator.slow, [250, 1_000]);
     assert!(config.operator.gates.contains("smoke") && config.operator.notifiers.contains("oncall"));
+    let shapes: Vec<_> = config.notifiers.values().map(|it| (it.shape, it.secret.is_some())).collect();
+    assert_eq!(shapes, [(Shape::Slack, false), (Shape::Webhook, false), (Shape::Webhook, true)]);
     assert_eq!(config.fleets[FLEET].module, ModuleFile::Here(PathBuf::from("target/filter/coalmine.wasm")));
     let name: crate::access::Pattern = "shop/checkout".parse().unwrap();
     let pipeline = config.tokens.iter().find(|token| token.name() == "pipeline").unwrap();
@@ -96,6 +102,11 @@ tick: 5m
 limits: {body: 1, requests: 0, time: 0s}
 policy: {route: {header: 'x y'}, slow: [1s, 250ms]}
 gates: {'Smoke Test': x}
+notifiers:
+  a: {url: x, shape: slak}
+  b: {url: x, shape: teams, secret: {env: SHORT}}
+  c: {url: x, secret: geheim}
+  d: {shape: slack}
 colour: red
 ",
     )
@@ -120,6 +131,10 @@ colour: red
         "policy.route.header: ",
         "policy.slow: must ascend",
         "gates[\"Smoke Test\"]: \"Smoke Test\" is no valid name",
+        "notifiers.a.shape: ",
+        "notifiers.b.secret: is for the shape webhook: Slack and Teams look at no signature",
+        "notifiers.c.secret: is a secret in clear; write {env: NAME} or {file: PATH}",
+        "notifiers.d: \"url\" is missing",
         "colour: unknown field",
     ];
     for expected in expected {

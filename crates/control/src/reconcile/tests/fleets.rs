@@ -37,7 +37,7 @@ impl Two {
             }
         }
         self.world.clock.fetch_add(15, Ordering::Relaxed);
-        let hooks = Hooks::new(&BTreeMap::new(), &BTreeMap::new()).unwrap();
+        let hooks = no_hooks();
         let sources: tick::Sources<'_> = vec![("shop", &mut self.shop), ("bank", &mut self.bank)];
         tick::tick_all(&self.world.server, sources, &mut Queries::default(), &hooks, "one").await.unwrap();
         self.world.publish().await;

@@ -10,11 +10,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use super::hooks::Hooks;
 use super::publish::Publisher;
 use super::tick;
+use super::{Gates, Hooks};
 use crate::evidence::{Counted, Forms, ProxyReading, Queries, Reading, Source, VariantCounts};
 use crate::fleets::{FLEET, Fleets};
+use crate::notify::Notifiers;
 use crate::operations::{self, Asked};
 use crate::publish::Publication;
 use crate::rollout::{Name, Operator, Record};
@@ -116,7 +117,7 @@ impl World {
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let (server, store) = build(&folder, &clock, Fleets::default()).await;
         let server = Arc::new(make(server));
-        let hooks = Hooks::new(&BTreeMap::new(), &BTreeMap::new()).unwrap();
+        let hooks = no_hooks();
         let (proxy, publisher) = (MadeUp::default(), Mutex::default());
         Self { server, store, clock, proxy, hooks, publisher, bad: BTreeMap::new(), folder }
     }
@@ -191,9 +192,16 @@ async fn build(folder: &TempDir, clock: &Arc<AtomicU64>, fleets: Fleets) -> (Ser
     (server, store)
 }
 
+fn no_hooks() -> Hooks {
+    Hooks {
+        gates: Gates::new(&BTreeMap::new()).unwrap(),
+        notifiers: Notifiers::new(&BTreeMap::new(), || 0).unwrap(),
+    }
+}
+
 /// A tick of this server with this proxy, without hooks.
 async fn ticks(server: &Server, proxy: &mut MadeUp, holder: &str) -> Result<(), StoreError> {
-    let hooks = Hooks::new(&BTreeMap::new(), &BTreeMap::new()).unwrap();
+    let hooks = no_hooks();
     tick::tick_all(server, vec![(FLEET, proxy)], &mut Queries::default(), &hooks, holder).await
 }
 
