@@ -210,7 +210,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every test that needs no privileges: 10 to 25 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); a real Kubernetes API (make test-kubernetes); the unit for systemd (make test-systemd);"
-	@echo "the fleet by Docker Compose, which needs root (make test-compose);"
+	@echo "the fleet by Docker Compose, which needs root (make test-compose); pipelines, which need Go (make test-delivery);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale proof-replicas judge-table)"
 
 .PHONY: test-unit
@@ -426,4 +426,4 @@ lint: toolchain $(CARGO_DENY) ## Formatting, lints, the documentation's links, t
 clean: ## Remove what was built; fetched tools stay
 	cargo clean
 
--include tests/mesh/mesh.mk tests/compose/compose.mk
+-include tests/mesh/mesh.mk tests/compose/compose.mk tests/delivery/delivery.mk
