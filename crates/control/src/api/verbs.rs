@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use coalmine_document::parts_per_million;
 use coalmine_steer::{Request, Verb};
@@ -78,7 +78,7 @@ pub(super) async fn act(
     let said: Said = read(&text)?;
     is_short(&said.message)?;
     let request = Request { verb: verb_of(&verb, &said)?, by: sender.by(), message: said.message };
-    let key = key(&parts.headers, &sender)?;
+    let key = key(&parts, &sender)?;
     let digest = digest(&[parts.uri.path(), parts.uri.query().unwrap_or_default(), &text]);
     if let Some(answer) = answered(&app, key.as_deref()).await? {
         return repeat(answer, &digest);
@@ -220,14 +220,15 @@ fn verb_of(word: &str, said: &Said) -> Result<Verb, Trouble> {
     Ok(verb)
 }
 
-fn key(headers: &HeaderMap, sender: &Sender) -> Result<Option<String>, Trouble> {
-    let Some(value) = headers.get(KEY) else { return Ok(None) };
+fn key(parts: &Parts, sender: &Sender) -> Result<Option<String>, Trouble> {
+    let Some(value) = parts.headers.get(KEY) else { return Ok(None) };
     let text = value.to_str().ok().filter(|text| (1..=MAX_KEY).contains(&text.len()));
     let text = text.ok_or_else(|| {
         Trouble::bad_request(format!("an idempotency key has 1 to {MAX_KEY} characters of ASCII"))
     })?;
-    // The keys of two tokens have nothing to do with one another; neither holds a line break.
-    Ok(Some(format!("{}\n{text}", sender.token())))
+    // The keys of two tokens have nothing to do with one another, nor those of two verbs: Spinnaker sends the headers of `start`
+    // with the `rollback` of a pipeline that is cancelled. None of the three holds a line break.
+    Ok(Some(format!("{}\n{}\n{text}", sender.token(), parts.uri.path())))
 }
 
 /// 202 where something goes on now, 200 where nothing does.

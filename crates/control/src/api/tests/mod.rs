@@ -268,7 +268,7 @@ async fn the_same_key_is_the_same_answer_and_one_release() {
     let again = world.post("start", &key, "").await;
     assert_eq!((again.status, &again.body), (202, &both.0.body), "it does not start a second release");
     assert_eq!(world.get(PATH).await.body["release"]["release"], 1);
-    assert_eq!(world.post("pause", &key, "").await.status, 422);
+    assert_eq!(world.post("start", &key, "{\"newUsers\": true}").await.status, 422);
     assert_eq!(world.post("start", &[("idempotency-key", "")], "").await.status, 400);
 }
 

@@ -85,6 +85,15 @@ async fn keys_of_two_tokens_have_nothing_to_do_with_one_another() {
     assert_eq!(world.post("advance", &late, "").await.status, 202);
 }
 
+#[tokio::test]
+async fn keys_of_two_verbs_have_nothing_to_do_with_one_another() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    let key = [("idempotency-key", "execution-1")];
+    assert_eq!(world.post("start", &key, "").await.status, 202);
+    assert_eq!(world.post("rollback", &key, "").await.status, 202, "a pipeline that is cancelled rolls back");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_writers_of_one_version_one_wins() {
     let world = Arc::new(World::new().await);
