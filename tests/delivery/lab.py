@@ -32,7 +32,7 @@ store: coalmine.db
 tick: 1s
 xds: {{inline: {module}}}
 evidence: {{proxies: ["127.0.0.1:{envoy_admin}"]}}
-policy: {{slow: [250ms]}}
+policy: {{slow: [250ms], bucketRoute: {{bucketHeader: {{name: x-coalmine-bucket, total: 100}}}}}}
 tokens:
 - {{name: admin, value: {{env: ADMIN}}, may: write}}
 - {{name: spinnaker, value: {{env: SPINNAKER}}, may: operate, rollouts: [shop/*]}}
