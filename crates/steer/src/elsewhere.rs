@@ -21,7 +21,14 @@ impl At<'_> {
         };
         self.follow(held);
         if self.state.stage != Stage::Progressing {
-            self.decided = Some("no release: the other controller sends no user to the canary".to_owned());
+            // It asks before its first weight too, when there are no requests of a canary that evidence could be of.
+            self.hold_for_people();
+            if !self.is_held() {
+                self.verdict = Verdict::Advance;
+                self.decided = Some(
+                    "no release: the other controller sends no user to the canary, and may begin".to_owned(),
+                );
+            }
             return;
         }
         let is_mixed = self.follow_versions();

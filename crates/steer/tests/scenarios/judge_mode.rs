@@ -14,7 +14,16 @@ fn held_at(percent: u32) -> Story {
 fn another_controller_moves_and_the_verdict_says_when() {
     let mut story = held_at(0);
     story.run(60);
-    assert_eq!(story.phase(), Phase::Idle);
+    assert_eq!(
+        (story.world.state.said.verdict, story.phase()),
+        (Verdict::Advance, Phase::Idle),
+        "it may begin"
+    );
+    story.say(Verb::Pause).unwrap();
+    story.run(60);
+    assert_eq!((story.world.state.said.verdict, story.phase()), (Verdict::Hold, Phase::Idle));
+    story.say(Verb::Resume).unwrap();
+    story.run(60);
     story.world.held = Some(50_000);
     story.run(60);
     assert_eq!((story.world.state.said.verdict, story.phase()), (Verdict::Hold, Phase::Progressing));
