@@ -76,11 +76,25 @@ def test_a_proved_harm_rolls_back(lab):
     until("rolls back", lambda: flagger.tick() == "rolls back")
 
 
-def test_the_verdict_of_mode_judge_is_to_hold_until_the_weight_is_known(lab):
+def test_flagger_moves_once_its_weight_is_said(lab):
+    """As the loop of the README says it."""
     lab.apply("{mode: judge, steps: [1, 5, 25, 50]}")
-    until("ticked", lambda: "not known" in lab.rollout()["message"])
-    assert Controller(lab).tick() == "halts"
-    lab.apply(FAST)
+    flagger = Controller(lab)
+    say = lambda: lab.ask("POST", "/v1/rollouts/shop/checkout/weights", json.dumps({"canary": flagger.weight}))[0]
+    try:
+        until("ticked", lambda: "not known" in lab.rollout()["message"])
+        assert flagger.tick() == "halts", "nobody has said a weight"
+        assert say() == 202
+        until("it may begin", lambda: flagger.tick() == "advances")
+        assert (flagger.weight, say(), say()) == (1, 202, 200)
+        assert [flagger.tick() for _ in range(5)] == ["halts"] * 5, "1 % is not judged yet"
+        assert lab.rollout()["weight"] == 1
+    finally:
+        # What Flagger does when it gives the canary up.
+        flagger.weight = 0
+        say()
+        until("over", lambda: lab.rollout()["phase"] == "Idle")
+        lab.apply(FAST)
 
 
 STRANGERS = {
