@@ -16,7 +16,8 @@ pub(super) fn good() -> Vec<Value> {
         json!({"name": "checkout", "policy": policy, "weights": {"canary": 5.5}}),
         json!({
             "name": "shop/checkout",
-            "workloads": {"service": "checkout", "stable": {"deployment": "old"}, "canary": {"deployment": "new"}},
+            "workloads": {"service": "checkout", "stable": {"deployment": "old"}, "canary": {"deployment": "new"},
+                          "heldBy": {"flagger": "checkout"}},
             "policy": {
                 "enabled": false, "onMissingIdentity": "issueCookie", "salt": "s", "algorithm": "siphash-2-4", "key": {"env": "K"},
                 "match": {"hosts": ["*.a"], "paths": [{"prefix": "/"}, {"exact": "/x"}], "methods": ["GET"],
@@ -36,6 +37,8 @@ pub(super) fn good() -> Vec<Value> {
                 "promote": "copy", "capacity": "ready", "scaleDownCanary": true, "notify": ["oncall"], "mode": "judge",
             },
         }),
+        json!({"name": "shop/checkout", "policy": policy, "plan": {"mode": "judge"},
+               "workloads": {"service": "checkout", "heldBy": {"rollout": "checkout"}}}),
         json!({"name": "shop/checkout", "policy": policy, "plan": {"rollback": "atOnce", "start": "manual",
                "onServerAway": {"after": "30m", "weight": 1}}}),
     ]
