@@ -23,6 +23,7 @@
 //! | [`routes`] | routes as Envoy reads them, for the server and for `coalmine validate` |
 //! | [`access`], [`text_pattern`] | who may do what |
 //! | [`api`] | the HTTP API |
+//! | `dashboard` | the same for people, as pages |
 //! | [`config`] | the configuration of the server |
 //! | [`operations`] | what people and pipelines may do, whoever asks |
 //! | [`reconcile`] | the loop |
@@ -39,6 +40,7 @@ pub mod access;
 pub mod api;
 pub mod cluster;
 pub mod config;
+mod dashboard;
 pub mod ending;
 pub mod evidence;
 pub mod fleets;

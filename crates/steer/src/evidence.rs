@@ -2,13 +2,14 @@
 
 use base64ct::{Base64, Encoding};
 use coalmine_judge::batch::{Open, Served};
-use coalmine_judge::{Arms, Assessment, Batch, Counts, GROUPS, Judge, Tally};
+use coalmine_judge::{Arms, Assessment, Batch, Counts, GROUPS, Judge, StateProblem, Tally};
 
 use crate::actions::Kind;
 use crate::at::At;
 use crate::inputs::{Counted, Proxy};
-use crate::plan::{GuardSource, Mode};
+use crate::plan::{GuardSource, Mode, Plan};
 use crate::queried::Answer;
+use crate::state::Life;
 use crate::text::{count, duration, names};
 
 /// How many ticks may pass without a reading before evidence is missing.
@@ -26,6 +27,15 @@ struct Gathered<'a> {
     warming: usize,
     /// Proxies that are there.
     present: usize,
+}
+
+/// The judge as the latest tick left it, for people to look at.
+///
+/// # Errors
+/// What it remembers is of other guards, or of another release of Coalmine.
+pub fn remembered(plan: &Plan, life: &Life) -> Result<Judge, StateProblem> {
+    let bytes = Base64::decode_vec(&life.judge).unwrap_or_default();
+    Judge::from_bytes(plan.judged_in(life), &bytes)
 }
 
 // === impl At ===
@@ -216,16 +226,10 @@ impl<'a> At<'a> {
         let release = self.state.release.as_mut()?;
         release.life.most_guards = release.life.most_guards.max(guards);
         let life = &release.life;
-        let config = self.plan.judged(
-            |name| life.grouped.get(name).copied().unwrap_or(true),
-            life.most_guards,
-            life.number,
-        );
         if life.judge.is_empty() {
-            return Judge::new(config).ok();
+            return Judge::new(self.plan.judged_in(life)).ok();
         }
-        let bytes = Base64::decode_vec(&life.judge).unwrap_or_default();
-        match Judge::from_bytes(config, &bytes) {
+        match remembered(self.plan, life) {
             Ok(judge) => Some(judge),
             Err(problem) => {
                 self.new_life(&format!("what the judge remembered cannot be read: {problem}"));

@@ -42,6 +42,7 @@ pub mod verbs;
 pub mod verdict;
 
 pub use actions::{About, Action, Condition, Event, Form, Kind, Notice, Step, What};
+pub use evidence::remembered;
 pub use history::Moment;
 pub use inputs::Inputs;
 pub use plan::Plan;

@@ -224,6 +224,11 @@ impl Tokens {
         Ok(())
     }
 
+    /// Whether there are none at all, so that everybody is let in.
+    pub fn are_none(&self) -> bool {
+        self.known().is_empty() && self.reviewer.is_none()
+    }
+
     /// Fetches the keys of every issuer now, in seconds since 1970, so that the log says at once where that cannot be done.
     pub(crate) async fn fetch_keys(&self, now: u64) {
         self.known().oidc.ask(now).await;
@@ -236,7 +241,7 @@ impl Tokens {
     /// It is nobody's, or one may not know whose.
     pub async fn caller(&self, text: Option<&str>, now: u64) -> Result<Caller, Denial> {
         let known = self.known();
-        if known.tokens.is_empty() && known.oidc.is_empty() && self.reviewer.is_none() {
+        if known.is_empty() && self.reviewer.is_none() {
             return Ok(Caller::anybody());
         }
         let text = text.ok_or(Denial::Missing)?;
@@ -256,6 +261,14 @@ impl Tokens {
 
     fn known(&self) -> Arc<Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.oidc.is_empty()
     }
 }
 

@@ -19,7 +19,8 @@ const ACTOR: &str = "coalmine-actor";
 const MAX_ACTOR: usize = 128;
 
 /// Who sends a request, as its token says.
-pub(super) struct Sender {
+#[derive(Debug)]
+pub(crate) struct Sender {
     caller: Caller,
     actor: Option<String>,
 }
@@ -44,14 +45,18 @@ impl Sender {
     /// Who sends a request with these headers and this token.
     pub(super) async fn of(app: &App, headers: &HeaderMap, token: Option<&str>) -> Result<Self, Trouble> {
         let caller = app.tokens.caller(token, app.server.now()).await?;
-        let actor = headers.get(ACTOR).and_then(|value| value.to_str().ok());
+        Ok(Self::acting(caller, headers.get(ACTOR).and_then(|value| value.to_str().ok())))
+    }
+
+    /// Who sends a request for a person, where that is said.
+    pub(crate) fn acting(caller: Caller, actor: Option<&str>) -> Self {
         let actor = actor.map(|text| text.chars().filter(|it| !it.is_control()).take(MAX_ACTOR).collect());
         let actor = actor.filter(|actor: &String| !actor.trim().is_empty());
-        Ok(Self { caller, actor })
+        Self { caller, actor }
     }
 
     /// Who history says it was.
-    pub(super) fn by(&self) -> String {
+    pub(crate) fn by(&self) -> String {
         match &self.actor {
             Some(actor) => format!("{} ({actor})", self.caller.name()),
             None => self.caller.name().to_owned(),
@@ -64,11 +69,21 @@ impl Sender {
     }
 
     /// Whether they may see a rollout; not where that cannot be known now.
-    pub(super) async fn may_see(&self, name: &Name) -> bool {
-        self.caller.may(May::Read, &[Pattern::One(name.clone())]).await.unwrap_or(false)
+    pub(crate) async fn may_see(&self, name: &Name) -> bool {
+        self.may(May::Read, name).await
     }
 
-    pub(super) async fn must(&self, deed: impl Into<Deed>, name: &Name) -> Result<(), Trouble> {
+    /// Whether they may do this to a rollout; not where that cannot be known now.
+    pub(crate) async fn may(&self, deed: impl Into<Deed>, name: &Name) -> bool {
+        self.caller.may(deed, &[Pattern::One(name.clone())]).await.unwrap_or(false)
+    }
+
+    /// Whether they may do this to all rollouts; not where that cannot be known now.
+    pub(crate) async fn may_everywhere(&self, may: May) -> bool {
+        self.caller.may(may, &[Pattern::Every]).await.unwrap_or(false)
+    }
+
+    pub(crate) async fn must(&self, deed: impl Into<Deed>, name: &Name) -> Result<(), Trouble> {
         let deed = deed.into();
         if self.caller.may(deed, &[Pattern::One(name.clone())]).await? {
             return Ok(());
@@ -77,7 +92,7 @@ impl Sender {
         Err(Trouble::new(StatusCode::FORBIDDEN, detail))
     }
 
-    pub(super) async fn must_everywhere(&self, may: May) -> Result<(), Trouble> {
+    pub(crate) async fn must_everywhere(&self, may: May) -> Result<(), Trouble> {
         if self.caller.may(may, &[Pattern::Every]).await? {
             return Ok(());
         }

@@ -35,7 +35,7 @@ impl Counted {
     }
 }
 
-pub(super) async fn counted(State(counted): State<Counted>, request: Request, next: Next) -> Response {
+pub(crate) async fn counted(State(counted): State<Counted>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or(OTHER, MatchedPath::as_str).to_owned();
     let is_known = METHODS.contains(request.method());
     let method = if is_known { request.method().as_str() } else { OTHER }.to_owned();

@@ -108,6 +108,11 @@ fn document(publication: Publication) -> Response {
 )]
 pub(super) async fn proxies(State(app): State<App>, sender: Sender) -> Result<Json<Proxies>, Trouble> {
     sender.must_everywhere(May::Read).await?;
+    Ok(Json(known(&app)))
+}
+
+/// All proxies, as they are known now.
+pub(crate) fn known(app: &App) -> Proxies {
     let view = app.server.view();
     let mut all: BTreeMap<(String, String), Proxy> = BTreeMap::new();
     let mut fleets = Vec::new();
@@ -132,5 +137,5 @@ pub(super) async fn proxies(State(app): State<App>, sender: Sender) -> Result<Js
         shown.refused = stream.refused.map(|it| format!("revision {}: {}", it.revision, it.why));
     }
     let proxies = all.into_iter().map(|((fleet, name), proxy)| Proxy { fleet, name, ..proxy }).collect();
-    Ok(Json(Proxies { fleets, proxies }))
+    Proxies { fleets, proxies }
 }

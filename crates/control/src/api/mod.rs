@@ -11,16 +11,16 @@
 //! | `caller`, `trouble`, `show` | who asks, what is wrong, and from a record to an answer |
 
 mod admin;
-mod caller;
-mod counted;
+pub(crate) mod caller;
+pub(crate) mod counted;
 mod description;
 mod events;
-mod fleet;
+pub(crate) mod fleet;
 mod rollouts;
 pub mod shapes;
 mod show;
 mod trouble;
-mod verbs;
+pub(crate) mod verbs;
 mod verdict;
 
 use std::sync::Arc;
@@ -140,7 +140,7 @@ async fn nothing() -> Trouble {
 
 /// What the requests that are worked on share.
 #[derive(Clone)]
-struct Slots {
+pub(crate) struct Slots {
     free: Arc<Semaphore>,
     time: Duration,
 }
@@ -148,13 +148,13 @@ struct Slots {
 // === impl Slots ===
 
 impl Slots {
-    fn new(most: usize, time: Duration) -> Self {
+    pub(crate) fn new(most: usize, time: Duration) -> Self {
         Self { free: Arc::new(Semaphore::new(most)), time }
     }
 }
 
 /// Works on a request where there is room, and for a time. A stream of events takes none once it has begun.
-async fn in_time(State(slots): State<Slots>, request: Request, next: Next) -> Response {
+pub(crate) async fn in_time(State(slots): State<Slots>, request: Request, next: Next) -> Response {
     let Ok(_slot) = slots.free.try_acquire() else {
         let detail = "too many requests are worked on; try again";
         return Trouble::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();

@@ -25,7 +25,7 @@ const BAD_TOKEN: HeaderValue = HeaderValue::from_static("Bearer realm=\"coalmine
 // === impl Trouble ===
 
 impl Trouble {
-    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status: status.as_u16(),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
@@ -35,16 +35,16 @@ impl Trouble {
         }
     }
 
-    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
     /// Why an operation was not done; `text` is the document that it was about, where it was about one.
-    pub(super) fn of(refused: Refused, text: &str) -> Self {
+    pub(crate) fn of(refused: Refused, text: &str) -> Self {
         match refused {
             Refused::Unknown => Self::not_found("there is no such rollout"),
             Refused::Invalid(problems) => {

@@ -23,9 +23,10 @@ use crate::rollout::Name;
 use crate::store::Answer;
 
 const KEY: &str = "idempotency-key";
-/// The most characters of an idempotency key, and of a message.
+/// The most characters of an idempotency key.
 const MAX_KEY: usize = 256;
-const MAX_MESSAGE: usize = 1_000;
+/// The most characters of a message.
+pub(crate) const MAX_MESSAGE: usize = 1_000;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -152,13 +153,8 @@ pub(super) async fn freeze(
     sender: Sender,
     text: String,
 ) -> Result<Json<Freeze>, Trouble> {
-    sender.must_everywhere(May::Operate).await?;
     let Reason { message: why } = read(&text)?;
-    is_short(&why)?;
-    let by = sender.by();
-    let message = if why.is_empty() { format!("by {by}") } else { format!("by {by} ({why})") };
-    operations::freeze(&app.server, Some(&message)).await.map_err(|refused| Trouble::of(refused, ""))?;
-    tracing::warn!("everything is frozen {message}");
+    let message = freeze_for(&app, &sender, &why).await?;
     Ok(Json(Freeze { message: Some(message) }))
 }
 
@@ -168,10 +164,27 @@ pub(super) async fn freeze(
     responses((status = 200, description = "Nothing is frozen", body = Freeze), Changes)
 )]
 pub(super) async fn thaw(State(app): State<App>, sender: Sender) -> Result<Json<Freeze>, Trouble> {
+    end_freeze(&app, &sender).await?;
+    Ok(Json(Freeze::default()))
+}
+
+/// Freezes everything, and tells what is said of it.
+pub(crate) async fn freeze_for(app: &App, sender: &Sender, why: &str) -> Result<String, Trouble> {
+    sender.must_everywhere(May::Operate).await?;
+    is_short(why)?;
+    let by = sender.by();
+    let message = if why.is_empty() { format!("by {by}") } else { format!("by {by} ({why})") };
+    operations::freeze(&app.server, Some(&message)).await.map_err(|refused| Trouble::of(refused, ""))?;
+    tracing::warn!("everything is frozen {message}");
+    Ok(message)
+}
+
+/// Ends the freeze.
+pub(crate) async fn end_freeze(app: &App, sender: &Sender) -> Result<(), Trouble> {
     sender.must_everywhere(May::Operate).await?;
     operations::freeze(&app.server, None).await.map_err(|refused| Trouble::of(refused, ""))?;
     tracing::warn!("nothing is frozen any more, says {}", sender.by());
-    Ok(Json(Freeze::default()))
+    Ok(())
 }
 
 fn read<T: Default + DeserializeOwned>(text: &str) -> Result<T, Trouble> {
@@ -181,7 +194,7 @@ fn read<T: Default + DeserializeOwned>(text: &str) -> Result<T, Trouble> {
     })
 }
 
-fn is_short(message: &str) -> Result<(), Trouble> {
+pub(crate) fn is_short(message: &str) -> Result<(), Trouble> {
     if message.chars().count() > MAX_MESSAGE {
         return Err(Trouble::bad_request(format!("the message has more than {MAX_MESSAGE} characters")));
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `fleets` | who is of each fleet, and what its proxies get |
 //! | `evidence` | where evidence is read |
+//! | `dashboard` | whether there are pages for people |
 //! | `kubernetes` | the cluster whose workloads are followed |
 //! | `limits` | how much it takes from whoever comes by |
 //! | `policy` | what the operator says once for all rollouts |
@@ -12,6 +13,7 @@
 //! | `tokens`, `oidc` | who may do what, by tokens of the server's own and by those of others |
 //! | `secret` | secrets, from the environment or from files |
 
+mod dashboard;
 mod evidence;
 mod fleets;
 mod hooks;
@@ -34,6 +36,7 @@ use crate::notify::Notifier;
 use crate::rollout::Operator;
 use crate::store::Address;
 
+pub use dashboard::Dashboard;
 pub use evidence::{Credentials, Evidence, Pem, PrometheusAddress};
 pub use fleets::{Fleet, ModuleFile};
 pub use kubernetes::{ClusterTokens, Kubernetes};
@@ -49,6 +52,7 @@ const CONFIG: Known = Known::new(&[
     "tls",
     "insecure",
     "limits",
+    "dashboard",
     "tokens",
     "oidc",
     "kubernetes",
@@ -95,6 +99,8 @@ pub struct Config {
     pub insecure: bool,
     /// How much it takes from whoever comes by.
     pub limits: Limits,
+    /// Whether there are pages for people.
+    pub dashboard: Dashboard,
     /// Who may do what.
     pub tokens: Vec<Token>,
     /// Whose tokens are taken beside.
@@ -209,6 +215,7 @@ impl Config {
             tls: fields.get("tls").map(|field| read_tls(&field)),
             insecure: fields.get("insecure").is_some_and(|field| field.boolean()),
             limits: fields.get("limits").map(|field| limits::read(&field)).unwrap_or_default(),
+            dashboard: fields.get("dashboard").map(|field| dashboard::read(&field)).unwrap_or_default(),
             tokens: fields.get("tokens").map(|field| tokens::read(&field, surroundings)).unwrap_or_default(),
             oidc: fields.get("oidc").map(|field| oidc::read(&field, surroundings)).unwrap_or_default(),
             kubernetes: fields.get("kubernetes").map(|field| kubernetes::read(&field)),

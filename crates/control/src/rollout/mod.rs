@@ -27,6 +27,7 @@ pub use held::Held;
 pub use name::{Name, NotAName};
 pub use operator::Operator;
 pub use record::{Logged, Record, ReleaseRecord};
+pub(crate) use spec::digest;
 pub use spec::{Holder, Spec, WorkloadNames, is_rollout, read_text};
 
 #[cfg(test)]

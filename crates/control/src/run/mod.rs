@@ -20,6 +20,7 @@ use tonic::service::Routes;
 use crate::access::Tokens;
 use crate::api::{self, App};
 use crate::config::{self, Config, Evidence, ModuleFile};
+use crate::dashboard;
 use crate::ending::{Ending, ending};
 use crate::evidence::{Prometheus, Proxies, Queries, Source};
 use crate::fleets::Fleets;
@@ -236,7 +237,11 @@ impl Ready {
         };
         // What is no method of the service is for the API to answer.
         let grpc: Router = Routes::new(xds.service()).into_axum_router().reset_fallback();
-        let public = api::router(app.clone()).merge(grpc);
+        let mut public = api::router(app.clone()).merge(grpc);
+        if self.config.dashboard != config::Dashboard::Off {
+            let read_only = self.config.dashboard == config::Dashboard::ReadOnly;
+            public = public.merge(dashboard::router(app.clone(), read_only));
+        }
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             tokio::select! {

@@ -6,6 +6,8 @@ mod read;
 
 use coalmine_judge::{Config, GuardConfig, Margin, Process};
 
+use crate::state::Life;
+
 pub use advice::{Advice, advice};
 pub use read::Setting;
 
@@ -224,6 +226,12 @@ impl Plan {
                 weights.iter().copied().find(|down| *down < weight).unwrap_or(0)
             }
         }
+    }
+
+    /// What the judge is told in this life.
+    pub(crate) fn judged_in(&self, life: &Life) -> Config {
+        let grouped = |name: &str| life.grouped.get(name).copied().unwrap_or(true);
+        self.judged(grouped, life.most_guards, life.number)
     }
 
     /// What the judge is told. `grouped` says of a guard whether its evidence comes by group; `most` is the largest

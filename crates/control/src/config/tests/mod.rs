@@ -32,6 +32,19 @@ fn an_empty_configuration_is_for_a_first_look_on_this_host() {
 }
 
 #[test]
+fn a_dashboard_is_there_unless_it_is_off() {
+    let read = |text: &str| read(text).map(|config| config.dashboard);
+    assert_eq!(read("{}").unwrap(), Dashboard::On);
+    assert_eq!(read("dashboard: {}").unwrap(), Dashboard::On);
+    assert_eq!(read("dashboard: {readOnly: true}").unwrap(), Dashboard::ReadOnly);
+    assert_eq!(read("dashboard: off").unwrap(), Dashboard::Off);
+    for wrong in ["dashboard: false", "dashboard: on", "dashboard: {readonly: true}"] {
+        let problems = read(wrong).unwrap_err().join("\n");
+        assert!(problems.contains("dashboard"), "{wrong}: {problems}");
+    }
+}
+
+#[test]
 fn everything_can_be_said() {
     let config = read(
         "
