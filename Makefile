@@ -209,7 +209,8 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 .PHONY: test
 test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every test that needs no privileges: 10 to 25 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
-	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); a real Kubernetes API (make test-kubernetes); the unit for systemd (make test-systemd);"
+	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); a real Kubernetes API (make test-kubernetes);"
+	@echo "the dashboard in a browser (make test-browser); the unit for systemd (make test-systemd);"
 	@echo "the fleet by Docker Compose, which needs root (make test-compose); pipelines, which need Go (make test-delivery);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale proof-replicas judge-table)"
 
@@ -265,6 +266,23 @@ test-systemd: ## The unit for systemd: what systemd itself says about it, and ho
 	  { test -z "$$remarks" || { echo "$$remarks"; exit 1; }; } && \
 	  systemd-analyze security --offline=true --threshold=20 --no-pager "$$folder/coalmine.service" > "$$folder/exposure" || \
 	  { cat "$$folder/exposure"; exit 1; }
+
+CHROMIUM ?= $(shell command -v chromium)
+BROWSER := target/browser
+BROWSER_NODE := $(BROWSER)/node_modules/.installed
+
+# The test's own packages, never part of what is shipped.
+$(BROWSER_NODE): tests/browser/package.json tests/browser/package-lock.json | $(NODE_NEEDS)
+	@echo "fetching playwright-core and axe-core (npm)"
+	@mkdir -p $(BROWSER) && cp $^ $(BROWSER)/
+	@cd $(BROWSER) && $(NPM) ci --silent --no-audit --no-fund --ignore-scripts && touch $(CURDIR)/$@
+
+.PHONY: test-browser
+test-browser: $(BROWSER_NODE) $(COMMAND_TESTED) ## The dashboard in a real browser: Debian's chromium, or CHROMIUM=..; pictures in target/browser
+	@test -x "$(CHROMIUM)" || { echo "no chromium: apt-get install chromium, or CHROMIUM=path"; exit 1; }
+	@rm -rf $(BROWSER)/tests && cp -r tests/browser $(BROWSER)/tests
+	COALMINE_COMMAND=$(CURDIR)/$(COMMAND_TESTED) COALMINE_PICTURES=$(CURDIR)/$(BROWSER) CHROMIUM=$(CHROMIUM) \
+		$(NODE) --test --test-concurrency=1 --test-timeout=150000 $(BROWSER)/tests/dashboard.test.mjs
 
 PROMETHEUS ?= $(shell command -v prometheus)
 PROMTOOL ?= $(dir $(PROMETHEUS))promtool
