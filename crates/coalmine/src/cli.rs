@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    assign, backup, completions, diff, explain, import, judge, output, power, rehearse, remote, render,
+    assign, backup, completions, crd, diff, explain, import, judge, output, power, rehearse, remote, render,
     schema, serve, simulate, token, validate, weights,
 };
 
@@ -60,6 +60,7 @@ enum Command {
     Freeze(remote::Freeze),
     Health(remote::Health),
     Schema(schema::Schema),
+    Crd(crd::Crd),
     Completions(completions::Completions),
     Man(completions::Man),
 }
@@ -98,6 +99,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Freeze(freeze) => freeze.run(),
         Command::Health(health) => health.run(),
         Command::Schema(schema) => schema.run(),
+        Command::Crd(crd) => crd.run(),
         Command::Completions(completions) => completions.run(Arguments::command()),
         Command::Man(man) => man.run(Arguments::command()),
     };

@@ -5,7 +5,7 @@
 //! | modules | what is in them |
 //! |---|---|
 //! | `cli`, `args`, `completions` | the command line, and the arguments that subcommands share |
-//! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `power`, `rehearse`, `serve`, `backup`, `schema` | one subcommand each |
+//! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `power`, `rehearse`, `serve`, `backup`, `schema`, `crd` | one subcommand each |
 //! | `remote` | the subcommands that talk to a server |
 //! | `input`, `scan`, `policy_file`, `users` | files, the policies and rollouts in them, and lists of users |
 //! | `chart` | charts as SVG |
@@ -21,6 +21,7 @@ mod backup;
 mod chart;
 mod cli;
 mod completions;
+mod crd;
 mod diagnostic;
 mod diff;
 mod explain;

@@ -29,6 +29,7 @@
 //! | [`reconcile`] | the loop |
 //! | [`notify`], `post` | who is told what happens, and how that is sent |
 //! | [`run`] | a server from its configuration to its end |
+//! | [`kubernetes`] | a cluster, as the server reaches it |
 //! | [`listen`], `open_files`, [`tls`], [`ending`] | connections, certificates, and the end of all |
 //! | [`log`] | what it logs |
 //! | [`server`] | what the rooms of a running server share |

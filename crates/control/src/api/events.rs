@@ -96,9 +96,8 @@ impl Follower {
     }
 
     async fn take(&mut self, line: &Recorded) {
-        let before = line.position.saturating_sub(1);
-        if self.position < before {
-            self.miss(before);
+        if line.is_after_gap {
+            self.miss(line.position.saturating_sub(1));
         }
         self.position = line.position;
         if !self.sender.may_see(&line.rollout).await {

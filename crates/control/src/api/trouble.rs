@@ -107,6 +107,7 @@ impl From<StoreError> for Trouble {
                 Self::new(StatusCode::CONFLICT, "somebody else changes it all the time; try again")
             }
             StoreError::Full(why) => Self::new(StatusCode::INSUFFICIENT_STORAGE, why),
+            StoreError::Refused(why) => Self::new(StatusCode::CONFLICT, why),
             // What a database says may name hosts and files: it is in the log.
             StoreError::Away(_) | StoreError::Unreadable(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

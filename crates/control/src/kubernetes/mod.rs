@@ -4,6 +4,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `client` | how its API is reached |
+//! | `resource` | [`CanaryRollout`]: a rollout as an object of the cluster |
 //! | `watch` | the objects of one kind, kept by a watch |
 //! | `workloads` | Deployments and Services: versions, replicas, what is missing; stable renewed, the canary scaled down |
 //! | `pods` | the proxies that are there |
@@ -17,6 +18,7 @@ mod held;
 mod mesh;
 mod pods;
 mod recorder;
+mod resource;
 mod review;
 mod watch;
 mod workloads;
@@ -39,13 +41,18 @@ use mesh::{Asked, Mesh};
 use watch::Watched;
 use workloads::{Found, Selector};
 
-pub use client::client;
+pub use client::{ApiAddress, Connection, NotConnected};
+pub(crate) use client::{Trouble, within};
 pub use pods::Plugin;
 pub use recorder::record_always;
+pub use resource::{
+    CanaryRollout, CanaryRolloutSpec, CanaryRolloutStatus, Condition, FINALIZER, HistoryLine, definition,
+    definition_text,
+};
 pub use review::Reviews;
 
 /// What the server is called in the objects that it changes.
-const MANAGER: &str = "coalmine";
+pub(crate) const MANAGER: &str = "coalmine";
 /// The namespace whose configuration Istio takes for all namespaces, unless the operator says another one.
 const ROOT_NAMESPACE: &str = "istio-system";
 
@@ -82,6 +89,10 @@ pub(crate) fn sentence(error: &kube::Error) -> String {
             true => format!("the Kubernetes API answers {}", status.code),
             false => status.message.clone(),
         };
+    }
+    // What a program of a kubeconfig prints may hold a token.
+    if let kube::Error::Auth(_) = error {
+        return "the Kubernetes API cannot be asked: the credentials for it cannot be had".to_owned();
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

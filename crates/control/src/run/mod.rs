@@ -24,7 +24,7 @@ use crate::dashboard;
 use crate::ending::{Ending, ending};
 use crate::evidence::{Prometheus, Proxies, Queries, Source};
 use crate::fleets::Fleets;
-use crate::kubernetes::{self, Kubernetes, Reviews};
+use crate::kubernetes::{self, ApiAddress, Kubernetes, Reviews};
 use crate::listen;
 use crate::notify::Notifiers;
 use crate::open_files;
@@ -337,7 +337,8 @@ impl std::error::Error for NotReady {}
 
 /// A cluster that is to be followed, and a client of it.
 async fn cluster(settings: &config::Kubernetes) -> Result<(Arc<Kubernetes>, kube::Client), String> {
-    let client = kubernetes::client(settings.kubeconfig.as_deref()).await?;
+    let address = ApiAddress { kubeconfig: settings.kubeconfig.clone(), namespace: None };
+    let client = address.connect().await.map_err(|error| error.to_string())?.client;
     let usual = kubernetes::Settings::default();
     let followed = kubernetes::Settings {
         namespace: settings.namespace.clone(),

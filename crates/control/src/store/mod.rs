@@ -11,15 +11,17 @@
 //! | `reserve` | room on the disk that is kept for rollbacks |
 //! | `session`, `address` | a connection, its times, and what a database says in our words |
 //! | `backup` | a copy while it runs |
+//! | `kubernetes` | [`Kubernetes`]: the API of a cluster |
 //! | `contract` | what every store must do, as a test |
 //! | `scripted` | for tests: a store that can be away |
 
 mod address;
 mod backup;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 #[cfg(test)]
 mod crash_tests;
+pub(crate) mod kubernetes;
 #[cfg(test)]
 mod postgres_tests;
 mod reserve;
@@ -42,6 +44,7 @@ use crate::rollout::{Logged, Name, Record, ReleaseRecord};
 
 pub use address::Address;
 pub use backup::{NoBackup, back_up};
+pub use kubernetes::{Intent, Kubernetes};
 pub use sql::Sql;
 
 /// What a store can do. Times are seconds since 1970, and arguments: a store reads no clock.
@@ -59,7 +62,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// One rollout.
     async fn record(&self, name: &Name) -> Result<Option<Stored>, StoreError>;
 
-    /// Writes a record with all that belongs to the change, or nothing. Gives its new version.
+    /// Writes a record with all that belongs to the change, or nothing. Gives its new version, which may be the one before
+    /// where nothing is another.
     async fn commit(&self, change: Change) -> Result<u64, StoreError>;
 
     /// Removes a rollout at this version. Its history and its releases stay.
@@ -73,7 +77,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn history(&self, name: &Name, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, StoreError>;
 
     /// Lines of history of all rollouts, in the order in which they were recorded: at most `limit` of those behind this
-    /// position. Where positions have a gap, lines were forgotten.
+    /// position. Positions only go up; they need not follow one another.
     async fn lines(&self, after: u64, limit: u32) -> Result<Vec<Recorded>, StoreError>;
 
     /// The position of the line that was recorded last; 0 before the first.
@@ -169,6 +173,8 @@ pub struct Entry {
 pub struct Recorded {
     /// Its position among all lines, from 1.
     pub position: u64,
+    /// Whether lines between it and the one before, or the position that was asked for, were forgotten.
+    pub is_after_gap: bool,
     /// Its rollout.
     pub rollout: Name,
     /// Its number in its rollout, from 1.
@@ -240,6 +246,8 @@ pub enum StoreError {
     Away(String),
     /// What it holds cannot be read: what, in words.
     Unreadable(String),
+    /// It takes no such rollout: why, in words.
+    Refused(String),
 }
 
 // === impl Publications ===
@@ -271,6 +279,7 @@ impl fmt::Display for StoreError {
             Self::Full(what) => write!(f, "the store has no room: {what}"),
             Self::Away(what) => write!(f, "the store does not answer: {what}"),
             Self::Unreadable(what) => write!(f, "the store holds what cannot be read: {what}"),
+            Self::Refused(why) => write!(f, "the store does not take it: {why}"),
         }
     }
 }

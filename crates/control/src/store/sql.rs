@@ -227,11 +227,15 @@ impl Store for Sql {
              JOIN coalmine_history kept ON kept.name = line.name AND kept.number = line.number
              WHERE line.position > $1 ORDER BY line.position LIMIT $2",
         );
+        let mut before = after;
         let read = |row: &AnyRow| {
             let name = self.text(row, 1)?;
             let rollout = name.parse().map_err(|_| StoreError::Unreadable(format!("a line of {name}")))?;
             let Line { logged } = self.body(row, 3, "a line of history")?;
-            Ok(Recorded { position: self.number(row, 0)?, rollout, number: self.number(row, 2)?, logged })
+            let position = self.number(row, 0)?;
+            let is_after_gap = position > before.saturating_add(1);
+            before = position;
+            Ok(Recorded { position, is_after_gap, rollout, number: self.number(row, 2)?, logged })
         };
         let rows = self.all(select.bind(signed(after)).bind(i64::from(limit))).await?;
         rows.iter().map(read).collect()
