@@ -249,8 +249,8 @@ test-postgres: $(SERVER_NEEDS) $(ENVOY) ## On a real PostgreSQL (Debian's packag
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) tests/postgres.sh $(SERVER_RUN) -- --ignored --nocapture replicas::
 
 .PHONY: test-kubernetes
-test-kubernetes: mesh-tools ## On a real Kubernetes API, without nodes: Deployments, routes, tokens and Events of a cluster
-	tests/kubernetes.sh cargo test --locked --package coalmine-control --lib kubernetes:: -- --ignored --nocapture --test-threads 1
+test-kubernetes: mesh-tools ## On a real Kubernetes API, without nodes: the store, plugins of Istio, Deployments, routes, tokens and Events
+	tests/kubernetes.sh cargo test --locked --package coalmine-control --lib kubernetes -- --ignored --nocapture --test-threads 1
 
 # So that the measurement does not rot. Its figures mean nothing.
 .PHONY: test-bench

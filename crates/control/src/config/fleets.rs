@@ -3,23 +3,30 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use coalmine_document::{Cursor, Fields, Known, Value};
+use coalmine_document::{Cursor, Fields, Known, TextRule, Value, is_label};
 
 use super::evidence::Evidence;
 use super::{Surroundings, check_name, evidence, read_texts, tokens};
 use crate::access::Pattern;
 use crate::evidence::ServedBy;
 use crate::fleets::{FLEET, Members};
+use crate::publish::istio::{Plugin, PluginKind};
 use crate::text_pattern::TextPattern;
 
-const FLEET_FIELDS: Known = Known::new(&["clusters", "spiffe", "rollouts", "xds", "file", "evidence"]);
+const FLEET_FIELDS: Known =
+    Known::new(&["clusters", "spiffe", "rollouts", "xds", "file", "plugins", "evidence"]);
+const PLUGIN: Known = Known::new(&["kind", "namespace", "name"]);
 const XDS: Known = Known::new(&["module", "inline", "environment"]);
 
 /// The fields of a fleet that stand beside the others where the configuration names no fleets.
-const ONE_FLEET: [&str; 3] = ["xds", "file", "evidence"];
+const ONE_FLEET: [&str; 4] = ["xds", "file", "plugins", "evidence"];
 
 /// Where proxies have the filter unless the configuration says otherwise.
 const MODULE: &str = "/etc/coalmine/coalmine.wasm";
+/// The most plugins of a fleet.
+const MAX_PLUGINS: usize = 100;
+const OBJECT: TextRule =
+    TextRule { noun: "name of an object", form: "1 to 253 of a-z, 0-9, - and .", holds: is_object };
 /// The most fleets.
 const MAX_FLEETS: usize = 100;
 
@@ -34,6 +41,8 @@ pub struct Fleet {
     pub environment: Vec<String>,
     /// A file that its policy document is written to as well.
     pub file: Option<PathBuf>,
+    /// Plugins of Istio that its policy is written into as well.
+    pub plugins: Vec<Plugin>,
     /// Where evidence of it is read.
     pub evidence: Evidence,
     /// How it is found what the servers of a version answered, where somebody says so.
@@ -58,7 +67,12 @@ struct Taken {
     spiffe: BTreeMap<TextPattern, String>,
     rollouts: BTreeMap<Pattern, String>,
     files: BTreeMap<PathBuf, String>,
+    plugins: BTreeMap<Plugin, String>,
     evidence: Vec<(Evidence, String)>,
+}
+
+fn is_object(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label)
 }
 
 /// The fleets of a configuration, by name: those under `fleets`, or one that everything is of.
@@ -179,9 +193,50 @@ fn read_served(fields: &Fields<'_, '_>, members: Members, surroundings: &Surroun
     let xds = fields.get("xds").map(|xds| read_xds(&xds));
     let (module, environment) = xds.unwrap_or_else(|| (ModuleFile::OnProxy(MODULE.to_owned()), Vec::new()));
     let file = fields.get("file").and_then(|field| field.string()).map(PathBuf::from);
+    let plugins = fields.get("plugins").map(|field| read_plugins(&field)).unwrap_or_default();
     let evidence = fields.get("evidence").map(|field| evidence::read(&field, surroundings));
     let (evidence, served) = evidence.unwrap_or_default();
-    Fleet { members, module, environment, file, evidence, served }
+    Fleet { members, module, environment, file, plugins, evidence, served }
+}
+
+fn read_plugins(cursor: &Cursor<'_, '_>) -> Vec<Plugin> {
+    let mut plugins = Vec::new();
+    let why = "plugins of Istio, as [{kind: TrafficExtension, namespace: istio-system, name: coalmine}]";
+    for item in cursor.filled_items(why).take(MAX_PLUGINS) {
+        let fields =
+            item.fields_as(&PLUGIN, "{kind: TrafficExtension, namespace: istio-system, name: coalmine}");
+        let kind =
+            fields.required("kind", "TrafficExtension, or WasmPlugin before Istio 1.30").and_then(|field| {
+                let text = field.string()?;
+                let kind = PluginKind::of(text);
+                if kind.is_none() {
+                    let given = field.quote(text);
+                    field.problem(format!("{given} is neither TrafficExtension nor WasmPlugin"));
+                }
+                kind
+            });
+        let name =
+            |name, why| fields.required(name, why).and_then(|field| field.text(&OBJECT).map(str::to_owned));
+        let (namespace, name) = (name("namespace", "its namespace"), name("name", "its name"));
+        let (Some(kind), Some(namespace), Some(name)) = (kind, namespace, name) else { continue };
+        let plugin = Plugin { kind, namespace, name };
+        if plugins.contains(&plugin) {
+            item.conflict("is there twice");
+        }
+        plugins.push(plugin);
+    }
+    plugins
+}
+
+/// Plugins are written through the API of a cluster, which somebody has to name.
+pub(super) fn check_plugins(fields: &Fields<'_, '_>, fleets: &BTreeMap<String, Fleet>, has_cluster: bool) {
+    if has_cluster || fleets.values().all(|fleet| fleet.plugins.is_empty()) {
+        return;
+    }
+    if let Some(field) = fields.get("plugins").or_else(|| fields.get("fleets")) {
+        field
+            .conflict("\"plugins\" are written through the API of a cluster; write `kubernetes: {}` as well");
+    }
 }
 
 fn read_xds(cursor: &Cursor<'_, '_>) -> (ModuleFile, Vec<String>) {
@@ -207,6 +262,14 @@ impl Taken {
     fn refuse_shared(&mut self, fields: &Fields<'_, '_>, name: &str, fleet: &Fleet) {
         if let (Some(file), Some(field)) = (&fleet.file, fields.get("file")) {
             take(&mut self.files, file.clone(), name, &field);
+        }
+        if let Some(field) = fields.get("plugins") {
+            for plugin in &fleet.plugins {
+                match self.plugins.get(plugin).filter(|other| *other != name) {
+                    Some(other) => field.conflict(format!("{plugin} is of the fleet {other} already")),
+                    None => drop(self.plugins.insert(plugin.clone(), name.to_owned())),
+                }
+            }
         }
         let Some(field) = fields.get("evidence").filter(|_| fleet.evidence != Evidence::default()) else {
             return;

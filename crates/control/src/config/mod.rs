@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `fleets` | who is of each fleet, and what its proxies get |
+//! | `store` | where everything is kept |
 //! | `evidence` | where evidence is read |
 //! | `dashboard` | whether there are pages for people |
 //! | `kubernetes` | the cluster whose workloads are followed |
@@ -23,18 +24,18 @@ mod oidc;
 mod policy;
 mod queries;
 mod secret;
+mod store;
 mod tokens;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use coalmine_document::{Cursor, Field, Known, Node, Problems, Reader, TextRule, Value, is_label};
+use coalmine_document::{Cursor, Field, Known, Node, Problems, Reader, TextRule, is_label};
 
 use crate::access::{Rule, Token};
 use crate::notify::Notifier;
 use crate::rollout::Operator;
-use crate::store::Address;
 
 pub use dashboard::Dashboard;
 pub use evidence::{Credentials, Evidence, Pem, PrometheusAddress};
@@ -43,6 +44,7 @@ pub use kubernetes::{ClusterTokens, Kubernetes};
 pub use limits::Limits;
 pub use queries::{Part, Query, QuerySource};
 pub use secret::Surroundings;
+pub use store::StoreAddress;
 
 const CONFIG: Known = Known::new(&[
     "listen",
@@ -59,6 +61,7 @@ const CONFIG: Known = Known::new(&[
     "fleets",
     "xds",
     "file",
+    "plugins",
     "evidence",
     "tick",
     "policy",
@@ -73,8 +76,6 @@ const TLS: Known = Known::new(&["certificate", "key", "clientCa"]);
 pub const LISTEN: &str = "127.0.0.1:8470";
 /// Where health and metrics are unless the configuration says otherwise.
 pub const ADMIN: &str = "127.0.0.1:8471";
-/// The file of the store unless the configuration says otherwise.
-const STORE: &str = "coalmine.db";
 /// Seconds between two ticks unless the configuration says otherwise.
 const TICK: u64 = 15;
 /// The most entries of a list.
@@ -92,7 +93,7 @@ pub struct Config {
     /// What the server's address begins with for others, without a slash at the end.
     pub public_url: Option<String>,
     /// Where everything is kept.
-    pub store: Address,
+    pub store: StoreAddress,
     /// The certificate, where there is one.
     pub tls: Option<Tls>,
     /// Whether to listen beyond this host without TLS.
@@ -135,7 +136,7 @@ pub struct Tls {
 /// Whether this is meant as the configuration of a server.
 pub fn is_config(document: &Node) -> bool {
     // "admin" is Envoy's as well.
-    const ITS_OWN: [&str; 12] = [
+    const ITS_OWN: [&str; 13] = [
         "listen",
         "store",
         "tokens",
@@ -143,6 +144,7 @@ pub fn is_config(document: &Node) -> bool {
         "kubernetes",
         "fleets",
         "xds",
+        "plugins",
         "evidence",
         "grants",
         "gates",
@@ -200,18 +202,18 @@ impl Config {
         operator.queries = queries.keys().cloned().collect();
         operator.notifiers = notifiers.keys().cloned().collect();
         operator.grants = fields.get("grants").map(|field| policy::read_grants(&field)).unwrap_or_default();
+        let store = fields.get("store").map(|field| store::read(&field, surroundings)).unwrap_or_default();
         let mut fleets = fleets::read(&fields, surroundings);
         for guards in fleets.values_mut().filter_map(|fleet| fleet.served.as_mut()?.guards.as_mut()) {
             guards.clone_from(&operator.slow);
         }
+        let has_cluster = matches!(store, StoreAddress::Kubernetes(_)) || fields.get("kubernetes").is_some();
+        fleets::check_plugins(&fields, &fleets, has_cluster);
         Self {
             listen: address("listen", LISTEN),
             admin: address("admin", ADMIN),
             public_url: fields.get("publicUrl").and_then(|field| read_public_url(&field)),
-            store: fields.get("store").map_or_else(
-                || Address::File(PathBuf::from(STORE)),
-                |field| read_store(&field, surroundings),
-            ),
+            store,
             tls: fields.get("tls").map(|field| read_tls(&field)),
             insecure: fields.get("insecure").is_some_and(|field| field.boolean()),
             limits: fields.get("limits").map(|field| limits::read(&field)).unwrap_or_default(),
@@ -247,19 +249,6 @@ fn read_public_url(cursor: &Cursor<'_, '_>) -> Option<String> {
         cursor.problem(format!("{given} is no URL that paths can follow, as https://coalmine.example"));
     }
     Some(text.trim_end_matches('/').to_owned())
-}
-
-fn read_store(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Address {
-    let is_in_clear = matches!(cursor.value(), Value::String(_));
-    let Some(text) = secret::read(cursor, surroundings, "a file, or {env: NAME} with a URL of PostgreSQL")
-    else {
-        return Address::File(PathBuf::from(STORE));
-    };
-    let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
-    if is_url && is_in_clear {
-        cursor.problem("is a URL, which holds a password; write {env: NAME} or {file: PATH}");
-    }
-    if is_url { Address::Postgres(text) } else { Address::File(PathBuf::from(text)) }
 }
 
 fn read_tls(cursor: &Cursor<'_, '_>) -> Tls {

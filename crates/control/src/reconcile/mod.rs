@@ -5,9 +5,11 @@
 //! | `tick` | one tick of all rollouts, with what the proxies counted |
 //! | `publish` | all records become policies, and proxies get them |
 //! | `gates` | gates are asked |
+//! | `adopt` | what people or Git write into a cluster becomes records |
 //!
 //! Publishing is a task of its own: a rollback that was recorded does not wait for a proxy that answers slowly.
 
+mod adopt;
 mod gates;
 mod publish;
 mod tick;
@@ -30,6 +32,7 @@ use crate::store::StoreError;
 
 use publish::Publisher;
 
+pub use adopt::adopt_always;
 pub use gates::Gates;
 
 /// Whom the server asks and tells, beside the ticks.

@@ -19,7 +19,7 @@ use tonic::service::Routes;
 
 use crate::access::Tokens;
 use crate::api::{self, App};
-use crate::config::{self, Config, Evidence, ModuleFile};
+use crate::config::{self, Config, Evidence, ModuleFile, StoreAddress};
 use crate::dashboard;
 use crate::ending::{Ending, ending};
 use crate::evidence::{Prometheus, Proxies, Queries, Source};
@@ -28,11 +28,12 @@ use crate::kubernetes::{self, ApiAddress, Kubernetes, Reviews};
 use crate::listen;
 use crate::notify::Notifiers;
 use crate::open_files;
+use crate::publish::istio;
 use crate::publish::xds::{Filter, Fleet, Module, Settings, Xds};
 use crate::reconcile::{self, Gates, Hooks};
 use crate::rollout::Operator;
 use crate::server::Server;
-use crate::store::{Address, Sql, StoreError};
+use crate::store::{self, Address, Sql, Store, StoreError};
 use crate::tls::{self, Certificates, TlsError};
 use gate::ByProof;
 
@@ -49,6 +50,8 @@ const READ_WITHIN: u32 = 2;
 pub struct Ready {
     config: Config,
     server: Arc<Server>,
+    /// The store, where it is in a cluster.
+    rollouts: Option<Arc<store::Kubernetes>>,
     /// By fleet.
     filters: BTreeMap<String, Filter>,
     hooks: Hooks,
@@ -156,11 +159,23 @@ impl Ready {
             sources.insert(name.clone(), source(fleet, config.tick).map_err(NotReady)?);
         }
         let queries = Queries::new(&config.queries, within(config.tick)).map_err(NotReady)?;
-        let store = Arc::new(Sql::open(config.store.clone()).await?);
+        let (store, rollouts): (Arc<dyn Store>, _) = match &config.store {
+            StoreAddress::Sql(address) => (Arc::new(Sql::open(address.clone()).await?), None),
+            StoreAddress::Kubernetes(address) => {
+                let followed = config.kubernetes.as_ref();
+                let kubeconfig = followed.and_then(|followed| followed.kubeconfig.clone());
+                let address = ApiAddress {
+                    kubeconfig: address.kubeconfig.clone().or(kubeconfig),
+                    namespace: address.namespace.clone(),
+                };
+                let store = Arc::new(store::Kubernetes::open(&address).await?);
+                (store.clone(), Some(store))
+            }
+        };
         let digests = filters.iter().map(|(fleet, filter)| (fleet.clone(), filter.digest())).collect();
         let operator = Operator { filters: digests, ..config.operator.clone() };
         let cluster = match &config.kubernetes {
-            Some(settings) => Some(cluster(settings).await.map_err(NotReady)?),
+            Some(settings) => Some(cluster(settings, &config.fleets).await.map_err(NotReady)?),
             None => None,
         };
         let mut server = Server::new(store, operator, Fleets::new(members), config.tick, now);
@@ -184,6 +199,7 @@ impl Ready {
             sources,
             queries,
             cluster,
+            rollouts,
             certificates,
             listener,
             admin,
@@ -257,14 +273,26 @@ impl Ready {
         tasks.spawn(reconcile::publish_always(self.server.clone(), files, ending.clone()));
         let table = xds.proxies().clone();
         tasks.spawn(reconcile::refuse_always(self.server.clone(), refused, table, ending.clone()));
+        // Objects of a cluster are written by whichever client there is.
+        let client = self.cluster.as_ref().map(|(_, client)| client.clone());
+        let client = client.or_else(|| Some(self.rollouts.as_ref()?.connection().client.clone()));
+        for (fleet, published) in self.server.publications() {
+            let plugins = self.config.fleets.get(fleet).map(|it| it.plugins.clone()).unwrap_or_default();
+            if let Some(client) = client.clone().filter(|_| !plugins.is_empty()) {
+                tasks.spawn(istio::publish_always(published, client, plugins, ending.clone()));
+            }
+        }
+        if let Some(rollouts) = self.rollouts {
+            tasks.spawn(reconcile::adopt_always(self.server.clone(), rollouts, ending.clone()));
+        }
         if let Some((cluster, client)) = self.cluster {
             tasks.spawn(cluster.follow(ending.clone()));
             tasks.spawn(kubernetes::record_always(self.server.clone(), client, ending.clone()));
         }
         // A file is of one host, where a server that begins again goes on at once.
         let holder = match self.config.store {
-            Address::File(_) => "this host".to_owned(),
-            Address::Postgres(_) => format!("{}-{}", std::process::id(), now()),
+            StoreAddress::Sql(Address::File(_)) => "this host".to_owned(),
+            _ => format!("{}-{}", std::process::id(), now()),
         };
         let (server, ending_of_ticks) = (self.server, ending.clone());
         let ticks =
@@ -335,15 +363,29 @@ impl fmt::Display for NotReady {
 
 impl std::error::Error for NotReady {}
 
+/// The plugins of a fleet, where it has some.
+fn followed_plugins((name, fleet): (&String, &config::Fleet)) -> Option<(String, Vec<kubernetes::Plugin>)> {
+    let followed = fleet.plugins.iter().map(|plugin| kubernetes::Plugin {
+        kind: plugin.kind.to_string(),
+        namespace: plugin.namespace.clone(),
+        name: plugin.name.clone(),
+    });
+    let followed: Vec<_> = followed.collect();
+    (!followed.is_empty()).then(|| (name.clone(), followed))
+}
+
 /// A cluster that is to be followed, and a client of it.
-async fn cluster(settings: &config::Kubernetes) -> Result<(Arc<Kubernetes>, kube::Client), String> {
+async fn cluster(
+    settings: &config::Kubernetes,
+    fleets: &BTreeMap<String, config::Fleet>,
+) -> Result<(Arc<Kubernetes>, kube::Client), String> {
     let address = ApiAddress { kubeconfig: settings.kubeconfig.clone(), namespace: None };
     let client = address.connect().await.map_err(|error| error.to_string())?.client;
     let usual = kubernetes::Settings::default();
     let followed = kubernetes::Settings {
         namespace: settings.namespace.clone(),
         root_namespace: settings.root_namespace.clone().unwrap_or(usual.root_namespace),
-        plugins: usual.plugins,
+        plugins: fleets.iter().filter_map(followed_plugins).collect(),
     };
     Ok((Kubernetes::new(client.clone(), followed), client))
 }
@@ -374,5 +416,7 @@ fn source(fleet: &config::Fleet, tick: u64) -> Result<Box<dyn Source>, String> {
     })
 }
 
+#[cfg(test)]
+mod cluster_tests;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@ use crate::access::tests::issuer::{Issuer, Signer, claims_of};
 use crate::config::Surroundings;
 use crate::rollout::read_text;
 
-fn config(text: &str) -> Config {
+pub(super) fn config(text: &str) -> Config {
     let variable = |_: &str| Some("admin-0123456789".to_owned());
     let file = |path: &str| std::fs::read_to_string(path);
     let surroundings = Surroundings { variable: &variable, file: &file };

@@ -1,8 +1,10 @@
 use super::*;
 use crate::access::{KeySource, May};
 use crate::fleets::{FLEET, Fleets};
+use crate::kubernetes::ApiAddress;
 use crate::notify::Shape;
 use crate::rollout::read_text;
+use crate::store::Address;
 use crate::text_pattern::TextPattern;
 
 mod evidence;
@@ -27,7 +29,7 @@ fn read(text: &str) -> Result<Config, Vec<String>> {
 fn an_empty_configuration_is_for_a_first_look_on_this_host() {
     let config = read("{}").unwrap();
     assert_eq!((config.listen.to_string().as_str(), config.tick), (LISTEN, 15));
-    assert_eq!(config.store, Address::File(PathBuf::from("coalmine.db")));
+    assert_eq!(config.store, StoreAddress::Sql(Address::File(PathBuf::from("coalmine.db"))));
     assert!(config.tokens.is_empty() && config.listen.ip().is_loopback() && config.admin.ip().is_loopback());
 }
 
@@ -76,7 +78,7 @@ notifiers:
     )
     .unwrap();
     assert_eq!(config.public_url.as_deref(), Some("https://coalmine.example"));
-    assert!(matches!(config.store, Address::Postgres(_)));
+    assert!(matches!(config.store, StoreAddress::Sql(Address::Postgres(_))));
     let time = std::time::Duration::from_secs(5);
     assert_eq!(config.limits, Limits { body: 524_288, connections: 100, requests: 8, time });
     assert_eq!(config.operator.slow, [250, 1_000]);
@@ -435,4 +437,44 @@ fn a_cluster_is_named_by_as_little_as_can_be() {
         wrong.contains("kubernetes.namespace") && wrong.contains("kubernetes.tokens.audience"),
         "{wrong}"
     );
+}
+
+#[test]
+fn rollouts_may_be_objects_of_a_cluster() {
+    let text = "{store: {kubernetes: {namespace: coalmine, kubeconfig: kube.yaml}}, \
+                plugins: [{kind: WasmPlugin, namespace: istio-system, name: coalmine.v1}]}";
+    let config = read(text).unwrap();
+    let address = ApiAddress { namespace: Some("coalmine".to_owned()), kubeconfig: Some("kube.yaml".into()) };
+    assert_eq!(config.store, StoreAddress::Kubernetes(address));
+    assert_eq!(config.fleets[FLEET].plugins[0].to_string(), "WasmPlugin istio-system/coalmine.v1");
+    assert_eq!(
+        read("store: {kubernetes: {}}").unwrap().store,
+        StoreAddress::Kubernetes(ApiAddress::default())
+    );
+}
+
+#[test]
+fn what_cannot_be_of_a_cluster_is_told() {
+    let plugin = "{kind: TrafficExtension, namespace: a, name: b}";
+    for (text, why) in [
+        (format!("plugins: [{plugin}]"), "write `kubernetes: {}` as well"),
+        (format!("{{store: {{kubernetes: {{}}}}, plugins: [{plugin}, {plugin}]}}"), "is there twice"),
+        ("{store: {kubernetes: {}}, plugins: []}".to_owned(), "is an empty list"),
+        (
+            "{store: {kubernetes: {}}, plugins: [{kind: Plugin, namespace: a, name: b}]}".to_owned(),
+            "is neither",
+        ),
+        ("store: {kubernetes: {}, env: X}".to_owned(), "env"),
+        ("store: {kubernetes: {namespace: 'a/b'}}".to_owned(), "namespace"),
+        (
+            format!(
+                "{{store: {{kubernetes: {{}}}}, fleets: {{a: {{rollouts: ['a/*'], plugins: [{plugin}]}}, \
+                 b: {{rollouts: ['b/*'], plugins: [{plugin}]}}}}}}"
+            ),
+            "is of the fleet a already",
+        ),
+    ] {
+        let said = read(&text).unwrap_err().join("\n");
+        assert!(said.contains(why), "{text}: {said}");
+    }
 }

@@ -1,0 +1,247 @@
+//! A policy in Istio: the `pluginConfig` of a TrafficExtension or of a WasmPlugin, which istiod hands to the proxies.
+//!
+//! Only that field and two annotations are written, under a field manager of our own, so that whoever owns the rest of the
+//! plugin goes on with it. A plugin is read first, and written at the version that it was read at, and never with a revision
+//! below the one that it shows: an older policy never takes the place of a newer one, whichever server is late.
+//!
+//! Istio tells nobody whether a proxy has taken a policy; the revision in its metrics does.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Publication;
+use crate::ending::Ending;
+use crate::kubernetes::{MANAGER, Trouble, within};
+use crate::rollout::digest;
+
+const GROUP: &str = "extensions.istio.io";
+const VERSION: &str = "v1alpha1";
+/// The revision of the policy in a plugin.
+const REVISION: &str = "coalmine.dev/revision";
+/// SHA-256 of its document.
+const DIGEST: &str = "coalmine.dev/digest";
+/// How often it is seen whether a plugin still has its policy.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often a plugin is read anew when somebody else writes it meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// What kind of plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PluginKind {
+    /// Since Istio 1.30.
+    TrafficExtension,
+    /// Before it.
+    WasmPlugin,
+}
+
+/// A plugin of Istio that runs the filter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Plugin {
+    /// Its kind.
+    pub kind: PluginKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// What became of a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Brought {
+    /// It had the policy already.
+    Same,
+    /// It has the policy now.
+    Written,
+    /// It had this revision and another content: somebody had edited it.
+    PutBack,
+    /// It has a newer revision, which stays.
+    Newer(u64),
+}
+
+/// Why a plugin has not got its policy: a sentence.
+#[derive(Debug)]
+pub struct NotBrought(String);
+
+/// Brings the policy of a fleet to its plugins, whenever it changes or somebody edits one of them, until the server ends.
+pub async fn publish_always(
+    mut published: watch::Receiver<Option<Arc<Publication>>>,
+    client: Client,
+    plugins: Vec<Plugin>,
+    mut ending: Ending,
+) {
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut said: BTreeMap<Plugin, String> = BTreeMap::new();
+    loop {
+        tokio::select! {
+            changed = published.changed() => if changed.is_err() { return },
+            _ = look.tick() => {}
+            () = ending.comes() => return,
+        }
+        let Some(publication) = published.borrow_and_update().clone() else { continue };
+        for plugin in &plugins {
+            let brought = plugin.bring(&client, &publication).await;
+            let revision = publication.revision;
+            let news = match &brought {
+                Ok(Brought::Same) => String::new(),
+                Ok(Brought::Written) => {
+                    tracing::info!(%plugin, revision, "the plugin has the policy");
+                    String::new()
+                }
+                Ok(Brought::PutBack) => {
+                    tracing::warn!(%plugin, revision, "somebody had edited the plugin's policy; it is put back");
+                    String::new()
+                }
+                Ok(Brought::Newer(newer)) => {
+                    format!("has revision {newer}, which is newer than {revision}, and keeps it")
+                }
+                Err(why) => why.to_string(),
+            };
+            let before = said.insert(plugin.clone(), news.clone());
+            if !news.is_empty() && before.as_ref() != Some(&news) {
+                tracing::error!(%plugin, revision, "the plugin has not got the policy: {news}");
+            }
+        }
+    }
+}
+
+// === impl Plugin ===
+
+impl Plugin {
+    /// Brings a policy to the plugin.
+    ///
+    /// # Errors
+    /// It is not there, or the API does not let it be written.
+    pub async fn bring(&self, client: &Client, publication: &Publication) -> Result<Brought, NotBrought> {
+        let document: Value = serde_json::from_str(&publication.document)
+            .map_err(|error| NotBrought(format!("the policy is no JSON: {error}")))?;
+        for _ in 0..ATTEMPTS {
+            match self.bring_once(client, publication, &document).await {
+                Err(Trouble::Said(kube::Error::Api(status))) if status.code == 409 => {}
+                Err(Trouble::Said(kube::Error::Api(status))) if status.code == 404 => {
+                    return Err(NotBrought(format!("there is no {self}; apply it, and it gets its policy")));
+                }
+                Err(trouble) => return Err(NotBrought(trouble.to_string())),
+                Ok(brought) => return Ok(brought),
+            }
+        }
+        Err(NotBrought("somebody else writes the plugin all the time".to_owned()))
+    }
+
+    async fn bring_once(
+        &self,
+        client: &Client,
+        publication: &Publication,
+        document: &Value,
+    ) -> Result<Brought, Trouble> {
+        let api = self.api(client);
+        let found = within(api.get(&self.name)).await?;
+        let shown = found.annotations().get(REVISION).and_then(|it| it.parse::<u64>().ok());
+        let has_policy = self.policy(&found) == Some(document);
+        match shown {
+            Some(shown) if shown > publication.revision => return Ok(Brought::Newer(shown)),
+            Some(shown) if shown == publication.revision && has_policy => return Ok(Brought::Same),
+            _ => {}
+        }
+        let digest = digest(&publication.document);
+        let wanted = json!({
+            "apiVersion": format!("{GROUP}/{VERSION}"),
+            "kind": self.kind.to_string(),
+            "metadata": {
+                "name": self.name,
+                "namespace": self.namespace,
+                "resourceVersion": found.metadata.resource_version,
+                "annotations": {REVISION: publication.revision.to_string(), DIGEST: digest},
+            },
+            "spec": match self.kind {
+                PluginKind::TrafficExtension => json!({"wasm": {"pluginConfig": document}}),
+                PluginKind::WasmPlugin => json!({"pluginConfig": document}),
+            },
+        });
+        let apply = PatchParams::apply(MANAGER).force();
+        let written = within(api.patch(&self.name, &apply, &Patch::Apply(&wanted))).await?;
+        if self.policy(&written) != Some(document) {
+            // Somebody else's fields stand between ours: the policy is one whole.
+            let version = written.metadata.resource_version.clone().unwrap_or_default();
+            let replace = json!([
+                {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+                {"op": "replace", "path": self.kind.path(), "value": document},
+            ]);
+            let replace = serde_json::from_value(replace)
+                .map_err(|error| Trouble::Said(kube::Error::SerdeError(error)))?;
+            let by = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+            within(api.patch(&self.name, &by, &Patch::<()>::Json(replace))).await?;
+        }
+        Ok(if shown == Some(publication.revision) { Brought::PutBack } else { Brought::Written })
+    }
+
+    fn api(&self, client: &Client) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk(GROUP, VERSION, &self.kind.to_string());
+        let resource = ApiResource::from_gvk_with_plural(&kind, self.kind.plural());
+        Api::namespaced_with(client.clone(), &self.namespace, &resource)
+    }
+
+    fn policy<'a>(&self, object: &'a DynamicObject) -> Option<&'a Value> {
+        object.data.pointer(self.kind.path())
+    }
+}
+
+impl fmt::Display for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+// === impl PluginKind ===
+
+impl PluginKind {
+    /// The kind of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::TrafficExtension, Self::WasmPlugin].into_iter().find(|kind| kind.to_string() == name)
+    }
+
+    fn plural(self) -> &'static str {
+        match self {
+            Self::TrafficExtension => "trafficextensions",
+            Self::WasmPlugin => "wasmplugins",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::TrafficExtension => "/spec/wasm/pluginConfig",
+            Self::WasmPlugin => "/spec/pluginConfig",
+        }
+    }
+}
+
+impl fmt::Display for PluginKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TrafficExtension => "TrafficExtension",
+            Self::WasmPlugin => "WasmPlugin",
+        })
+    }
+}
+
+// === impl NotBrought ===
+
+impl fmt::Display for NotBrought {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotBrought {}
+
+#[cfg(test)]
+#[path = "istio_tests.rs"]
+mod tests;
