@@ -34,6 +34,7 @@ pub(super) fn good() -> Vec<Value> {
             "grants": {"shop": ["*.shop.example"]}, "gates": {"smoke": "http://a", "other": {"env": "G"}},
             "notifiers": {"oncall": {"file": "hook"}, "chat": {"url": {"env": "U"}, "shape": "slack"},
                           "pipeline": {"url": "http://a", "shape": "webhook", "secret": {"env": "S"}}},
+            "dashboard": {"readOnly": true},
             "kubernetes": {"kubeconfig": "kubeconfig", "namespace": "shop", "rootNamespace": "istio-system",
                            "tokens": {"audience": "coalmine"}},
             "queries": {"payments": {"prometheus": prometheus_of_queries, "all": "a{v=\"$variant\"}", "bad": "b{v=\"$variant\"}"},
