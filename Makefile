@@ -250,7 +250,7 @@ test-postgres: $(SERVER_NEEDS) $(ENVOY) ## On a real PostgreSQL (Debian's packag
 
 .PHONY: test-kubernetes
 test-kubernetes: mesh-tools ## On a real Kubernetes API, without nodes: the store, plugins of Istio, Deployments, routes, tokens and Events
-	tests/kubernetes.sh cargo test --locked --workspace --lib kubernetes -- --ignored --nocapture --test-threads 1
+	tests/kubernetes.sh cargo test --locked --workspace --lib -- --ignored --nocapture --test-threads 1 kubernetes publish::istio
 
 # So that the measurement does not rot. Its figures mean nothing.
 .PHONY: test-bench

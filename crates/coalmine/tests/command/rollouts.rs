@@ -64,6 +64,8 @@ weights: {green: 5}
         [
             "2:40 workloads.stable: must be a workload, as {deployment: checkout}, not the string \"checkout\"",
             "8:10 weights: \"plan\" and \"weights\" both say who moves the weights; keep one",
+            "7:23 plan.dwel: unknown field; did you mean \"dwell\"?",
+            "7:19 plan.steps[1]: does not lie above the step before it, 5 %: steps ascend",
             "5:10 policy.route: does not belong here: the operator names the route header once, in the server's \
              configuration; leave it out",
             "6:14 policy.variants[0]: has a weight, which the plan or \"weights\" beside the policy says; leave it out",
@@ -72,8 +74,6 @@ weights: {green: 5}
             "4:19 policy.match.hosts[0]: \"checkout.shop:80\" is not a valid host: leave out the port; it is taken off \
              the request before the comparison",
             "4:3 policy: \"identity\" is missing: say what names the user, as [{header: x-user-id}]",
-            "7:23 plan.dwel: unknown field; did you mean \"dwell\"?",
-            "7:19 plan.steps[1]: does not lie above the step before it, 5 %: steps ascend",
             "8:18 weights.green: is the weight of \"green\", which is no variant of the policy",
         ]
     );

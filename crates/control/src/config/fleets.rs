@@ -205,16 +205,8 @@ fn read_plugins(cursor: &Cursor<'_, '_>) -> Vec<Plugin> {
     for item in cursor.filled_items(why).take(MAX_PLUGINS) {
         let fields =
             item.fields_as(&PLUGIN, "{kind: TrafficExtension, namespace: istio-system, name: coalmine}");
-        let kind =
-            fields.required("kind", "TrafficExtension, or WasmPlugin before Istio 1.30").and_then(|field| {
-                let text = field.string()?;
-                let kind = PluginKind::of(text);
-                if kind.is_none() {
-                    let given = field.quote(text);
-                    field.problem(format!("{given} is neither TrafficExtension nor WasmPlugin"));
-                }
-                kind
-            });
+        let kind = fields.required("kind", "TrafficExtension, or WasmPlugin before Istio 1.30");
+        let kind = kind.and_then(|field| field.word(&PluginKind::WORDS));
         let name =
             |name, why| fields.required(name, why).and_then(|field| field.text(&OBJECT).map(str::to_owned));
         let (namespace, name) = (name("namespace", "its namespace"), name("name", "its name"));

@@ -58,14 +58,42 @@ pub struct CanaryRolloutSpec {
 /// The workloads of a rollout.
 #[derive(JsonSchema)]
 #[allow(dead_code, reason = "for its schema")]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.stable) && has(self.canary) || has(self.heldBy) && has(self.heldBy.rollout)",
+    "message": "both \"stable\" and \"canary\" name a Deployment, unless \"heldBy\" names a Rollout of Argo"
+}]))]
 struct Workloads {
     /// The Service that both versions stand behind.
     #[schemars(length(min = 1, max = 63))]
     service: String,
     /// The old version.
-    stable: Workload,
+    #[schemars(with = "Workload")]
+    #[serde(default)]
+    stable: Option<Workload>,
     /// The new version.
-    canary: Workload,
+    #[schemars(with = "Workload")]
+    #[serde(default)]
+    canary: Option<Workload>,
+    /// The object of another controller that holds the weights, with `mode: judge`.
+    #[schemars(with = "HeldBy")]
+    #[serde(default)]
+    held_by: Option<HeldBy>,
+}
+
+/// One of them.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "for its schema")]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+struct HeldBy {
+    /// A Canary of Flagger.
+    #[schemars(with = "String", length(min = 1, max = 63))]
+    #[serde(default)]
+    flagger: Option<String>,
+    /// A Rollout of Argo Rollouts.
+    #[schemars(with = "String", length(min = 1, max = 63))]
+    #[serde(default)]
+    rollout: Option<String>,
 }
 
 /// One workload.

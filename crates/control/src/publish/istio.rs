@@ -203,10 +203,9 @@ impl fmt::Display for Plugin {
 // === impl PluginKind ===
 
 impl PluginKind {
-    /// The kind of this name.
-    pub fn of(name: &str) -> Option<Self> {
-        [Self::TrafficExtension, Self::WasmPlugin].into_iter().find(|kind| kind.to_string() == name)
-    }
+    /// The kinds by their names.
+    pub const WORDS: [(&str, Self); 2] =
+        [("TrafficExtension", Self::TrafficExtension), ("WasmPlugin", Self::WasmPlugin)];
 
     fn plural(self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@ pub(super) fn good() -> Vec<Value> {
     let secret = "0123456789abcdef0123456789abcdef";
     let prometheus = json!({"url": "https://a", "labels": {"job": "envoy"}, "token": {"env": "T"}, "ca": "ca.pem",
                             "certificate": "c.pem", "key": "k.pem"});
+    let plugins = json!([{"kind": "TrafficExtension", "namespace": "istio-system", "name": "coalmine"}]);
     let prometheus_of_queries = json!({"url": "https://a"});
     vec![
         json!({}),
@@ -34,7 +35,7 @@ pub(super) fn good() -> Vec<Value> {
             "grants": {"shop": ["*.shop.example"]}, "gates": {"smoke": "http://a", "other": {"env": "G"}},
             "notifiers": {"oncall": {"file": "hook"}, "chat": {"url": {"env": "U"}, "shape": "slack"},
                           "pipeline": {"url": "http://a", "shape": "webhook", "secret": {"env": "S"}}},
-            "dashboard": {"readOnly": true},
+            "dashboard": {"readOnly": true}, "plugins": plugins,
             "kubernetes": {"kubeconfig": "kubeconfig", "namespace": "shop", "rootNamespace": "istio-system",
                            "tokens": {"audience": "coalmine"}},
             "queries": {"payments": {"prometheus": prometheus_of_queries, "all": "a{v=\"$variant\"}", "bad": "b{v=\"$variant\"}"},
@@ -46,9 +47,11 @@ pub(super) fn good() -> Vec<Value> {
                "evidence": {"prometheus": prometheus, "served": {"service": "{name}", "version": "{variant}"}}}),
         json!({"policy": {"route": {"clusterHeader": {"name": "x-c", "clusters": {"stable": "a", "canary": "b"}}}},
                "evidence": {"prometheus": {"url": "http://a", "user": "u", "password": {"file": "p"}}}}),
-        json!({"tls": {"certificate": "tls.crt", "key": "tls.key", "clientCa": "ca.crt"}, "fleets": {
+        json!({"tls": {"certificate": "tls.crt", "key": "tls.key", "clientCa": "ca.crt"}, "kubernetes": {},
+               "store": {"kubernetes": {"namespace": "coalmine", "kubeconfig": "k"}}, "fleets": {
             "edge": {"clusters": ["edge-*"], "spiffe": ["spiffe://cluster.local/ns/edge/*"], "rollouts": ["shop/*"], "xds": {"inline": "a.wasm"}, "file": "a.json",
-                     "evidence": {"prometheus": prometheus, "served": {"cluster": "c"}, "counters": "served"}},
+                     "evidence": {"prometheus": prometheus, "served": {"cluster": "c"}, "counters": "served"},
+                     "plugins": plugins},
             "rest": {"rollouts": ["*"]},
         }}),
     ]

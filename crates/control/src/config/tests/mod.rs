@@ -462,7 +462,7 @@ fn what_cannot_be_of_a_cluster_is_told() {
         ("{store: {kubernetes: {}}, plugins: []}".to_owned(), "is an empty list"),
         (
             "{store: {kubernetes: {}}, plugins: [{kind: Plugin, namespace: a, name: b}]}".to_owned(),
-            "is neither",
+            "known here: TrafficExtension, WasmPlugin",
         ),
         ("store: {kubernetes: {}, env: X}".to_owned(), "env"),
         ("store: {kubernetes: {namespace: 'a/b'}}".to_owned(), "namespace"),

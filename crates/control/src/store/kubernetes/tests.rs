@@ -187,6 +187,18 @@ async fn what_the_definition_refuses_is_told() {
             other => panic!("{written}: {other:?}"),
         }
     }
+    // Every field of the workloads, of which the API would drop what the definition does not know.
+    let held = "workloads: {service: checkout, heldBy: {rollout: checkout}}";
+    let both = contract::WRITTEN.replace("}}\n", "}, heldBy: {flagger: checkout}}\n");
+    let (policy, _) = contract::WRITTEN.split_once("workloads:").unwrap();
+    for (number, written) in [both, format!("{policy}{held}\n")].into_iter().enumerate() {
+        let of = format!("shop/held-{number}");
+        let mut change = contract::new(&of);
+        change.record.written = written.clone();
+        store.commit(change).await.unwrap();
+        let kept = store.inner.rollouts(&name(&of)).get(name(&of).name()).await.unwrap();
+        assert!(kept.spec.is_same(&object::spec_of(&written).unwrap()), "{:?}", kept.spec);
+    }
     match store.commit(contract::new("nowhere/refused")).await {
         Err(StoreError::Refused(said)) => assert!(said.contains("nowhere"), "{said}"),
         other => panic!("{other:?}"),
