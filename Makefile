@@ -303,8 +303,8 @@ test-matrix: $(ENVOY_VERSIONS:%=test-matrix-%) ## The filter and the server on e
 $(ENVOY_VERSIONS:%=test-matrix-%): test-matrix-%: $(ENVOY_NEEDS) .tools/envoy/%
 	@echo "Envoy $*; left out: blind::predict, which is about the core, and what is about the server alone"
 	$(call ENVOY_TESTS,$*) COALMINE_USERS=1000 $(ENVOY_RUN) -- --skip blind::predict
-	$(call ENVOY_TESTS,$*) $(SERVER_RUN) -- --skip away:: --skip dead_man:: --skip detect:: --skip full_disk:: --skip hang:: --skip scale:: \
-		--skip kills:: --skip streams::
+	$(call ENVOY_TESTS,$*) $(SERVER_RUN) -- --skip away:: --skip certified:: --skip dead_man:: --skip detect:: --skip full_disk:: --skip hang:: --skip scale:: \
+		--skip kills:: --skip leak:: --skip served:: --skip streams::
 	$(call RENDERED,$*)
 
 # --- Longer proofs ------------------------------------------------------------------------------------------------
