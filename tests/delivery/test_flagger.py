@@ -148,7 +148,8 @@ def test_no_answer_is_a_redirect(lab):
     lab.apply(SLOW)
     for path in ("", "/", "//", "/v1/rollouts/shop/checkout/", "/v1/rollouts/shop/checkout/verdict/", "/v1//rollouts",
                  "/v1/rollouts/shop/checkout/verdict/rollback/", "/login", "/v1/rollouts/shop/%2e%2e/verdict/rollback"):
-        for method in ("GET", "POST"):
+        # People who open the address are led to where they sign in; whoever posts, as Flagger does, is led nowhere.
+        for method in ("GET", "POST") if path.startswith("/v1") else ("POST",):
             status, _, headers = lab.ask(method, path or "/", None, None)
             assert not 200 <= status < 400 and "Location" not in headers, (method, path, status)
 
