@@ -115,7 +115,11 @@ fn facts(parsed: &Parsed, plan: Option<&Plan>, now: u64) -> Markup {
         section aria-label="Where it is" {
             dl.facts {
                 div { dt { "Weight of the canary" } dd.large { (words::weight(state.weight)) } }
-                div { dt { "Verdict" } dd { (words::verdict(state.said.verdict)) ", since " (words::since(state.said.since, now)) } }
+                div { dt { "Verdict" } dd {
+                    (words::verdict(state.said.verdict))
+                    // Before the first tick it has not been said yet.
+                    @if state.said.since > 0 { ", since " (words::since(state.said.since, now)) }
+                } }
                 @if let Some(plan) = plan {
                     div {
                         dt { "Steps" }
