@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use coalmine_document::{Cursor, Fields, Known, Value};
+use coalmine_document::{Cursor, Fields, Known};
 
 use super::{Surroundings, read_file, read_texts, secret};
 use crate::evidence::{ServedBy, Servers, Template};
@@ -180,8 +180,9 @@ pub(super) fn read_prometheus(cursor: &Cursor<'_, '_>, surroundings: &Surroundin
 }
 
 fn read_credentials(fields: &Fields<'_, '_>, surroundings: &Surroundings<'_>) -> Option<Credentials> {
-    let secret = |name| fields.get_secret(name).and_then(|field| read_secret(&field, surroundings));
-    let (token, password) = (secret("token"), secret("password"));
+    let hidden =
+        |name| fields.get_secret(name).and_then(|field| secret::read_elsewhere(&field, surroundings));
+    let (token, password) = (hidden("token"), hidden("password"));
     let user = fields.get("user");
     if let (Some(_), Some(token)) = (&user, fields.get_secret("token")) {
         token.conflict("\"token\" and \"user\" both say who asks; keep one");
@@ -194,14 +195,6 @@ fn read_credentials(fields: &Fields<'_, '_>, surroundings: &Surroundings<'_>) ->
     }
     let user = user.and_then(|user| user.string().map(str::to_owned));
     token.map(Credentials::Bearer).or_else(|| Some(Credentials::Basic { user: user?, password: password? }))
-}
-
-pub(super) fn read_secret(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Option<String> {
-    if let Value::String(_) = cursor.value() {
-        cursor.problem("is a secret in clear; write {env: NAME} or {file: PATH}");
-        return None;
-    }
-    secret::read(cursor, surroundings, "{env: NAME} or {file: PATH}")
 }
 
 fn read_url(cursor: &Cursor<'_, '_>) -> Option<String> {

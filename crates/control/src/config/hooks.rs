@@ -57,21 +57,12 @@ fn read_notifier(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Op
     let url = fields.required("url", ADDRESS).and_then(|field| secret::read(&field, surroundings, ADDRESS));
     let words = [("webhook", Shape::Webhook), ("slack", Shape::Slack), ("teams", Shape::Teams)];
     let shape = fields.get("shape").map_or(Some(Shape::Webhook), |field| field.word(&words));
-    let mut secret = None;
+    let mut signed_with = None;
     if let Some(field) = fields.get("secret") {
-        secret = Some(read_secret(&field, surroundings)?);
+        signed_with = Some(secret::read_elsewhere(&field, surroundings)?);
         if shape.is_some_and(|shape| shape != Shape::Webhook) {
             field.problem("is for the shape webhook: Slack and Teams look at no signature");
         }
     }
-    Some(Notifier { url: url?, shape: shape?, secret })
-}
-
-fn read_secret(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Option<String> {
-    let cursor = cursor.guarded();
-    if let Value::String(_) = cursor.value() {
-        cursor.problem("is a secret in clear; write {env: NAME} or {file: PATH}");
-        return None;
-    }
-    secret::read(&cursor, surroundings, "{env: NAME} or {file: PATH}")
+    Some(Notifier { url: url?, shape: shape?, secret: signed_with })
 }

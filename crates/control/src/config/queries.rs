@@ -5,7 +5,7 @@ use std::fmt;
 
 use coalmine_document::{Cursor, Fields, Known};
 
-use super::evidence::{PrometheusAddress, read_prometheus, read_secret};
+use super::evidence::{PrometheusAddress, read_prometheus};
 use super::{Surroundings, check_name, secret};
 use crate::evidence::Selector;
 
@@ -145,7 +145,7 @@ fn read_webhook(
             field.conflict("is of a Prometheus; a service with a \"url\" answers with its counts");
         }
     }
-    let token = fields.get_secret("token").and_then(|field| read_secret(&field, surroundings));
+    let token = fields.get_secret("token").and_then(|field| secret::read_elsewhere(&field, surroundings));
     let url = secret::read(url, surroundings, "its URL, or {env: NAME} where that holds a token")?;
     Some(QuerySource::Webhook { url, token })
 }

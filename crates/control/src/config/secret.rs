@@ -63,3 +63,13 @@ pub(super) fn read(
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Some(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
+
+/// The text that `{env: NAME}` or `{file: PATH}` refers to: a secret never stands here itself, and no message shows it.
+pub(super) fn read_elsewhere(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Option<String> {
+    let cursor = cursor.guarded();
+    if let Value::String(_) = cursor.value() {
+        cursor.problem("is a secret in clear; write {env: NAME} or {file: PATH}");
+        return None;
+    }
+    read(&cursor, surroundings, "{env: NAME} or {file: PATH}")
+}

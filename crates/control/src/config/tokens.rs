@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use coalmine_document::{Cursor, Fields, Known, Value};
+use coalmine_document::{Cursor, Fields, Known};
 
 use super::{MAX_ENTRIES, NAME, Surroundings, secret};
 use crate::access::{May, Pattern, Scope, Token};
@@ -34,12 +34,7 @@ fn read_token(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> Optio
     let name = fields.required("name", "what history calls who uses it").and_then(|field| field.text(&NAME));
     let scope = read_scope(&fields);
     let value = fields.required("value", "{env: NAME} or {file: PATH}")?;
-    let value = value.guarded();
-    if let Value::String(_) = value.value() {
-        value.problem("is a secret in clear; write {env: NAME} or {file: PATH}");
-        return None;
-    }
-    let text = secret::read(&value, surroundings, "{env: NAME} or {file: PATH}")?;
+    let text = secret::read_elsewhere(&value, surroundings)?;
     if text.len() < MIN_LENGTH {
         value.problem(format!("has fewer than {MIN_LENGTH} characters; make one by `openssl rand -hex 32`"));
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::exposition::Sample;
+use super::totals::counted;
 
 /// What was answered since a process began: each series by itself, as a proxy drops one that is not used, and it begins anew.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,17 +64,15 @@ impl AnsweredTotals {
         self.0.len()
     }
 
-    /// What was answered since totals of the same process were read, or since a new one began, by version. A series that is
-    /// lower than before began anew, and one that was not there began at 0. One without a value says nothing.
+    /// What was answered since totals of the same process were read, or since a new one began, by version.
     pub(super) fn since(&self, before: Option<&Self>) -> BTreeMap<String, Answered> {
-        let mut counted: BTreeMap<String, Answered> = BTreeMap::new();
+        let mut answered: BTreeMap<String, Answered> = BTreeMap::new();
         for (series, now) in &self.0 {
-            let before = before.and_then(|before| before.0.get(series)).unwrap_or(&Some(0));
-            let Some((now, before)) = now.zip(*before) else { continue };
-            let count = now.checked_sub(before).unwrap_or(now);
-            counted.entry(series.key.clone()).or_default().add(series.what, count);
+            let before = before.and_then(|before| before.0.get(series));
+            let Some(count) = counted(*now, before.copied()) else { continue };
+            answered.entry(series.key.clone()).or_default().add(series.what, count);
         }
-        counted
+        answered
     }
 }
 

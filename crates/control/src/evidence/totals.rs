@@ -186,14 +186,12 @@ impl Totals {
         flow
     }
 
-    /// What was counted since totals of the same process were read, or since a new one began. A counter that is lower than
-    /// before began anew, and one that was not there began at 0. One that has no value now, or had none, says nothing.
+    /// What was counted since totals of the same process were read, or since a new one began.
     pub(super) fn since(&self, before: Option<&Self>) -> Counts {
         let mut counts = Counts::new();
         for (counter, now) in &self.counters {
-            let before = before.and_then(|before| before.counters.get(counter)).unwrap_or(&Some(0));
-            let (Some(now), Some(before)) = (now, before) else { continue };
-            let counted = now.checked_sub(*before).unwrap_or(*now);
+            let before = before.and_then(|before| before.counters.get(counter));
+            let Some(counted) = counted(*now, before.copied()) else { continue };
             let variants = counts.entry(counter.rollout.clone()).or_default();
             counter.what.add(variants.entry(counter.variant.clone()).or_default(), counted);
         }
@@ -256,6 +254,13 @@ fn counter(sample: &Sample<'_>) -> Option<Counter> {
     // Names that no rollout of a server can have are of a policy that somebody else wrote.
     let rollout = sample.label("rollout")?.parse().ok()?;
     Some(Counter { rollout, variant: sample.label("variant")?.to_owned(), what })
+}
+
+/// What a counter has counted since it was read `before`, where it was there then. One that is lower than before began anew,
+/// and one that was not there began at 0. One that has no value now, or had none, says nothing.
+pub(super) fn counted(now: Option<u64>, before: Option<Option<u64>>) -> Option<u64> {
+    let (now, before) = now.zip(before.unwrap_or(Some(0)))?;
+    Some(now.checked_sub(before).unwrap_or(now))
 }
 
 /// A count as a whole number; none where there is no value.

@@ -34,6 +34,7 @@ use kube::{Client, Resource};
 
 use crate::cluster::{Cluster, Observed, Sidecars};
 use crate::ending::Ending;
+use crate::publish::istio::{Plugin, PluginKind};
 use crate::rollout::{Holder, Name, Operator, Spec, WorkloadNames};
 use crate::routes::Table;
 
@@ -43,7 +44,6 @@ use workloads::{Found, Selector};
 
 pub use client::{ApiAddress, Connection, NotConnected};
 pub(crate) use client::{Trouble, within};
-pub use pods::Plugin;
 pub use recorder::record_always;
 pub use resource::{
     CanaryRollout, CanaryRolloutSpec, CanaryRolloutStatus, Condition, FINALIZER, HistoryLine, definition,
@@ -153,9 +153,8 @@ impl Kubernetes {
         watches.push(Box::pin(self.canaries.clone().follow(flagger, held::of_flagger, ending.clone())));
         watches.push(Box::pin(self.rollouts.clone().follow(argo, held::of_argo, ending.clone())));
         if !self.settings.plugins.is_empty() {
-            const GROUP: &str = "extensions.istio.io";
-            let extensions = of(GROUP, "v1alpha1", "TrafficExtension", "trafficextensions");
-            let wasm = of(GROUP, "v1alpha1", "WasmPlugin", "wasmplugins");
+            let extensions = self.dynamic(&PluginKind::TrafficExtension.resource());
+            let wasm = self.dynamic(&PluginKind::WasmPlugin.resource());
             watches.push(Box::pin(self.extensions.clone().follow(extensions, pods::reach, ending.clone())));
             watches.push(Box::pin(self.wasm_plugins.clone().follow(wasm, pods::reach, ending.clone())));
         }
@@ -193,7 +192,10 @@ impl Kubernetes {
     }
 
     fn plugin(&self, plugin: &Plugin) -> Option<pods::Reach> {
-        let watched = if plugin.kind == "WasmPlugin" { &self.wasm_plugins } else { &self.extensions };
+        let watched = match plugin.kind {
+            PluginKind::TrafficExtension => &self.extensions,
+            PluginKind::WasmPlugin => &self.wasm_plugins,
+        };
         watched.get(&plugin.namespace, &plugin.name).map(|reach| pods::Reach::clone(&reach))
     }
 }

@@ -9,20 +9,10 @@ use serde_json::Value;
 use super::watch::Watched;
 use super::workloads::covers;
 use crate::cluster::Sidecar;
+use crate::publish::istio::Plugin;
 
 /// The container that is Istio's proxy, in a sidecar as in a gateway.
 const PROXY: &str = "istio-proxy";
-
-/// A plugin that brings the policy to the proxies that it selects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plugin {
-    /// Its kind: `TrafficExtension` or `WasmPlugin`.
-    pub kind: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
 
 /// What is kept of a Pod.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use super::{Kubernetes, Plugin, Reviews, Settings};
+use super::{Kubernetes, Plugin, PluginKind, Reviews, Settings};
 use crate::access::{Deed, Denial, May, Tokens};
 use crate::cluster::{Cluster as _, Observed, Sidecars};
 use crate::config::{Config as Settled, Surroundings};
@@ -286,7 +286,7 @@ async fn a_canary_with_something_new_is_not_scaled_down() {
 #[ignore = "needs a Kubernetes API: tests/kubernetes.sh"]
 async fn proxies_are_the_running_pods_that_the_plugin_selects() {
     let plugin =
-        Plugin { kind: "WasmPlugin".to_owned(), namespace: String::new(), name: "coalmine".to_owned() };
+        Plugin { kind: PluginKind::WasmPlugin, namespace: String::new(), name: "coalmine".to_owned() };
     let shop = Shop::open("proxies", vec![plugin]).await;
     let pods: Api<Pod> = Api::namespaced(shop.client.clone(), "proxies");
     for (name, app, container) in

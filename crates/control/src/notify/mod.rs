@@ -19,7 +19,7 @@ use coalmine_steer::Notice;
 use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 
-use crate::post::{Poster, address};
+use crate::post::{Poster, WITHIN, address};
 use crate::rollout::Name;
 
 pub use shape::Shape;
@@ -104,7 +104,7 @@ impl Notifiers {
         let read =
             |(name, notifier): (&String, &Notifier)| Ok((name.clone(), Receiver::new(name, notifier)?));
         let receivers: BTreeMap<_, _> = notifiers.iter().map(read).collect::<Result<_, String>>()?;
-        let poster = Poster::new(receivers.values().map(|receiver| &receiver.url))?;
+        let poster = Poster::new(receivers.values().map(|receiver| &receiver.url), WITHIN)?;
         Ok(Self { poster, receivers: Arc::new(receivers), now, known: Arc::default() })
     }
 

@@ -184,9 +184,7 @@ impl Plugin {
     }
 
     fn api(&self, client: &Client) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk(GROUP, VERSION, &self.kind.to_string());
-        let resource = ApiResource::from_gvk_with_plural(&kind, self.kind.plural());
-        Api::namespaced_with(client.clone(), &self.namespace, &resource)
+        Api::namespaced_with(client.clone(), &self.namespace, &self.kind.resource())
     }
 
     fn policy<'a>(&self, object: &'a DynamicObject) -> Option<&'a Value> {
@@ -207,11 +205,13 @@ impl PluginKind {
     pub const WORDS: [(&str, Self); 2] =
         [("TrafficExtension", Self::TrafficExtension), ("WasmPlugin", Self::WasmPlugin)];
 
-    fn plural(self) -> &'static str {
-        match self {
+    /// How the API calls plugins of this kind.
+    pub(crate) fn resource(self) -> ApiResource {
+        let plural = match self {
             Self::TrafficExtension => "trafficextensions",
             Self::WasmPlugin => "wasmplugins",
-        }
+        };
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, &self.to_string()), plural)
     }
 
     fn path(self) -> &'static str {

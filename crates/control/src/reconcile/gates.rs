@@ -9,7 +9,7 @@ use coalmine_steer::text::percent;
 use reqwest::header::HeaderMap;
 use serde_json::json;
 
-use crate::post::{Poster, address};
+use crate::post::{Poster, WITHIN, address};
 use crate::rollout::Name;
 
 /// The gates of the operator.
@@ -37,7 +37,7 @@ impl Gates {
     pub fn new(gates: &BTreeMap<String, String>) -> Result<Self, String> {
         let read = |(name, url): (&String, &String)| Ok((name.clone(), address(name, url)?));
         let gates: BTreeMap<_, _> = gates.iter().map(read).collect::<Result<_, String>>()?;
-        let poster = Poster::new(gates.values())?;
+        let poster = Poster::new(gates.values(), WITHIN)?;
         Ok(Self { poster, gates: Arc::new(gates), known: Arc::default() })
     }
 

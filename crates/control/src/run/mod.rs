@@ -363,17 +363,6 @@ impl fmt::Display for NotReady {
 
 impl std::error::Error for NotReady {}
 
-/// The plugins of a fleet, where it has some.
-fn followed_plugins((name, fleet): (&String, &config::Fleet)) -> Option<(String, Vec<kubernetes::Plugin>)> {
-    let followed = fleet.plugins.iter().map(|plugin| kubernetes::Plugin {
-        kind: plugin.kind.to_string(),
-        namespace: plugin.namespace.clone(),
-        name: plugin.name.clone(),
-    });
-    let followed: Vec<_> = followed.collect();
-    (!followed.is_empty()).then(|| (name.clone(), followed))
-}
-
 /// A cluster that is to be followed, and a client of it.
 async fn cluster(
     settings: &config::Kubernetes,
@@ -382,10 +371,12 @@ async fn cluster(
     let address = ApiAddress { kubeconfig: settings.kubeconfig.clone(), namespace: None };
     let client = address.connect().await.map_err(|error| error.to_string())?.client;
     let usual = kubernetes::Settings::default();
+    let has_plugins = |(_, fleet): &(&String, &config::Fleet)| !fleet.plugins.is_empty();
+    let plugins = |(name, fleet): (&String, &config::Fleet)| (name.clone(), fleet.plugins.clone());
     let followed = kubernetes::Settings {
         namespace: settings.namespace.clone(),
         root_namespace: settings.root_namespace.clone().unwrap_or(usual.root_namespace),
-        plugins: fleets.iter().filter_map(followed_plugins).collect(),
+        plugins: fleets.iter().filter(has_plugins).map(plugins).collect(),
     };
     Ok((Kubernetes::new(client.clone(), followed), client))
 }

@@ -75,7 +75,8 @@ impl Api {
     }
 }
 
-fn authorization(credentials: &Credentials) -> Option<HeaderValue> {
+/// The header that shows who asks; none where a secret in it has a line break or the like.
+pub(in crate::evidence) fn authorization(credentials: &Credentials) -> Option<HeaderValue> {
     let text = match credentials {
         Credentials::Bearer(token) => format!("Bearer {token}"),
         Credentials::Basic { user, password } => {

@@ -29,7 +29,7 @@ pub(super) const WINDOW: &str = "2m";
 const METRICS: &str = "coalmine_(requests_total|all_total|bad_total|slow_total|policy_revision|rollout_disabled|build_info)\
 |envoy_server_uptime";
 
-pub(super) use api::Api;
+pub(super) use api::{Api, authorization};
 
 /// A Prometheus, and the proxies that it scrapes.
 pub struct Prometheus {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use coalmine_judge::batch::MAX_COUNT;
 use coalmine_steer::inputs::QueryCounts;
 
+use crate::evidence::totals::counted;
+
 /// One answer of a query: each counter as it stands.
 pub(super) type Answer = BTreeMap<Counter, Standing>;
 
@@ -76,15 +78,15 @@ impl Counters {
         let mut has_good = false;
         for (counter, now) in answer {
             has_good |= counter.what == What::Good;
-            let before = self.standings.get(counter).map_or(Some(0), |before| before.count);
-            let Some((now, before)) = now.count.zip(before) else { continue };
+            let before = self.standings.get(counter).map(|before| before.count);
+            let Some(counted) = counted(now.count, before) else { continue };
             let sum = match counter.what {
                 What::All => &mut all,
                 What::Bad => &mut bad,
                 What::Good => &mut good,
             };
             if let Some(sum) = sum.get_mut(counter.arm) {
-                *sum += now.checked_sub(before).unwrap_or(now);
+                *sum += counted;
             }
         }
         // The parts are not read at the very same moment.

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::Arms;
 use super::counters::{Answer, Counter, Standing, What};
+use crate::config::Credentials;
 use crate::evidence::answer;
-use crate::tls;
+use crate::evidence::prometheus::authorization;
+use crate::post::Poster;
 
 /// The most bytes of an answer.
 const MAX_BYTES: usize = 64 << 10;
@@ -21,8 +23,8 @@ const MAX_BYTES: usize = 64 << 10;
 pub(super) struct Webhook {
     name: String,
     url: Url,
-    token: Option<HeaderValue>,
-    client: reqwest::Client,
+    headers: HeaderMap,
+    poster: Poster,
 }
 
 /// What it answers.
@@ -44,33 +46,21 @@ impl Webhook {
     pub(super) fn new(name: &str, url: &str, token: Option<&str>, within: Duration) -> Result<Self, String> {
         let place = format!("queries.{name}");
         let url: Url = url.parse().map_err(|_| format!("{place}.url is no URL"))?;
-        let client = tls::client(url.scheme() == "http").timeout(within).build();
-        let client = client.map_err(|error| answer::sentence(&error))?;
-        let token = token.map(|token| {
-            let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
-            value.set_sensitive(true);
-            Some(value)
-        });
-        let token = match token {
-            None => None,
-            Some(None) => return Err(format!("{place}.token has a line break or the like")),
-            Some(token) => token,
-        };
-        Ok(Self { name: name.to_owned(), url, token, client })
+        let mut headers = HeaderMap::new();
+        if let Some(token) = token {
+            let value = authorization(&Credentials::Bearer(token.to_owned()));
+            headers.insert(
+                AUTHORIZATION,
+                value.ok_or_else(|| format!("{place}.token has a line break or the like"))?,
+            );
+        }
+        let poster = Poster::new(std::iter::once(&url), within)?;
+        Ok(Self { name: name.to_owned(), url, headers, poster })
     }
 
     pub(super) async fn ask(&self, now: u64, arms: Arms<'_>) -> Result<Answer, String> {
         let body = json!({"query": self.name, "rollout": arms.rollout.as_str(), "variants": arms.variants});
-        let mut request = self.client.post(self.url.clone()).header("content-type", "application/json");
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, token);
-        }
-        // The address may hold a secret: an error says nothing of it.
-        let is_late = |error: reqwest::Error| match error.is_timeout() {
-            true => "it does not answer in time".to_owned(),
-            false => "it cannot be reached".to_owned(),
-        };
-        let response = request.body(body.to_string()).send().await.map_err(is_late)?;
+        let response = self.poster.send(&self.url, self.headers.clone(), body.to_string()).await?;
         if response.status() != StatusCode::OK {
             return Err(format!("it answers {}", response.status()));
         }
