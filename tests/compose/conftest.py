@@ -1,24 +1,13 @@
 import os
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
 
 import images
+from endings import pytest_configure  # pytest calls it
 from engine import DATA, Engine, MachinesEngine
 from fleet import ROOT, Fleet, Secrets
-
-
-def pytest_configure():
-    # What ends the tests takes everything down first, as an interruption from the keyboard does.
-    def end(number, _):
-        # Once: a second one would interrupt that.
-        signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGHUP, end)
 
 
 @pytest.fixture(scope="session")

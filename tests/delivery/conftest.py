@@ -1,19 +1,7 @@
-import signal
-
 import pytest
 
+from endings import pytest_configure  # pytest calls it
 from lab import Lab
-
-
-def pytest_configure():
-    # What ends the tests takes everything down first, as an interruption from the keyboard does.
-    def end(number, _):
-        # Once: a second one would interrupt that.
-        signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGHUP, end)
 
 
 @pytest.fixture(scope="session")

@@ -14,29 +14,51 @@ async fn status(fleet: &Fleet) -> Value {
     serde_json::from_str(&ran.stdout).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn releases_are_judged_from_a_prometheus_and_hold_without_it() {
-    let parts = FleetParts { seed: 20_261_126, ..FleetParts::built().unwrap() };
+/// A fleet with a Prometheus that scrapes its proxies, and a server whose configuration says `served` of that one's address.
+async fn started(seed: u64, served: impl Fn(&str) -> Served, rollout: &str) -> (Fleet, Prometheus) {
+    let parts = FleetParts { seed, ..FleetParts::built().unwrap() };
     let mut fleet = Fleet::without_server(parts).await.unwrap();
     let targets: Vec<_> = fleet.proxies().iter().map(Envoy::admin_address).collect();
     let prometheus = Prometheus::start(&targets);
-    let url = &prometheus.url;
-    fleet.serve(Served::Evidence(format!("{{prometheus: {{url: \"{url}\", labels: {{job: envoy}}}}}}")));
+    fleet.serve(served(&prometheus.url));
     fleet.start_server().await.unwrap();
-    fleet.write("checkout.yaml", &ROLLOUT.replace("dwell: 2s", "dwell: 3s")).unwrap();
+    fleet.write("checkout.yaml", rollout).unwrap();
     fleet.done("apply checkout.yaml").await.unwrap();
-    let traffic = fleet.traffic(400, 6);
+    (fleet, prometheus)
+}
 
+/// A healthy release goes to its end.
+async fn is_promoted(fleet: &Fleet) {
     fleet.done("start shop/checkout --wait-for Promoting --timeout 100s").await.unwrap();
     fleet.done("promote shop/checkout --wait --timeout 50s").await.unwrap();
-    assert!(traffic.seen().iter().all(|visit| visit.status == 200), "a request has failed");
+}
 
+/// A release whose canary fails is taken back for this.
+async fn is_rolled_back_for(fleet: &Fleet, reason: &str) {
     fleet.canary_fails(30);
     let ran = fleet.run("start shop/checkout --wait --timeout 100s").await.unwrap();
     assert_eq!(ran.code, 3, "{}", ran.stderr);
     let history = fleet.done("history shop/checkout").await.unwrap().stdout;
     let why = history.lines().find(|line| line.contains("rolls back")).unwrap();
-    assert!(why.contains("errors: the canary has"), "{why}");
+    assert!(why.contains(reason), "{why}");
+}
+
+/// Where the evidence of this fleet's proxies is read.
+fn source(url: &str) -> String {
+    format!("prometheus: {{url: \"{url}\", labels: {{job: envoy}}}}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn releases_are_judged_from_a_prometheus_and_hold_without_it() {
+    let served = |url: &str| Served::Evidence(format!("{{{}}}", source(url)));
+    let rollout = ROLLOUT.replace("dwell: 2s", "dwell: 3s");
+    let (fleet, prometheus) = started(20_261_126, served, &rollout).await;
+    let traffic = fleet.traffic(400, 6);
+
+    is_promoted(&fleet).await;
+    assert!(traffic.seen().iter().all(|visit| visit.status == 200), "a request has failed");
+
+    is_rolled_back_for(&fleet, "errors: the canary has").await;
     fleet.canary_fails(0);
 
     fleet.done("start shop/checkout").await.unwrap();
@@ -73,14 +95,10 @@ plan:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn releases_are_judged_by_queries_of_the_operator() {
-    let parts = FleetParts { seed: 20_261_127, ..FleetParts::built().unwrap() };
-    let mut fleet = Fleet::without_server(parts).await.unwrap();
-    let targets: Vec<_> = fleet.proxies().iter().map(Envoy::admin_address).collect();
-    let prometheus = Prometheus::start(&targets);
-    let url = &prometheus.url;
     let of = |metric: &str, more: &str| format!("'{metric}{{envoy_cluster_name=\"$variant\"{more}}}'");
-    let queries = format!(
-        "queries:
+    let queries = |url: &str| {
+        format!(
+            "queries:
   answers:
     prometheus: {{url: \"{url}\"}}
     all: {}
@@ -90,52 +108,31 @@ async fn releases_are_judged_by_queries_of_the_operator() {
     all: {}
     good: {}
 ",
-        of("envoy_cluster_upstream_rq_completed", ""),
-        of("envoy_cluster_upstream_rq_xx", ",envoy_response_code_class=\"5\""),
-        of("envoy_cluster_upstream_rq_time_count", ""),
-        of("envoy_cluster_upstream_rq_time_bucket", ",le=\"500\""),
-    );
-    let evidence = format!("{{prometheus: {{url: \"{url}\", labels: {{job: envoy}}}}}}");
-    fleet.serve(Served::EvidenceAnd(evidence, queries));
-    fleet.start_server().await.unwrap();
-    fleet.write("checkout.yaml", QUERIED).unwrap();
-    fleet.done("apply checkout.yaml").await.unwrap();
+            of("envoy_cluster_upstream_rq_completed", ""),
+            of("envoy_cluster_upstream_rq_xx", ",envoy_response_code_class=\"5\""),
+            of("envoy_cluster_upstream_rq_time_count", ""),
+            of("envoy_cluster_upstream_rq_time_bucket", ",le=\"500\""),
+        )
+    };
+    let served = |url: &str| Served::EvidenceAnd(format!("{{{}}}", source(url)), queries(url));
+    let (fleet, _prometheus) = started(20_261_127, served, QUERIED).await;
     let traffic = fleet.traffic(400, 6);
-    fleet.done("start shop/checkout --wait-for Promoting --timeout 100s").await.unwrap();
-    fleet.done("promote shop/checkout --wait --timeout 50s").await.unwrap();
+    is_promoted(&fleet).await;
 
-    fleet.canary_fails(30);
-    let ran = fleet.run("start shop/checkout --wait --timeout 100s").await.unwrap();
-    assert_eq!(ran.code, 3, "{}", ran.stderr);
-    let history = fleet.done("history shop/checkout").await.unwrap().stdout;
-    let why = history.lines().find(|line| line.contains("rolls back")).unwrap();
-    assert!(why.contains("answers: the canary has"), "{why}");
+    is_rolled_back_for(&fleet, "answers: the canary has").await;
     traffic.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn releases_are_judged_by_what_envoy_counts_of_its_clusters() {
-    let parts = FleetParts { seed: 20_261_128, ..FleetParts::built().unwrap() };
-    let mut fleet = Fleet::without_server(parts).await.unwrap();
-    let targets: Vec<_> = fleet.proxies().iter().map(Envoy::admin_address).collect();
-    let prometheus = Prometheus::start(&targets);
-    let source = format!("prometheus: {{url: \"{}\", labels: {{job: envoy}}}}", prometheus.url);
-    let evidence = format!("{{{source}, served: {{cluster: '{{variant}}'}}, counters: served}}");
-    fleet.serve(Served::Evidence(evidence));
-    fleet.start_server().await.unwrap();
+    let counters = "served: {cluster: '{variant}'}, counters: served";
+    let served = |url: &str| Served::Evidence(format!("{{{}, {counters}}}", source(url)));
     let rollout = ROLLOUT.replace("dwell: 2s", "dwell: 3s");
     let guards = "  guards: {errors: {}, slow: {slowerThan: 250ms}}\n";
-    fleet.write("checkout.yaml", &format!("{rollout}{guards}")).unwrap();
-    fleet.done("apply checkout.yaml").await.unwrap();
+    let (fleet, _prometheus) = started(20_261_128, served, &format!("{rollout}{guards}")).await;
     let traffic = fleet.traffic(400, 6);
-    fleet.done("start shop/checkout --wait-for Promoting --timeout 100s").await.unwrap();
-    fleet.done("promote shop/checkout --wait --timeout 50s").await.unwrap();
+    is_promoted(&fleet).await;
 
-    fleet.canary_fails(30);
-    let ran = fleet.run("start shop/checkout --wait --timeout 100s").await.unwrap();
-    assert_eq!(ran.code, 3, "{}", ran.stderr);
-    let history = fleet.done("history shop/checkout").await.unwrap().stdout;
-    let why = history.lines().find(|line| line.contains("rolls back")).unwrap();
-    assert!(why.contains("errors: the canary has"), "{why}");
+    is_rolled_back_for(&fleet, "errors: the canary has").await;
     traffic.stop().await;
 }
