@@ -34,7 +34,7 @@ use kube::{Client, Resource};
 
 use crate::cluster::{Cluster, Observed, Sidecars};
 use crate::ending::Ending;
-use crate::publish::istio::{Plugin, PluginKind};
+use crate::publish::istio::Plugin;
 use crate::rollout::{Holder, Name, Operator, Spec, WorkloadNames};
 use crate::routes::Table;
 
@@ -74,8 +74,7 @@ pub struct Kubernetes {
     deployments: Arc<Watched<workloads::Seen>>,
     services: Arc<Watched<Selector>>,
     pods: Arc<Watched<pods::Seen>>,
-    extensions: Arc<Watched<pods::Reach>>,
-    wasm_plugins: Arc<Watched<pods::Reach>>,
+    plugins: BTreeMap<Plugin, Arc<Watched<pods::Reach>>>,
     virtual_services: Arc<Watched<Table>>,
     destination_rules: Arc<Watched<mesh::Rule>>,
     canaries: Arc<Watched<held::Weight>>,
@@ -114,14 +113,15 @@ impl Default for Settings {
 impl Kubernetes {
     /// A cluster of which nothing is known before [`Kubernetes::follow`].
     pub fn new(client: Client, settings: Settings) -> Arc<Self> {
+        let plugins = settings.plugins.values().flatten();
+        let plugins = plugins.map(|it| (it.clone(), Watched::one(it.kind.plural(), &it.name))).collect();
         Arc::new(Self {
             client,
             settings,
+            plugins,
             deployments: Watched::new("Deployments"),
             services: Watched::new("Services"),
             pods: Watched::new("Pods"),
-            extensions: Watched::new("TrafficExtensions"),
-            wasm_plugins: Watched::new("WasmPlugins"),
             virtual_services: Watched::new("VirtualServices"),
             destination_rules: Watched::new("DestinationRules"),
             canaries: Watched::new("Canaries of Flagger"),
@@ -152,11 +152,9 @@ impl Kubernetes {
         );
         watches.push(Box::pin(self.canaries.clone().follow(flagger, held::of_flagger, ending.clone())));
         watches.push(Box::pin(self.rollouts.clone().follow(argo, held::of_argo, ending.clone())));
-        if !self.settings.plugins.is_empty() {
-            let extensions = self.dynamic(&PluginKind::TrafficExtension.resource());
-            let wasm = self.dynamic(&PluginKind::WasmPlugin.resource());
-            watches.push(Box::pin(self.extensions.clone().follow(extensions, pods::reach, ending.clone())));
-            watches.push(Box::pin(self.wasm_plugins.clone().follow(wasm, pods::reach, ending.clone())));
+        for (plugin, watched) in &self.plugins {
+            let api = plugin.api(&self.client);
+            watches.push(Box::pin(watched.clone().follow(api, pods::reach, ending.clone())));
         }
         join_all(watches).await;
     }
@@ -192,11 +190,8 @@ impl Kubernetes {
     }
 
     fn plugin(&self, plugin: &Plugin) -> Option<pods::Reach> {
-        let watched = match plugin.kind {
-            PluginKind::TrafficExtension => &self.extensions,
-            PluginKind::WasmPlugin => &self.wasm_plugins,
-        };
-        watched.get(&plugin.namespace, &plugin.name).map(|reach| pods::Reach::clone(&reach))
+        let reach = self.plugins.get(plugin)?.get(&plugin.namespace, &plugin.name)?;
+        Some(pods::Reach::clone(&reach))
     }
 }
 

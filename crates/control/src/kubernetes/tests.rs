@@ -16,13 +16,14 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use super::{Kubernetes, Plugin, PluginKind, Reviews, Settings};
+use super::{Kubernetes, Plugin, Reviews, Settings};
 use crate::access::{Deed, Denial, May, Tokens};
 use crate::cluster::{Cluster as _, Observed, Sidecars};
 use crate::config::{Config as Settled, Surroundings};
 use crate::ending::{End, ending};
 use crate::fleets::Fleets;
 use crate::operations::{self, Asked};
+use crate::publish::istio::PluginKind;
 use crate::rollout::{Name, Operator, Spec, read_text};
 use crate::run::Ready;
 use crate::server::Server;

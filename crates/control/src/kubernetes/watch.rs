@@ -22,6 +22,8 @@ const RETRY_AT_MOST: Duration = Duration::from_secs(30);
 pub(super) struct Watched<T> {
     /// What they are, as `Deployments`.
     what: &'static str,
+    /// The name of the only one that is kept.
+    only: Option<String>,
     known: RwLock<Known<T>>,
 }
 
@@ -51,8 +53,17 @@ enum State {
 
 impl<T> Watched<T> {
     pub(super) fn new(what: &'static str) -> Arc<Self> {
+        Arc::new(Self::of_kind(what, None))
+    }
+
+    /// The one of this name, which needs no permission for others.
+    pub(super) fn one(what: &'static str, name: &str) -> Arc<Self> {
+        Arc::new(Self::of_kind(what, Some(name.to_owned())))
+    }
+
+    fn of_kind(what: &'static str, only: Option<String>) -> Self {
         let known = Known { objects: BTreeMap::new(), listed: BTreeMap::new(), state: State::Unread };
-        Arc::new(Self { what, known: RwLock::new(known) })
+        Self { what, only, known: RwLock::new(known) }
     }
 
     /// These objects, which nobody watches.
@@ -100,8 +111,13 @@ impl<T> Watched<T> {
         K: Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
     {
         let mut wait = RETRY;
+        let every = watcher::Config::default();
+        let wanted = match &self.only {
+            Some(name) => every.fields(&format!("metadata.name={name}")),
+            None => every,
+        };
         loop {
-            let stream = watcher(api.clone(), watcher::Config::default());
+            let stream = watcher(api.clone(), wanted.clone());
             pin_mut!(stream);
             loop {
                 let event = tokio::select! {

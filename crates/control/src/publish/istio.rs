@@ -183,7 +183,8 @@ impl Plugin {
         Ok(if shown == Some(publication.revision) { Brought::PutBack } else { Brought::Written })
     }
 
-    fn api(&self, client: &Client) -> Api<DynamicObject> {
+    /// Plugins of its kind in its namespace.
+    pub(crate) fn api(&self, client: &Client) -> Api<DynamicObject> {
         Api::namespaced_with(client.clone(), &self.namespace, &self.kind.resource())
     }
 
@@ -205,13 +206,18 @@ impl PluginKind {
     pub const WORDS: [(&str, Self); 2] =
         [("TrafficExtension", Self::TrafficExtension), ("WasmPlugin", Self::WasmPlugin)];
 
+    /// Several of them.
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Self::TrafficExtension => "TrafficExtensions",
+            Self::WasmPlugin => "WasmPlugins",
+        }
+    }
+
     /// How the API calls plugins of this kind.
-    pub(crate) fn resource(self) -> ApiResource {
-        let plural = match self {
-            Self::TrafficExtension => "trafficextensions",
-            Self::WasmPlugin => "wasmplugins",
-        };
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, &self.to_string()), plural)
+    fn resource(self) -> ApiResource {
+        let kind = GroupVersionKind::gvk(GROUP, VERSION, &self.to_string());
+        ApiResource::from_gvk_with_plural(&kind, &self.plural().to_lowercase())
     }
 
     fn path(self) -> &'static str {

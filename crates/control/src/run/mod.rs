@@ -168,7 +168,8 @@ impl Ready {
                     kubeconfig: address.kubeconfig.clone().or(kubeconfig),
                     namespace: address.namespace.clone(),
                 };
-                let store = Arc::new(store::Kubernetes::open(&address).await?);
+                let only = followed.and_then(|followed| followed.namespace.as_deref());
+                let store = Arc::new(store::Kubernetes::open(&address, only).await?);
                 (store.clone(), Some(store))
             }
         };

@@ -64,6 +64,8 @@ pub struct Kubernetes {
 
 struct Inner {
     connection: Connection,
+    /// The only namespace whose rollouts are kept; all where none is given.
+    only: Option<String>,
     cache: Arc<Cache>,
     /// One record is written at a time, so that what a caller left alone comes to its end before the next begins.
     writing: Mutex<()>,
@@ -73,14 +75,16 @@ struct Inner {
 // === impl Kubernetes ===
 
 impl Kubernetes {
-    /// Opens the store: reads everything once, and follows it from then on.
+    /// Opens the store: reads everything once, and follows it from then on. With `only`, it keeps the rollouts of that
+    /// namespace, and asks for no other.
     ///
     /// # Errors
     /// The API cannot be reached, forbids it, or does not know a [`CanaryRollout`].
-    pub async fn open(address: &ApiAddress) -> Result<Self, StoreError> {
+    pub async fn open(address: &ApiAddress, only: Option<&str>) -> Result<Self, StoreError> {
         let connection = address.connect().await.map_err(|error| StoreError::Away(error.to_string()))?;
         let inner = Inner {
             connection,
+            only: only.map(str::to_owned),
             cache: Arc::default(),
             writing: Mutex::default(),
             bodies: policies::Bodies::default(),
@@ -140,7 +144,10 @@ impl fmt::Debug for Kubernetes {
 
 impl Inner {
     fn all_rollouts(&self) -> Api<CanaryRollout> {
-        Api::all(self.connection.client.clone())
+        match &self.only {
+            Some(namespace) => Api::namespaced(self.connection.client.clone(), namespace),
+            None => Api::all(self.connection.client.clone()),
+        }
     }
 
     fn rollouts(&self, name: &Name) -> Api<CanaryRollout> {

@@ -27,7 +27,7 @@ pub(crate) fn address(namespace: &str) -> ApiAddress {
 /// A store of its own namespace in a cluster without rollouts.
 async fn opened(namespace: &str) -> Kubernetes {
     prepare(namespace).await;
-    Kubernetes::open(&address(namespace)).await.unwrap()
+    Kubernetes::open(&address(namespace), None).await.unwrap()
 }
 
 /// A namespace, and a cluster that knows rollouts and has none.
@@ -96,7 +96,7 @@ async fn it_does_what_every_store_must() {
 async fn one_of_several_that_race_wins() {
     let mut servers: Vec<Arc<dyn Store>> = vec![Arc::new(opened("raced").await)];
     for _ in 0..3 {
-        servers.push(Arc::new(Kubernetes::open(&address("raced")).await.unwrap()));
+        servers.push(Arc::new(Kubernetes::open(&address("raced"), None).await.unwrap()));
     }
     contract::races(&servers, contract::how_often()).await;
 }
@@ -108,7 +108,7 @@ async fn what_is_written_is_there_when_it_is_opened_again() {
     contract::step(&store, "shop/again").await.unwrap();
     contract::step(&store, "shop/again").await.unwrap();
     contract::publish_next(&store, contract::FLEET).await;
-    let again = Kubernetes::open(&address("again")).await.unwrap();
+    let again = Kubernetes::open(&address("again"), None).await.unwrap();
     assert_eq!(contract::whole(&again, "shop/again").await, 2);
     assert_eq!(again.records().await.unwrap(), store.records().await.unwrap());
     let known = store.publications(contract::FLEET).await.unwrap();
@@ -168,6 +168,25 @@ async fn a_deleted_object_stays_until_its_record_is_removed() {
     store.remove(&of, version).await.unwrap();
     assert_eq!(store.record(&of).await.unwrap(), None);
     assert!(objects.get_opt("deleted").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the API of Kubernetes: make test-kubernetes"]
+async fn of_one_namespace_it_keeps_those_rollouts_alone() {
+    let every = opened("alone").await;
+    contract::step(&every, "bank/alone").await.unwrap();
+    contract::step(&every, "shop/alone").await.unwrap();
+    let one = Kubernetes::open(&address("alone"), Some("shop")).await.unwrap();
+    let known: Vec<_> = one.versions().await.unwrap().into_keys().collect();
+    assert_eq!(known, [name("shop/alone")]);
+    contract::step(&one, "shop/alone").await.unwrap();
+    one.publish(&contract::publication(1), &one.versions().await.unwrap()).await.unwrap();
+    match one.commit(contract::new("bank/other")).await {
+        Err(StoreError::Refused(said)) => {
+            assert_eq!(said, "this server has the rollouts of the namespace shop alone")
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,12 +256,12 @@ async fn it_recovers_when_the_api_is_back() {
     assert!(matches!(error, StoreError::Away(_)), "{error:?}");
     assert!(begin.elapsed() < AT_MOST, "{:?}", begin.elapsed());
     eprintln!("after {:?}: {error}", begin.elapsed());
-    assert!(matches!(Kubernetes::open(&address("back")).await, Err(StoreError::Away(_))));
+    assert!(matches!(Kubernetes::open(&address("back"), None).await, Err(StoreError::Away(_))));
     api("START");
     until("it answers again", async || store.counter().await.is_ok()).await;
     contract::step(&store, "shop/back").await.unwrap();
     assert_eq!(contract::whole(&store, "shop/back").await, 2);
-    let other = Kubernetes::open(&address("back")).await.unwrap();
+    let other = Kubernetes::open(&address("back"), None).await.unwrap();
     let before = store.counter().await.unwrap();
     contract::step(&other, "shop/back").await.unwrap();
     until("what another server writes is seen", async || contract::steps(&store, "shop/back").await == 3)

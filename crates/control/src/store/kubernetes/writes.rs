@@ -19,6 +19,11 @@ impl Inner {
     pub(super) async fn commit(&self, change: &Change) -> Result<u64, StoreError> {
         let _alone = self.writing.lock().await;
         let name = &change.record.name;
+        if let Some(only) = self.only.as_deref().filter(|only| *only != name.namespace()) {
+            return Err(StoreError::Refused(format!(
+                "this server has the rollouts of the namespace {only} alone"
+            )));
+        }
         let kept = self.cache.rollout(name);
         match &kept {
             None if change.expected > 0 => return Err(StoreError::Moved),
