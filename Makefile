@@ -162,17 +162,6 @@ $(STATIC_COMMAND):
 	@rustup target list --installed | grep -qx $(STATIC_TARGET) || rustup --quiet target add $(STATIC_TARGET)
 	cargo build --locked --release --package coalmine --target $(STATIC_TARGET)
 
-SERVER_IMAGE := target/server-image
-# The authorities that the image trusts: those of this host.
-CERTIFICATES ?= /etc/ssl/certs/ca-certificates.crt
-
-.PHONY: server-image
-server-image: $(FILTER) $(STATIC_COMMAND) ## What the server's image is made of, for docker build: target/server-image
-	@rm -rf $(SERVER_IMAGE) && mkdir -p $(SERVER_IMAGE)/store
-	@install -m 755 $(STATIC_COMMAND) $(SERVER_IMAGE)/coalmine
-	@install -m 644 $(FILTER) envoy/fleet/Dockerfile $(SERVER_IMAGE)
-	@install -m 644 $(CERTIFICATES) $(SERVER_IMAGE)/ca-certificates.crt
-
 # --- Seeing it work -----------------------------------------------------------------------------------------------
 
 DEMO = cargo run --quiet --locked --release --package coalmine-demo -- \
@@ -209,7 +198,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 .PHONY: test
 test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every test that needs no privileges: 10 to 25 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
-	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); a real Kubernetes API (make test-kubernetes);"
+	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); a real Kubernetes API (make test-kubernetes test-chart);"
 	@echo "the dashboard in a browser (make test-browser); the unit for systemd (make test-systemd);"
 	@echo "the fleet by Docker Compose, which needs root (make test-compose); pipelines, which need Go (make test-delivery);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale proof-replicas judge-table)"
@@ -444,4 +433,4 @@ lint: toolchain $(CARGO_DENY) ## Formatting, lints, the documentation's links, t
 clean: ## Remove what was built; fetched tools stay
 	cargo clean
 
--include tests/mesh/mesh.mk tests/compose/compose.mk tests/delivery/delivery.mk
+-include image/image.mk tests/mesh/mesh.mk tests/chart/chart.mk tests/compose/compose.mk tests/delivery/delivery.mk

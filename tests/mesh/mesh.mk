@@ -58,17 +58,3 @@ proof-mesh-routes: mesh-possible $(MESH_NEEDS) ## What `validate` knows of route
 .PHONY: mesh-down
 mesh-down: ## Take the mesh away, whole, also after a crash of it
 	@cd tests/mesh && python3 -B -m lab down
-
-# --- The filter's image -------------------------------------------------------------------------------------------
-
-IMAGE_DIR := target/image
-IMAGE_VERSION = $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -1)
-
-.PHONY: image
-image: $(FILTER) ## The filter as an OCI image, with docker or buildah; prints its digest
-	@istio/image/image.sh build $(FILTER) $(IMAGE_DIR) $(IMAGE_VERSION)
-
-.PHONY: push
-push: image ## Push the image: make push REGISTRY=ghcr.io/you; prints the lines for istio/demo/image.yaml
-	@test -n "$(REGISTRY)" || { echo "push: say where to, e.g. make push REGISTRY=ghcr.io/you" >&2; exit 1; }
-	@istio/image/image.sh push $(IMAGE_DIR) $(REGISTRY)/coalmine-filter:$(IMAGE_VERSION)

@@ -18,7 +18,9 @@ from lab import kube, paths, registry
 from lab.kube import Object
 from lab.scenario import PLUGINS, Scenario, render
 
-FOLDERS = sorted(str(path.parent.relative_to(paths.ROOT)) for path in paths.ISTIO.rglob("kustomization.yaml"))
+# tests/chart is for the server's.
+FOLDERS = sorted(str(path.parent.relative_to(paths.ROOT)) for path in paths.ISTIO.rglob("kustomization.yaml")
+                 if paths.ISTIO / "controller" not in (path.parent, *path.parents))
 # The two that are whole, and what can be added to each: to analyse that, the rest has to be there.
 ADDITIONS = {"istio/demo": ("istio/fallback", "istio/bucket-header", "istio/plugin/trafficextension/waypoint"),
              "istio/demo-wasmplugin": ("istio/fallback", "istio/bucket-header", "istio/plugin/wasmplugin/waypoint")}
@@ -124,7 +126,7 @@ def test_the_workloads_are_restricted(demo: Scenario) -> None:
 def test_the_image_is_reproducible_and_as_istio_wants_it(mesh: bool, tmp_path: Path) -> None:
     """The same digest twice; one gzipped layer with /plugin.wasm; the module unchanged; labels."""
     def build(name: str) -> Path:
-        told = registry.image("build", str(paths.FILTER), str(tmp_path / name), "1.2.3")
+        told = registry.image("filter", str(paths.FILTER), str(tmp_path / name), "1.2.3")
         assert hashlib.sha256(paths.FILTER.read_bytes()).hexdigest() in told
         assert (tmp_path / name / "digest").read_text() in told
         return tmp_path / name

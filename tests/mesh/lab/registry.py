@@ -44,13 +44,13 @@ def down() -> None:
 def push(module: Path, name: str, tag: str) -> str:
     """Make an image of a module as `make image` does, push it as `make push` does; its digest, in hex."""
     work = STATE / "images" / f"{name}-{tag}"
-    image("build", str(module), str(work), tag)
+    image("filter", str(module), str(work), tag)
     return image("push", str(work), f"{REGISTRY}/{name}:{tag}").split("sha256: ")[1].strip()
 
 
 def image(*words: str) -> str:
     """Run the image script, with buildah: the registry has no TLS, which docker does not just take. What it prints."""
-    done = subprocess.run([str(ROOT / "istio" / "image" / "image.sh"), *words], capture_output=True, text=True,
+    done = subprocess.run([str(ROOT / "image" / "image.sh"), *words], capture_output=True, text=True,
                           env={**os.environ, "IMAGE_TOOL": "buildah", "PUSH_INSECURE": "1"})
     if done.returncode:
         raise LabError(f"image.sh {' '.join(words)}: {done.stderr.strip()}")

@@ -3,6 +3,11 @@
 #
 # `make server-image` builds what is copied here: a command that needs no library.
 FROM scratch
+ARG VERSION=local
+LABEL org.opencontainers.image.title="coalmine" \
+      org.opencontainers.image.description="Coalmine: blind, sticky canaries in the service mesh (server and command)" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
 COPY coalmine /usr/local/bin/coalmine
 COPY coalmine.wasm /usr/local/share/coalmine/coalmine.wasm
 # Without any authority the server would not start.
