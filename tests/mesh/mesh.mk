@@ -2,7 +2,7 @@
 # cluster. Included by the Makefile at the repository's root; every path is relative to that root.
 
 MESH_TOOLS := .tools/mesh
-MESH_BUILT := $(addprefix $(MESH_TOOLS)/,etcd istioctl kube-apiserver kube-controller-manager kubectl pilot-agent pilot-discovery)
+MESH_BUILT := $(addprefix $(MESH_TOOLS)/,etcd helm istioctl kube-apiserver kube-controller-manager kubectl pilot-agent pilot-discovery)
 MESH_KUBERNETES = $(shell sed -n 's/^\tk8s.io\/kubernetes \(v[0-9.]*\).*/\1/p' tests/mesh/tools/go.mod)
 # One module, so that what Istio, Kubernetes and etcd share is compiled once. The compilers have more garbage than time.
 MESH_GO = GOGC=500 nice go build -C tests/mesh/tools -trimpath

@@ -5,6 +5,8 @@ Only istiod's discovery ports are on the bridge, where the proxies of the pods r
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import urllib.request
 
@@ -96,8 +98,22 @@ def start_apiserver() -> None:
         "--authorization-mode=RBAC", "--endpoint-reconciler-type=none", f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         f"--service-account-key-file={PKI}/accounts.pem", f"--service-account-signing-key-file={PKI}/accounts-key.pem",
+        *_audit(),
     ])
     await_ready("kube-apiserver", lambda: kube.get("/readyz") == "ok")
+
+
+def _audit() -> list[str]:
+    """Who has asked for what, and whether it was allowed, in the file that MESH_AUDIT names."""
+    log = os.environ.get("MESH_AUDIT")
+    if not log:
+        return []
+    policy = STATE / "audit.yaml"
+    policy.write_text(json.dumps({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata"}],
+    }))
+    return [f"--audit-policy-file={policy}", f"--audit-log-path={log}"]
 
 
 def _start_controller_manager() -> None:
