@@ -200,7 +200,7 @@ test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every te
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); a real Kubernetes API (make test-kubernetes test-chart);"
 	@echo "the dashboard in a browser (make test-browser); the unit for systemd (make test-systemd);"
-	@echo "the fleet by Docker Compose, which needs root (make test-compose); pipelines, which need Go (make test-delivery);"
+	@echo "the fleet by Docker Compose, which needs root (make test-compose); the server's image, too (make test-image); pipelines, which need Go (make test-delivery);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale proof-replicas judge-table)"
 
 .PHONY: test-unit

@@ -60,7 +60,7 @@ filter() {
 	install -m 0644 "$module" "$dir/context/plugin.wasm"
 	install -m 0644 "$here/filter.Dockerfile" "$dir/context/Dockerfile"
 	echo "module  sha256:$(sha256sum "$module" | cut -d' ' -f1)  ($(stat -c %s "$module") bytes)"
-	printf 'url: oci://%%s\nsha256: %%s\n' >"$dir/lines"
+	printf 'url: oci://REFERENCE\nsha256: DIGEST\n' >"$dir/lines"
 	make_image "$dir" coalmine-filter "$version"
 }
 
@@ -69,7 +69,7 @@ server() {
 	[ -f "$folder/Dockerfile" ] || die "there is nothing for the server's image in $folder (make server-image)"
 	dir=$(fresh "$2")
 	cp -r "$folder/." "$dir/context"
-	printf 'image: %%s\ndigest: sha256:%%s\n' >"$dir/lines"
+	printf 'newName: REPOSITORY\ndigest: sha256:DIGEST\n' >"$dir/lines"
 	make_image "$dir" coalmine "$version"
 }
 
@@ -87,8 +87,7 @@ push() {
 			--digestfile "$dir/pushed" "$image" "docker://$reference"
 		digest=$(cat "$dir/pushed")
 	fi
-	# shellcheck disable=SC2059  # the lines are ours
-	printf "$(cat "$dir/lines")\n" "$reference" "${digest#sha256:}"
+	sed "s|REFERENCE|$reference|; s|REPOSITORY|${reference%:*}|; s|DIGEST|${digest#sha256:}|" "$dir/lines"
 }
 
 case ${1:-} in

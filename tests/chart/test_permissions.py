@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ import pytest
 import yaml
 
 from lab import kube
-from lab.processes import wait_until
+from lab.paths import ROOT
+from lab.processes import LabError, wait_until
 from rendered import NAMESPACE, ONE, ONE_NAMESPACE, Object, Way, configuration, kustomized, objects
 from server import Server, serving
 
@@ -208,7 +210,7 @@ def release(server: Server) -> None:
         last = [""]
         try:
             wait_until(what, done)
-        except Exception as error:
+        except LabError as error:
             raise AssertionError(f"{what}: {last[0]}") from error
 
     until("it is written", "PUT", ROLLOUT, 201, WRITTEN.replace("STEP", "5"))
@@ -234,6 +236,31 @@ def release(server: Server) -> None:
     wait_until("it is gone", lambda: kube.get(rollouts)["items"] == [])
 
 
+def test_the_documentation_says_what_the_cluster_says(namespaces: None) -> None:
+    """The list in docs/server.md, line by line; widths of columns and the order do not count."""
+    text = (ROOT / "docs" / "server.md").read_text()
+    [example] = re.findall(r"^\$ kubectl (auth can-i --list [^|]*) \| grep -v '([^']*)'\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    command, left_out, written = example
+    found = objects(kustomized())
+    rights = [it for key, it in found.items() if key[1].startswith(("Role", "ClusterRole"))]
+    kube.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(rights))
+
+    def lines(text: str) -> set[str]:
+        return {" ".join(line.split()) for line in text.splitlines()}
+
+    def differing() -> set[str]:
+        listed = lines(kube.kubectl(*command.split()))
+        return {line for line in listed if not re.search(left_out, line)} ^ lines(written)
+
+    try:
+        # A binding takes a moment to be known.
+        wait_until("they are the same", lambda: not differing())
+    except LabError as error:
+        raise AssertionError(differing()) from error
+    finally:
+        kube.kubectl("delete", "-f", "-", stdin=yaml.safe_dump_all(rights))
+
+
 def test_each_permission_is_used_and_none_is_missing(way: Way, shop: None, tmp_path: Path) -> None:
     """In one release, from the first look to the end."""
     since = AUDIT.stat().st_size
@@ -248,6 +275,6 @@ def test_each_permission_is_used_and_none_is_missing(way: Way, shop: None, tmp_p
 
         try:
             wait_until("every permission is used", all_are_used)
-        except Exception as error:
+        except LabError as error:
             raise AssertionError(f"nothing uses {sorted(map(str, unused))}") from error
     assert [request for request, is_allowed in requested(since).items() if not is_allowed] == []
