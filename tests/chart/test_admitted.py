@@ -14,7 +14,7 @@ import yaml
 from lab import kube
 from lab.paths import KUBECONFIG, tool
 from lab.processes import LabError
-from rendered import CHART, NAMESPACE, ONE, WAYS, Object, kustomized, objects, of_kind, templated
+from rendered import CHART, CONTROLLER, NAMESPACE, ONE, WAYS, Object, kustomized, objects, of_kind, templated
 
 # Of the Prometheus Operator as much as a PodMonitor needs.
 POD_MONITORS = """\
@@ -107,7 +107,9 @@ def test_a_release_is_installed_upgraded_and_uninstalled(namespaces: None) -> No
         "spec": {"workloads": {"service": "a", "stable": {"deployment": "a"}, "canary": {"deployment": "b"}},
                  "policy": {}, "plan": {}},
     }
-    helm("install", "coalmine", str(CHART))
+    # kubectl was there before.
+    kube.kubectl("apply", "--server-side", "-f", str(CONTROLLER / "crd.yaml"))
+    helm("install", "coalmine", str(CHART), "--take-ownership", "--force-conflicts")
     try:
         kube.kubectl("wait", "--for=condition=Established", definition, "--timeout=60s")
         kube.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(rollout))
