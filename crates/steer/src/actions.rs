@@ -219,6 +219,11 @@ impl Kind {
         matches!(self, Self::Approval | Self::Capacity)
     }
 
+    /// Whether nothing goes on by itself until a person decides.
+    pub(crate) fn is_for_a_decision(self) -> bool {
+        matches!(self, Self::Harm | Self::Alarm | Self::Deadline)
+    }
+
     /// Whether it is a part of every release, or people know of it already: time and requests pass, and who pauses, approves
     /// or is past the deadline has been told.
     pub(crate) fn is_ordinary(self) -> bool {

@@ -3,7 +3,7 @@
 use crate::actions::{About, Action, Condition, Event, Kind, Notice, Step, What};
 use crate::inputs::{Inputs, Workloads};
 use crate::plan::{Capacity, Plan};
-use crate::state::{Hand, Here, Life, Outcome, Phase, Release, Said, Stage, State};
+use crate::state::{Hand, Here, Life, Outcome, Phase, Release, Said, Stage, Standing, State};
 use crate::text::percent;
 use crate::verdict::Verdict;
 
@@ -21,6 +21,8 @@ pub(crate) struct At<'a> {
     pub(crate) verdict: Verdict,
     /// What was decided, where something was.
     pub(crate) decided: Option<String>,
+    /// Whether a release begins as soon as nothing holds it.
+    pub(crate) is_due: bool,
     actions: Vec<Action>,
 }
 
@@ -36,6 +38,7 @@ impl<'a> At<'a> {
             conditions: Vec::new(),
             verdict: Verdict::Hold,
             decided: None,
+            is_due: false,
             actions: Vec::new(),
         }
     }
@@ -209,7 +212,8 @@ impl<'a> At<'a> {
             true => self.state.said.since,
             false => self.inputs.now,
         };
-        self.state.said = Said { verdict: self.verdict, message, since, phase: self.phase() };
+        let (phase, standing) = (self.phase(), self.standing());
+        self.state.said = Said { verdict: self.verdict, message, since, phase, standing };
         let mut actions = Vec::new();
         if !self.is_published() {
             actions.push(Action::Publish(self.state.form(self.plan)));
@@ -253,6 +257,24 @@ impl<'a> At<'a> {
                     false => Phase::Progressing,
                 }
             }
+        }
+    }
+
+    /// What the rollout asks of whoever waits for it.
+    fn standing(&self) -> Standing {
+        let mut holding = self.conditions.iter().filter(|condition| condition.holds);
+        let is_stuck = holding.any(|condition| condition.kind.is_for_a_decision());
+        // The version that was rolled back is no longer what the canary is to run.
+        let workloads = self.inputs.workloads.as_ref();
+        let is_taken_back = workloads.is_some_and(|it| it.canary.version == it.stable.version);
+        match self.state.stage {
+            _ if is_stuck => Standing::Stuck,
+            Stage::Progressing | Stage::Promoting(_) => Standing::Moving,
+            Stage::RollingBack { .. } => Standing::Stuck,
+            Stage::RolledBack if !self.is_due && !is_taken_back => Standing::Stuck,
+            Stage::Idle | Stage::RolledBack if !self.inputs.obstacles.is_empty() => Standing::Lacking,
+            Stage::Idle | Stage::RolledBack if self.is_due => Standing::Moving,
+            Stage::Idle | Stage::RolledBack => Standing::Settled,
         }
     }
 

@@ -46,7 +46,7 @@ pub use evidence::remembered;
 pub use history::Moment;
 pub use inputs::Inputs;
 pub use plan::Plan;
-pub use state::{Outcome, Phase, Stage, State};
+pub use state::{Outcome, Phase, Stage, Standing, State};
 pub use tick::tick;
 pub use verbs::{Refusal, Request, Verb, verb};
 pub use verdict::{Verdict, Weighed};

@@ -230,6 +230,24 @@ pub struct Said {
     pub since: u64,
     /// The phase.
     pub phase: Phase,
+    /// What it asks of whoever waits for it.
+    #[serde(default)]
+    pub standing: Standing,
+}
+
+/// What a rollout asks of whoever waits for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Standing {
+    /// Nothing: no release is on its way, and nothing is missing for one.
+    #[default]
+    Settled,
+    /// Patience: a release is on its way, or begins as soon as nothing holds it.
+    Moving,
+    /// Something around the workloads, without which no release can begin.
+    Lacking,
+    /// A person's decision: it went wrong, or goes on only then.
+    Stuck,
 }
 
 // === impl State ===
@@ -253,6 +271,7 @@ impl Default for State {
                 message: "no release yet".to_owned(),
                 since: 0,
                 phase: Phase::Idle,
+                standing: Standing::Settled,
             },
             notices: Vec::new(),
             next_notice: 0,

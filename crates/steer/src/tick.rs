@@ -138,16 +138,17 @@ impl At<'_> {
             self.decided = Some("rolled back; start retries it".to_owned());
         }
         let (Start::OnNewVersion, Some(workloads)) = (self.plan.start, &self.inputs.workloads) else {
-            return self.decide_unless("no release; start begins one");
+            return self.stay("no release; start begins one");
         };
         let canary = &workloads.canary;
         if canary.version == workloads.stable.version {
-            return self.decide_unless("no release: the canary runs stable's version");
+            return self.stay("no release: the canary runs stable's version");
         }
         if self.state.rolled_back.as_ref() == Some(&canary.version) {
-            return self.decide_unless("no release: the canary's version was rolled back; start retries it");
+            return self.stay("no release: the canary's version was rolled back; start retries it");
         }
         self.decided = None;
+        self.is_due = true;
         if !canary.is_settled() {
             let (version, ready, replicas) = (&canary.version, canary.ready, canary.replicas);
             let mixed = if canary.updating { ", not all of them new" } else { "" };
@@ -163,10 +164,11 @@ impl At<'_> {
         self.progress(false);
     }
 
-    fn decide_unless(&mut self, message: &str) {
-        if self.decided.is_none() {
-            self.decided = Some(message.to_owned());
-        }
+    /// No release begins, and what is missing for one is said before anybody wants one.
+    fn stay(&mut self, message: &str) {
+        let decided = self.decided.take().unwrap_or_else(|| message.to_owned());
+        let said = std::iter::once(decided).chain(self.inputs.obstacles.iter().cloned());
+        self.decided = Some(said.collect::<Vec<_>>().join("; "));
     }
 
     /// Judges, and goes up where nothing holds.

@@ -9,5 +9,6 @@ mod judge_mode;
 mod notices;
 mod queries;
 mod situations;
+mod standing;
 mod step_up;
 mod underneath;
