@@ -106,8 +106,10 @@ struct Workload {
 }
 
 /// How far it is. The server writes this, and nobody else.
+// Until the server has looked at an object, its generation is another one than this: tools wait.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("default" = { "observedGeneration": -1 }))]
 pub struct CanaryRolloutStatus {
     /// The generation of the spec that was looked at last.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,7 +129,7 @@ pub struct CanaryRolloutStatus {
     /// The number of the latest release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<i64>,
-    /// Accepted, Ready, Progressing, Degraded.
+    /// Accepted, Ready, Reconciling, Stalled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -153,7 +155,7 @@ pub struct CanaryRolloutStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
-    /// Accepted, Ready, Progressing or Degraded.
+    /// Accepted, Ready, Reconciling or Stalled.
     pub r#type: String,
     /// True, False or Unknown.
     pub status: String,

@@ -2,7 +2,8 @@
 
 use kube::api::PostParams;
 
-use super::object::{Kept, set, spec_of};
+use super::conditions::{set_accepted, set_nothing, set_standing};
+use super::object::{Kept, spec_of};
 use super::{Kubernetes, MANAGER, told};
 use crate::kubernetes::within;
 use crate::rollout::Name;
@@ -49,13 +50,14 @@ impl Kubernetes {
         let mut object = kept.object.clone();
         let mut status = kept.status()?;
         status.observed_generation = Some(intent.generation);
-        match refused {
-            Some(why) => set(&mut status, "Accepted", false, "Refused", why, now),
-            None => set(&mut status, "Accepted", true, "Accepted", "the spec is in force", now),
-        }
-        if let Some(why) = refused.filter(|_| kept.is_unaccepted()) {
-            set(&mut status, "Ready", false, "Refused", why, now);
-            status.message = Some(why.to_owned());
+        set_accepted(&mut status, refused, now);
+        match (&kept.record, refused) {
+            (Ok(Some(record)), _) => set_standing(&mut status, record, now),
+            (_, Some(why)) => {
+                set_nothing(&mut status, why, now);
+                status.message = Some(why.to_owned());
+            }
+            (_, None) => {}
         }
         object.status = Some(status);
         let by = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };

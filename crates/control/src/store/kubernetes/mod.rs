@@ -4,6 +4,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `object` | what an object holds: record, history, releases, answers |
+//! | `conditions` | what tools see of it |
 //! | `writes` | a record is written, removed, or cleared of what is old |
 //! | `policies` | publications: ConfigMaps of the server's own namespace |
 //! | `settings` | the freeze and reserved idempotency keys, ConfigMaps too, and the lease |
@@ -15,6 +16,7 @@
 //! of one record, and the order of reading and writing what makes that of a publication.
 
 mod cache;
+mod conditions;
 mod intents;
 mod object;
 mod policies;

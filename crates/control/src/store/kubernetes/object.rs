@@ -2,14 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use coalmine_steer::{Phase, Verdict};
 use kube::ResourceExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::kubernetes::{
-    CanaryRollout, CanaryRolloutSpec, CanaryRolloutStatus, Condition, FINALIZER, HistoryLine,
-};
+use super::conditions::{set_accepted, set_standing};
+use crate::kubernetes::{CanaryRollout, CanaryRolloutSpec, CanaryRolloutStatus, FINALIZER, HistoryLine};
 use crate::rollout::{Logged, Name, Record, ReleaseRecord, read_text};
 use crate::store::{Answer, Change, Entry, Recorded, StoreError, Stored};
 
@@ -278,16 +276,9 @@ pub(super) fn changed(
     if kept.is_none_or(|kept| {
         kept.record.as_ref().is_ok_and(|it| written_in(it) != Some(&change.record.written))
     }) {
-        set(&mut status, "Accepted", true, "Accepted", "the spec is in force", at);
+        set_accepted(&mut status, None, at);
     }
-    let said = state.said.message.as_str();
-    let (phase, verdict) = (state.said.phase, state.said.verdict);
-    let reason = phase.to_string();
-    let is_moving = !matches!(phase, Phase::Idle | Phase::RolledBack);
-    let is_bad = matches!(phase, Phase::RollingBack | Phase::RolledBack) || verdict == Verdict::Rollback;
-    set(&mut status, "Ready", !is_bad, &reason, said, at);
-    set(&mut status, "Progressing", is_moving, &reason, said, at);
-    set(&mut status, "Degraded", is_bad, &reason, said, at);
+    set_standing(&mut status, &change.record, at);
     let bytes = text_of(&status, "the status of a rollout")?.len();
     if bytes > MAX_STATUS {
         let what = format!("the status of a rollout has {bytes} bytes, and at most {MAX_STATUS} are kept");
@@ -298,32 +289,6 @@ pub(super) fn changed(
 
 fn written_in(record: &Option<Record>) -> Option<&String> {
     record.as_ref().map(|record| &record.written)
-}
-
-/// Sets a condition. The time is that of the last change between true and false.
-pub(super) fn set(
-    status: &mut CanaryRolloutStatus,
-    kind: &str,
-    holds: bool,
-    reason: &str,
-    message: &str,
-    at: u64,
-) {
-    let holds = if holds { "True" } else { "False" };
-    let found = status.conditions.iter().find(|it| it.r#type == kind && it.status == holds);
-    let since = found.map_or_else(|| written_time(at), |it| it.last_transition_time.clone());
-    let condition = Condition {
-        r#type: kind.to_owned(),
-        status: holds.to_owned(),
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-        last_transition_time: since,
-        observed_generation: status.observed_generation,
-    };
-    match status.conditions.iter_mut().find(|it| it.r#type == kind) {
-        Some(found) => *found = condition,
-        None => status.conditions.push(condition),
-    }
 }
 
 fn read_record(text: &str) -> Result<Record, String> {
