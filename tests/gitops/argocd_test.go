@@ -69,16 +69,13 @@ func argoShows(object *unstructured.Unstructured) health.HealthStatus {
 // argoDiff compares Git with the cluster, as Argo CD does with and without ServerSideApply=true.
 type argoDiff struct{ options []diff.Option }
 
-func newArgoDiff(t *testing.T, c *cluster, serverSide bool) argoDiff {
+func newServerSideDiff(t *testing.T, c *cluster) *argoDiff {
 	t.Helper()
-	if !serverSide {
-		return argoDiff{}
-	}
 	_, parser, err := (&kube.KubectlCmd{Log: logr.Discard(), Tracer: tracing.NopTracer{}}).LoadOpenAPISchema(c.config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return argoDiff{options: []diff.Option{
+	return &argoDiff{options: []diff.Option{
 		diff.WithServerSideDiff(true), diff.WithServerSideDryRunner(dryRunner{c}), diff.WithGVKParser(parser),
 		diff.WithManager(argocd),
 	}}

@@ -112,9 +112,6 @@ require (
 )
 
 replace (
-	istio.io/api => istio.io/api v1.31.1
-	istio.io/client-go => istio.io/client-go v1.31.1
-
 	// k8s.io/kubernetes requires its staging modules as v0.0.0 and replaces them by
 	// directories of its own tree; whoever depends on it has to name their releases.
 	k8s.io/api => k8s.io/api v0.36.1

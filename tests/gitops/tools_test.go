@@ -27,9 +27,8 @@ func (c clientSide) sync(t *testing.T, git []*unstructured.Unstructured) {
 
 func (c clientSide) same(t *testing.T, git []*unstructured.Unstructured) {
 	t.Helper()
-	compare := newArgoDiff(t, c.cluster, false)
 	for _, object := range git {
-		if err := compare.differs(t, c.cluster, object); err != nil {
+		if err := (argoDiff{}).differs(t, c.cluster, object); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -42,18 +41,24 @@ func (c clientSide) same(t *testing.T, git []*unstructured.Unstructured) {
 }
 
 // serverSide is Argo CD with ServerSideApply=true, which takes over what others own.
-type serverSide struct{ *cluster }
+type serverSide struct {
+	*cluster
+	// Made once: it reads the schemas of the whole cluster.
+	compare *argoDiff
+}
 
-func (c serverSide) sync(t *testing.T, git []*unstructured.Unstructured) {
+func (c *serverSide) sync(t *testing.T, git []*unstructured.Unstructured) {
 	t.Helper()
 	c.run(t, text(git...), "apply", "--server-side", "--force-conflicts", "--field-manager", argocd, "-f", "-")
 }
 
-func (c serverSide) same(t *testing.T, git []*unstructured.Unstructured) {
+func (c *serverSide) same(t *testing.T, git []*unstructured.Unstructured) {
 	t.Helper()
-	compare := newArgoDiff(t, c.cluster, true)
+	if c.compare == nil {
+		c.compare = newServerSideDiff(t, c.cluster)
+	}
 	for _, object := range git {
-		if err := compare.differs(t, c.cluster, object); err != nil {
+		if err := c.compare.differs(t, c.cluster, object); err != nil {
 			t.Fatal(err)
 		}
 	}
