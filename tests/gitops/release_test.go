@@ -2,6 +2,7 @@ package gitops
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -307,7 +308,10 @@ func (s *story) isDeleted() {
 	s.has(50, true)
 	s.start()
 	until(s.t, "the rollout is gone", func() error { return s.isGone(s.t.Context(), s.rollout()) })
-	if policy := s.policy(); !strings.Contains(policy, "rollouts: []") {
-		s.t.Fatal(policy)
-	}
+	until(s.t, "the plugin has no rollout", func() error {
+		if policy := s.policy(); !strings.Contains(policy, "rollouts: []") {
+			return errors.New(policy)
+		}
+		return nil
+	})
 }
