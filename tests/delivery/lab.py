@@ -40,6 +40,8 @@ tokens:
 oidc:
 - {{name: github, issuer: "{issuer}", audience: "{audience}", claims: {{repository: acme/shop}}, may: operate, rollouts: [shop/*]}}
 - {{name: gitlab, issuer: "{issuer}", audience: "{audience}", claims: {{project_path: acme/shop}}, may: operate, rollouts: [shop/*]}}
+queries:
+  orders: {{url: "http://127.0.0.1:1/counts"}}
 notifiers:
   audit: {{url: "{audit}", secret: {{env: SECRET}}}}
 """

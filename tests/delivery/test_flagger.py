@@ -78,7 +78,7 @@ def test_a_proved_harm_rolls_back(lab):
 
 def test_flagger_moves_once_its_weight_is_said(lab):
     """As the loop of the README says it."""
-    lab.apply("{mode: judge, steps: [1, 5, 25, 50]}")
+    lab.apply("{mode: judge, steps: [1, 5, 25, 50], guards: {orders: {query: orders}}}")
     flagger = Controller(lab)
     say = lambda: lab.ask("POST", "/v1/rollouts/shop/checkout/weights", json.dumps({"canary": flagger.weight}))[0]
     try:

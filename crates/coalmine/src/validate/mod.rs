@@ -37,7 +37,8 @@ Examples:
 
 A policy is found on its own, or inside a WasmPlugin, a TrafficExtension, an EnvoyExtensionPolicy, a ConfigMap or a
 configuration of Envoy. So is a rollout for a server, with its plan, on its own or in a CanaryRollout.
-Files given together are checked together: routes against the policy, subsets against Deployments.
+Files given together are checked together: routes against the policy, subsets against Deployments, rollouts against the
+configuration of their server.
 
 Exit codes: 0 no problems (there may be warnings); 1 problems; 2 a file could not be read.";
 
@@ -247,6 +248,7 @@ fn together(checked: &mut [Checked]) {
         istio::diagnostics(&scans),
         agreement::diagnostics(&policies),
         traffic::diagnostics(&scans, &policies),
+        rollouts::diagnostics(&scans),
         early_removal::diagnostics(&scans, &policies),
     ];
     for (file, diagnostic) in found.into_iter().flatten() {

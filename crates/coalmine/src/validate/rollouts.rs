@@ -1,15 +1,17 @@
-//! Rollouts for a server: what is right about them in one line, and what their plans may not do.
+//! Rollouts for a server: what is right about them in one line, what their plans may not do, and what a server that is given
+//! along refuses.
 
 use std::fmt;
 
-use coalmine_control::rollout::Spec;
+use coalmine_control::config::Config;
+use coalmine_control::rollout::{Name, Spec, counted_by_the_filter};
 use coalmine_document::SourceText;
 use coalmine_steer::plan::{Mode, advice};
 use coalmine_steer::text::{duration, percent};
 use serde::Serialize;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::scan::EmbeddedRollout;
+use crate::scan::{EmbeddedRollout, Scan};
 
 /// What a valid rollout says.
 #[derive(Serialize)]
@@ -54,7 +56,12 @@ fn says(rollout: &Spec) -> String {
         return format!("the file owns the weights: {}", weights.join(", "));
     };
     if plan.mode == Mode::Judge {
-        return "another controller moves the weights, Coalmine judges".to_owned();
+        let blind = counted_by_the_filter(plan);
+        let needs = match blind.is_empty() {
+            true => String::new(),
+            false => format!("; {} by a server with `counters: served`", blind.join(", ")),
+        };
+        return format!("another controller moves the weights, Coalmine judges{needs}");
     }
     let steps: Vec<String> = plan.steps.iter().map(|step| percent(step.weight)).collect();
     let dwells = plan.steps.iter().map(|step| step.dwell).sum();
@@ -79,4 +86,21 @@ pub(super) fn remarks(embedded: &EmbeddedRollout, rollout: &Spec, traffic: Optio
             Diagnostic::warning(Code::PlanAdvice, embedded.span_in_plan(&advice.path), &place, advice.message)
         })
         .collect()
+}
+
+/// What the server whose configuration is among the files does not take of the rollouts in them, each with the place of its
+/// file. Of several servers nobody knows which one a rollout is for.
+pub(super) fn diagnostics(scans: &[&Scan]) -> Vec<(usize, Diagnostic)> {
+    let mut servers = scans.iter().flat_map(|scan| &scan.servers).map(Config::check);
+    let (Some(Ok(server)), None) = (servers.next(), servers.next()) else { return Vec::new() };
+    let mut found = Vec::new();
+    for (file, scan) in scans.iter().enumerate() {
+        for embedded in &scan.rollouts {
+            let Ok(rollout) = embedded.spec() else { continue };
+            let Ok(name) = rollout.name.parse::<Name>() else { continue };
+            let refused = server.operator.refuses(&server.members(), &name, &rollout, &embedded.node);
+            found.extend(Diagnostic::of_problems(&refused, &embedded.path).into_iter().map(|it| (file, it)));
+        }
+    }
+    found
 }

@@ -37,13 +37,48 @@ fn a_rollout_that_is_right_is_said_in_a_line() {
         (
             0,
             "a.yaml: valid; shop/checkout: 1, 5, 25, 50 %, then all users, after 40m at least\n\
-             b.yaml: valid; shop/checkout: another controller moves the weights, Coalmine judges\n\
+             b.yaml: valid; shop/checkout: another controller moves the weights, Coalmine judges; errors by a server \
+             with `counters: served`\n\
              c.yaml: valid; shop/checkout: the file owns the weights: canary 5 %\n"
         )
     );
     let output: Value = serde_json::from_str(&lab.run("validate a.yaml --format json").stdout).unwrap();
     assert_eq!(output["rollouts"][0]["steps"], serde_json::json!([1.0, 5.0, 25.0, 50.0]));
     assert_eq!(output["rollouts"][0]["dwellSeconds"], 2400);
+}
+
+#[test]
+fn what_a_server_refuses_is_said_before_where_its_configuration_is_there() {
+    let judged = ROLLOUT.replace("plan: {}", "plan: {mode: judge, steps: [{weight: 5, gate: smoke}, 25]}");
+    let object = "apiVersion: coalmine.dev/v1alpha1\nkind: CanaryRollout\nmetadata: {namespace: shop, name: search}\nspec:\n";
+    let spec = ROLLOUT.replace("name: shop/checkout\n", "").replace("plan: {}", "plan: {notify: [oncall]}");
+    let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+    let route = "policy: {bucketRoute: {bucketHeader: {name: x-bucket, total: 100}}}\n";
+    let served = "evidence: {served: {version: '{variant}'}, counters: served}\n";
+    let gates = "gates: {smoke: {env: SMOKE}}\nnotifiers: {oncall: {env: ONCALL}}\n";
+    let lab = Lab::new()
+        .with("a.yaml", judged)
+        .with("b.yaml", format!("{object}{spec}"))
+        .with("bare.yaml", "listen: 127.0.0.1:8470\n")
+        .with("blind.yaml", format!("{route}{gates}"))
+        .with("right.yaml", format!("{route}{gates}{served}"));
+    let said = |files: &str| {
+        let output: Value =
+            serde_json::from_str(&lab.run(&format!("validate {files} --format json")).stdout).unwrap();
+        let problems = output["problems"].as_array().unwrap().clone();
+        let said = |it: &Value| format!("{}:{}", it["file"].as_str().unwrap(), it["place"].as_str().unwrap());
+        problems.iter().map(said).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said("a.yaml b.yaml bare.yaml"),
+        ["a.yaml:plan.mode", "a.yaml:plan.mode", "a.yaml:plan.steps[0].gate", "b.yaml:spec.plan.notify[0]"]
+    );
+    assert_eq!(said("a.yaml b.yaml blind.yaml"), ["a.yaml:plan.mode"]);
+    assert!(said("a.yaml b.yaml right.yaml").is_empty());
+    assert!(said("a.yaml b.yaml").is_empty(), "nobody knows the server");
+    assert!(said("a.yaml b.yaml bare.yaml blind.yaml").is_empty(), "nobody knows which server");
+    let told = lab.run("validate a.yaml blind.yaml").stdout;
+    assert!(told.contains("would never count anything for errors"), "{told}");
 }
 
 #[test]

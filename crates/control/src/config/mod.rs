@@ -34,6 +34,7 @@ use std::path::PathBuf;
 use coalmine_document::{Cursor, Field, Known, Node, Problems, Reader, TextRule, is_label};
 
 use crate::access::{Rule, Token};
+use crate::fleets::Fleets;
 use crate::notify::Notifier;
 use crate::rollout::Operator;
 
@@ -157,15 +158,15 @@ pub fn is_config(document: &Node) -> bool {
 // === impl Config ===
 
 impl Config {
-    /// Checks the form of a configuration, as far as that can be done without what it refers to.
+    /// A configuration as far as it can be read without what it refers to: its secrets are none.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each problem with its place.
-    pub fn check(document: &Node) -> Result<(), Problems> {
+    /// Everything that is wrong with its form, each problem with its place.
+    pub fn check(document: &Node) -> Result<Self, Problems> {
         let anything = "x".repeat(64);
         let variable = |_: &str| Some(anything.clone());
         let file = |_: &str| Ok(anything.clone());
-        Self::from_document(document, &Surroundings { variable: &variable, file: &file }).map(drop)
+        Self::from_document(document, &Surroundings { variable: &variable, file: &file })
     }
 
     /// The configuration of a document; an empty one is a good one for a first look on this host.
@@ -177,6 +178,12 @@ impl Config {
         let config = Self::read(&reader.cursor(document), surroundings, &reader);
         let (problems, _) = reader.finish();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
+    }
+
+    /// Who is of which fleet.
+    pub fn members(&self) -> Fleets {
+        let members = |(name, fleet): (&String, &Fleet)| (name.clone(), fleet.members.clone());
+        Fleets::new(self.fleets.iter().map(members).collect())
     }
 
     /// Whether anybody has to show a token.
@@ -207,6 +214,9 @@ impl Config {
         for guards in fleets.values_mut().filter_map(|fleet| fleet.served.as_mut()?.guards.as_mut()) {
             guards.clone_from(&operator.slow);
         }
+        let is_served = |fleet: &Fleet| fleet.served.as_ref().is_some_and(|served| served.guards.is_some());
+        let served = fleets.iter().filter(|(_, fleet)| is_served(fleet));
+        operator.served = served.map(|(name, _)| name.clone()).collect();
         let has_cluster = matches!(store, StoreAddress::Kubernetes(_)) || fields.get("kubernetes").is_some();
         fleets::check_plugins(&fields, &fleets, has_cluster);
         Self {

@@ -17,14 +17,7 @@ use crate::store::{Change, Entry, StoreError, Stored};
 pub async fn write(server: &Server, name: &Name, text: &str, asked: &Asked<'_>) -> Result<Written, Refused> {
     let document = read_text(text).map_err(Refused::Invalid)?;
     let spec = Spec::of_name(name, &document).map_err(Refused::Invalid)?;
-    let mut problems = server.operator().refuses(name, &spec, &document);
-    if server.fleets().of_rollout(name).is_none() {
-        let message = format!("{name} is of no fleet of this server; the operator says which rollouts are");
-        problems.push(Problem {
-            path: OwnedPath::of(&["name"]),
-            ..Problem::of_document(Code::Conflict, message)
-        });
-    }
+    let problems = server.operator().refuses(server.fleets(), name, &spec, &document);
     if !problems.is_empty() {
         return Err(Refused::Invalid(problems));
     }

@@ -25,7 +25,7 @@ mod spec;
 
 pub use held::Held;
 pub use name::{Name, NotAName};
-pub use operator::Operator;
+pub use operator::{Operator, counted_by_the_filter};
 pub use record::{Logged, Record, ReleaseRecord};
 pub(crate) use spec::digest;
 pub use spec::{Holder, Spec, WorkloadNames, is_rollout, read_text};

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coalmine_document::{Code, Node, OwnedPath, Problem, Problems};
+use coalmine_steer::Plan;
 use coalmine_steer::plan::{GuardSource, Mode};
 
 use super::{Name, Spec};
+use crate::fleets::Fleets;
 
 /// The parts of a policy that no rollout may say: they concern all requests of a proxy, or name secrets.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +25,8 @@ pub struct Operator {
     /// By fleet, digest of the filter that its proxies get with the policy: another one is another publication, or those that
     /// have the policy already would not hear of it.
     pub filters: BTreeMap<String, String>,
+    /// The fleets whose guards are counted by what versions served, and not by the filter.
+    pub served: BTreeSet<String>,
     /// What the names of environment variables begin with that a rollout may read a key from.
     pub environment_prefix: String,
     /// The hosts that each namespace may match, exact or as `*.shop.example`; any where this is empty.
@@ -49,6 +53,7 @@ impl Default for Operator {
             slow: Vec::new(),
             access_log: false,
             filters: BTreeMap::new(),
+            served: BTreeSet::new(),
             environment_prefix: ENVIRONMENT_PREFIX.to_owned(),
             grants: BTreeMap::new(),
             gates: BTreeSet::new(),
@@ -59,9 +64,16 @@ impl Default for Operator {
 }
 
 impl Operator {
-    /// What in this rollout the operator does not have or does not grant, each with its place in its document.
-    pub fn refuses(&self, name: &Name, spec: &Spec, document: &Node) -> Problems {
+    /// What in this rollout the operator of these fleets does not have or does not grant, each with its place in its document.
+    pub fn refuses(&self, fleets: &Fleets, name: &Name, spec: &Spec, document: &Node) -> Problems {
         let mut found = Found { document, problems: Problems::default() };
+        match fleets.of_rollout(name) {
+            Some(fleet) => self.check_mode(fleet, spec, &mut found),
+            None => found.tell(
+                OwnedPath::of(&["name"]),
+                format!("{name} is of no fleet of this server; the operator says which rollouts are"),
+            ),
+        }
         self.check_plan(spec, &mut found);
         self.check_hosts(name, spec, &mut found);
         self.check_key(spec, &mut found);
@@ -104,10 +116,24 @@ impl Operator {
                 found.tell(path, format!("this server has no notifier {notifier}; {known}"));
             }
         }
-        if plan.mode == Mode::Judge && self.bucket_route.is_none() {
+    }
+
+    /// Whether the weights may be another controller's.
+    fn check_mode(&self, fleet: &str, spec: &Spec, found: &mut Found<'_>) {
+        let Some(plan) = spec.plan.as_ref().filter(|plan| plan.mode == Mode::Judge) else { return };
+        let mut tell = |message: String| found.tell(OwnedPath::of(&["plan", "mode"]), message);
+        if self.bucket_route.is_none() {
             let message = "another controller can only split by a bucket header, and this server names none; the \
                            operator sets policy.bucketRoute";
-            found.tell(OwnedPath::of(&["plan", "mode"]), message.to_owned());
+            tell(message.to_owned());
+        }
+        let blind = counted_by_the_filter(plan);
+        if !blind.is_empty() && !self.served.contains(fleet) {
+            let guards = blind.join(", ");
+            tell(format!(
+                "where another controller splits, the filter does not know who went where, and would never count \
+                 anything for {guards}; the operator sets evidence.counters to served, or all guards name a query"
+            ));
         }
     }
 
@@ -141,6 +167,12 @@ impl Operator {
             found.tell(OwnedPath::of(&["policy", "key", "env"]), message);
         }
     }
+}
+
+/// The guards of a plan that are counted by the filter, unless the operator says otherwise.
+pub fn counted_by_the_filter(plan: &Plan) -> Vec<&str> {
+    let counted = plan.guards.iter().filter(|guard| !matches!(guard.source, GuardSource::Query(_)));
+    counted.map(|guard| guard.name.as_str()).collect()
 }
 
 /// Whether a granted host, exact or with a wildcard in front, covers a host pattern of a rollout.
@@ -190,7 +222,12 @@ plan: {}
         let document = read_text(text).unwrap();
         let name = "shop/checkout".parse().unwrap();
         let spec = Spec::of_name(&name, &document).unwrap();
-        operator.refuses(&name, &spec, &document).shown().iter().map(ToString::to_string).collect()
+        operator
+            .refuses(&Fleets::default(), &name, &spec, &document)
+            .shown()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
@@ -206,14 +243,33 @@ plan: {}
         assert_eq!(
             refused(&operator, &ROLLOUT.replace("plan: {}", plan)),
             [
+                "plan.mode: another controller can only split by a bucket header, and this server names none; the \
+                 operator sets policy.bucketRoute",
+                "plan.mode: where another controller splits, the filter does not know who went where, and would never \
+                 count anything for errors, late; the operator sets evidence.counters to served, or all guards name a \
+                 query",
                 "plan.guards.late.slowerThan: 250ms is no threshold of this server; it counts 1000ms",
                 "plan.guards.payments.query: this server has no query payments; it has none",
                 "plan.steps[0].gate: this server has no gate smoke; it has none",
                 "plan.notify[0]: this server has no notifier oncall; it has none",
-                "plan.mode: another controller can only split by a bucket header, and this server names none; the \
-                 operator sets policy.bucketRoute",
             ]
         );
+    }
+
+    #[test]
+    fn what_another_controller_splits_is_judged_by_what_counts_there() {
+        let judged = |guards: &str| ROLLOUT.replace("plan: {}", &format!("plan: {{mode: judge{guards}}}"));
+        let route = Some(Node::of_fields([("bucketHeader", Node::of_text("x-bucket"))]));
+        let operator =
+            Operator { bucket_route: route, queries: ["payments".to_owned()].into(), ..Operator::default() };
+        let refusal = |guards: &str| refused(&operator, &judged(guards)).join("\n");
+        assert!(refusal("").contains("for errors; "), "{}", refusal(""));
+        assert!(refusal(", guards: {errors: {}, payments: {query: payments}}").contains("for errors; "));
+        assert_eq!(refusal(", guards: {payments: {query: payments}}"), "");
+        let served = Operator { served: ["default".to_owned()].into(), ..operator.clone() };
+        assert!(refused(&served, &judged("")).is_empty());
+        let elsewhere = Operator { served: ["edge".to_owned()].into(), ..operator };
+        assert!(!refused(&elsewhere, &judged("")).is_empty(), "another fleet's evidence is none here");
     }
 
     #[test]

@@ -23,7 +23,6 @@ use crate::config::{self, Config, Evidence, ModuleFile, StoreAddress};
 use crate::dashboard;
 use crate::ending::{Ending, ending};
 use crate::evidence::{Prometheus, Proxies, Queries, Source};
-use crate::fleets::Fleets;
 use crate::kubernetes::{self, ApiAddress, Kubernetes, Reviews};
 use crate::listen;
 use crate::notify::Notifiers;
@@ -120,8 +119,9 @@ impl Handle {
         });
         match exchanged {
             Ok(config) => {
-                let filters = self.server.operator().filters.clone();
-                self.server.set_operator(Operator { filters, ..config.operator });
+                // What proxies get and where evidence is read need a restart.
+                let Operator { filters, served, .. } = Operator::clone(&self.server.operator());
+                self.server.set_operator(Operator { filters, served, ..config.operator });
                 let tokens = self.tokens.clone();
                 tokio::spawn(async move { tokens.fetch_keys(now()).await });
                 tracing::info!("the configuration was read again: its tokens and its policy are in force");
@@ -152,9 +152,8 @@ impl Ready {
             gates: Gates::new(&config.gates).map_err(cannot)?,
             notifiers: Notifiers::new(&config.notifiers, now).map_err(cannot)?,
         };
-        let (mut members, mut filters, mut sources) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut filters, mut sources) = (BTreeMap::new(), BTreeMap::new());
         for (name, fleet) in &config.fleets {
-            members.insert(name.clone(), fleet.members.clone());
             filters.insert(name.clone(), filter(fleet)?);
             sources.insert(name.clone(), source(fleet, config.tick).map_err(NotReady)?);
         }
@@ -179,7 +178,7 @@ impl Ready {
             Some(settings) => Some(cluster(settings, &config.fleets).await.map_err(NotReady)?),
             None => None,
         };
-        let mut server = Server::new(store, operator, Fleets::new(members), config.tick, now);
+        let mut server = Server::new(store, operator, config.members(), config.tick, now);
         if let Some((cluster, _)) = &cluster {
             server = server.with_cluster(cluster.clone());
         }

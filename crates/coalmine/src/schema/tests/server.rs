@@ -5,7 +5,7 @@ use coalmine_document::{Node, Problems};
 use serde_json::{Value, json};
 
 pub(super) fn read(document: &Node) -> Result<(), Problems> {
-    Config::check(document)
+    Config::check(document).map(drop)
 }
 
 /// Documents that between them use every field.

@@ -11,7 +11,11 @@ async fn another_controller_says_which_weight_it_holds() {
     let refused = world.put(&judging).await;
     assert_eq!((refused.status, &refused.body["problems"][0]["path"]), (422, &json!("plan.mode")));
     let route = Notation::Yaml.read("bucketHeader: {name: x-bucket, total: 100}").unwrap().remove(0);
-    world.app.server.set_operator(Operator { bucket_route: Some(route), ..Operator::default() });
+    world.app.server.set_operator(Operator {
+        bucket_route: Some(route),
+        served: ["default".to_owned()].into(),
+        ..Operator::default()
+    });
     assert_eq!(world.put(&judging).await.status, 201);
     let start = world.post("start", &[], "").await;
     assert_eq!(

@@ -9,7 +9,11 @@ use super::*;
 async fn judging() -> World {
     let world = World::new().await;
     let route = Notation::Yaml.read("bucketHeader: {name: x-bucket, total: 100}").unwrap().remove(0);
-    world.server.set_operator(Operator { bucket_route: Some(route), ..Operator::default() });
+    world.server.set_operator(Operator {
+        bucket_route: Some(route),
+        served: ["default".to_owned()].into(),
+        ..Operator::default()
+    });
     world.write("shop/checkout", &ROLLOUT.replace("plan: {", "plan: {mode: judge, ")).await;
     world
 }

@@ -296,7 +296,11 @@ async fn the_weight_that_another_controller_holds_is_followed() {
     let cluster = Arc::new(MadeUpCluster::default());
     let bucket = coalmine_document::json::read(br#"{"bucketHeader": "x-coalmine-bucket"}"#).unwrap();
     let mut world = World::of(|server| {
-        server.set_operator(Operator { bucket_route: Some(bucket), ..Operator::default() });
+        server.set_operator(Operator {
+            bucket_route: Some(bucket),
+            served: ["default".to_owned()].into(),
+            ..Operator::default()
+        });
         server.with_cluster(cluster.clone())
     })
     .await;
