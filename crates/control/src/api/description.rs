@@ -182,11 +182,12 @@ fn seconds() -> Header {
 
 // === impl Reads ===
 
-const READS: [(&str, &str); 5] = [
+const READS: [(&str, &str); 6] = [
     ("400", "A body, a header or a query that is none"),
     ("401", "No token, or one that is not good here"),
-    ("403", "The token may not do this"),
+    ("403", "The token may not do this, or a page of another site has sent it"),
     ("404", "There is no such thing"),
+    ("421", "Without tokens: this host is not one of this server's"),
     ("503", "Try again"),
 ];
 

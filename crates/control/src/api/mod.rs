@@ -8,7 +8,7 @@
 //! | `fleet`, `events` | the policy, the proxies, and what happens |
 //! | `admin`, `counted` | health and metrics |
 //! | `description` | the description of all that, in OpenAPI |
-//! | `caller`, `trouble`, `show` | who asks, what is wrong, and from a record to an answer |
+//! | `caller`, `site`, `trouble`, `show` | who asks, from which page, what is wrong, and from a record to an answer |
 
 mod admin;
 pub(crate) mod caller;
@@ -19,6 +19,7 @@ pub(crate) mod fleet;
 mod rollouts;
 pub mod shapes;
 mod show;
+pub(crate) mod site;
 mod trouble;
 pub(crate) mod verbs;
 mod verdict;
@@ -94,6 +95,7 @@ pub fn router(app: App) -> Router {
     Router::from(routes())
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(Slots::new(app.limits.requests, app.limits.time), in_time))
+        .layer(middleware::from_fn_with_state(app.clone(), site::of_our_site))
         .layer(middleware::from_fn_with_state(app.limits, trouble::translated))
         .layer(DefaultBodyLimit::max(app.limits.body))
         .layer(middleware::from_fn_with_state(app.counted.clone(), counted::counted))

@@ -1,12 +1,9 @@
 //! Who looks, and what their forms say.
 
-use std::net::IpAddr;
-
 use axum::Form;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
 use super::Dashboard;
@@ -14,9 +11,8 @@ use super::page::Stop;
 use super::session::{Id, LASTS};
 use crate::access::{Denial, May};
 use crate::api::caller::Sender;
+use crate::api::site::{ANOTHER_HOST, SITE, is_our_host, is_our_page};
 use crate::rollout::Name;
-
-const SITE: &str = "sec-fetch-site";
 
 /// A browser, whether somebody has signed in with it or not.
 #[derive(Clone, Debug)]
@@ -65,10 +61,8 @@ pub(super) struct Posted {
 
 impl Browser {
     fn of(dashboard: &Dashboard, parts: &Parts) -> Result<Self, Stop> {
-        if !is_our_host(dashboard, parts) {
-            let why = "this address is not one of this server's; open it by its own name, or say publicUrl in its \
-                       configuration";
-            return Err(Stop::new(StatusCode::MISDIRECTED_REQUEST, why));
+        if !is_our_host(&dashboard.app, parts) {
+            return Err(Stop::new(StatusCode::MISDIRECTED_REQUEST, ANOTHER_HOST));
         }
         let wanted = cookie_name(dashboard);
         let known = cookies(&parts.headers).find_map(
@@ -153,7 +147,7 @@ impl FromRequest<Dashboard> for Posted {
     async fn from_request(request: Request, dashboard: &Dashboard) -> Result<Self, Stop> {
         let (parts, body) = request.into_parts();
         let browser = Browser::of(dashboard, &parts)?;
-        if !is_our_form(dashboard, &parts) {
+        if !is_our_page(&dashboard.app, &parts) {
             return Err(Stop::new(
                 StatusCode::FORBIDDEN,
                 "another site has sent this form; nothing was done",
@@ -217,37 +211,4 @@ fn is_secure(dashboard: &Dashboard) -> bool {
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='))
-}
-
-/// The host and port that were asked.
-fn host(parts: &Parts) -> Option<Authority> {
-    // HTTP/2 has the host in the address, HTTP/1.1 in a header.
-    let header = || parts.headers.get(header::HOST)?.to_str().ok()?.parse().ok();
-    parts.uri.authority().cloned().or_else(header)
-}
-
-fn public_host(dashboard: &Dashboard) -> Option<Authority> {
-    dashboard.app.public_url.as_ref()?.parse::<Uri>().ok()?.authority().cloned()
-}
-
-/// Whether nobody is led here by a name of theirs. Where everybody may do everything, a page elsewhere whose name leads to
-/// this host would be let in. Tokens keep it out: their cookie belongs to another name.
-fn is_our_host(dashboard: &Dashboard, parts: &Parts) -> bool {
-    if !dashboard.app.tokens.are_none() {
-        return true;
-    }
-    let Some(host) = host(parts) else { return false };
-    let name = host.host().trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || name.parse::<IpAddr>().is_ok() || public_host(dashboard).as_ref() == Some(&host)
-}
-
-/// Whether a page of ours sent this: browsers say where a form comes from.
-fn is_our_form(dashboard: &Dashboard, parts: &Parts) -> bool {
-    if parts.headers.get(SITE).is_some_and(|site| site != "same-origin") {
-        return false;
-    }
-    let Some(origin) = parts.headers.get(header::ORIGIN) else { return true };
-    let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-    let Some(origin) = origin.and_then(|origin| origin.authority().cloned()) else { return false };
-    host(parts).as_ref() == Some(&origin) || public_host(dashboard).as_ref() == Some(&origin)
 }

@@ -82,7 +82,8 @@ impl Serving {
 
     /// Reads from its API.
     pub async fn get(&self, path: &str) -> Result<Value> {
-        let request = hyper::Request::get(path).header("host", "server").body(Empty::new())?;
+        let request = hyper::Request::get(path).header("host", self.address().to_string());
+        let request = request.body(Empty::new())?;
         let answer = Connection::open(self.address(), Protocol::Http1).await?.send(request).await?;
         ensure!(answer.status.is_success(), "{path}: {}", answer.status);
         Ok(serde_json::from_slice(&answer.body)?)
@@ -94,7 +95,7 @@ impl Serving {
         path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<impl Future<Output = Result<(StatusCode, Value)>> + Send + use<>> {
-        let mut request = hyper::Request::post(path).header("host", "server");
+        let mut request = hyper::Request::post(path).header("host", self.address().to_string());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -25,6 +25,7 @@ mod judging;
 mod kept;
 mod repeated;
 mod rollouts;
+mod sites;
 mod told;
 mod watched;
 
