@@ -28,6 +28,7 @@ const SHARES = {
   'shop/search': HEALTHY,
   'shop/cart': HEALTHY,
   'shop/payments': HEALTHY,
+  'shop/returns': HEALTHY,
   'bank/transfers': BROKEN,
 };
 
@@ -57,8 +58,11 @@ before(async () => {
   await server.apply('shop/cart', rollout('cart', '[5, 25]'));
   await server.apply('shop/payments', rollout('payments', '[5, 25]'));
   await server.apply('shop/profile', rollout('profile', '[5, 25]'));
+  const slowly = rollout('returns', '[5, 25]').replace('plan: {', 'plan: {rollback: {down: [5, 0], every: 1h}, ');
+  await server.apply('shop/returns', slowly);
   await server.apply('bank/transfers', rollout('transfers', '[10, 25]'));
   for (const name of Object.keys(SHARES)) await server.say(name, 'start', 'build 7');
+  for (const verb of ['advance', 'advance', 'rollback']) await server.say('shop/returns', verb, 'too few staff');
   await server.say('shop/checkout', 'advance', 'tested by hand');
   await server.say('shop/cart', 'pause', 'until Monday');
   await server.say('shop/payments', 'promote', 'all checks are green');
@@ -79,6 +83,7 @@ const PHASES = [
   ['shop/search', 'Waiting for approval', 'waiting-for-approval'],
   ['shop/cart', 'Paused', 'paused'],
   ['shop/payments', 'Promoting', 'promoting'],
+  ['shop/returns', 'Rolling back', 'rolling-back'],
   ['bank/transfers', 'Rolled back', 'rolled-back'],
 ];
 
