@@ -139,3 +139,30 @@ fn carries_no_path_of_the_machine_that_built_it() {
         );
     }
 }
+
+/// The metrics of the filter in docs/metrics.md.
+fn documented() -> BTreeSet<&'static str> {
+    let rows = include_str!("../docs/metrics.md").lines();
+    let names = rows.filter_map(|row| row.strip_prefix("| `coalmine_")?.split_once('`'));
+    names.map(|(name, _)| name).filter(|name| !name.starts_with("server_")).collect()
+}
+
+#[test]
+fn every_metric_is_documented_and_nothing_else_is() {
+    const PREFIX: &[u8] = b"coalmine_";
+    // What the filter tells the access log, what it keeps of a request for its next pass, and where a line of its log is from.
+    const OTHERS: [&str; 6] = ["rollout", "variant", "reason", "revision", "notes", "filter::"];
+    let (module, documented) = (module(), documented());
+    let begins = module.windows(PREFIX.len()).enumerate().filter(|(_, window)| *window == PREFIX);
+    let named: Vec<String> = begins
+        .map(|(at, _)| String::from_utf8_lossy(&module[at + PREFIX.len()..][..40]).into_owned())
+        .collect();
+    assert!(documented.len() > 10, "{documented:?}");
+    for metric in &documented {
+        assert!(named.iter().any(|name| name.starts_with(metric)), "the filter has no coalmine_{metric}");
+    }
+    for name in named {
+        let is_known = documented.iter().chain(&OTHERS).any(|known| name.starts_with(known));
+        assert!(is_known, "docs/metrics.md does not have coalmine_{name}");
+    }
+}
