@@ -129,6 +129,17 @@ def test_a_start_that_makes_no_sense_ends_at_once(lab, execution):
         lab.ask("DELETE", "/v1/freeze")
 
 
+def test_a_start_that_is_refused_takes_nobody_elses_release_back(lab, execution):
+    lab.apply(FAST)
+    lab.say("start")
+    until("all on the canary", lambda: lab.rollout()["phase"] == "Promoting" and lab.rollout()["weight"] == 100)
+    stage = execution.stage(START)
+    with pytest.raises(Terminal, match="is being promoted"):
+        stage.run(lambda: None)
+    assert stage.cancelled == 409, "Orca posts it all the same"
+    assert lab.rollout()["phase"] == "Promoting"
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_a_canary_of_days_outlives_orcas_hour(name):
     execution = Execution(name, "http://127.0.0.1:1")

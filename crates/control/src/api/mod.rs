@@ -4,13 +4,14 @@
 //! |---|---|
 //! | [`shapes`] | what is said, as JSON |
 //! | `rollouts` | rollouts: read, written, deleted; their history |
-//! | `verbs`, `verdict` | what people say, and what tools ask |
+//! | `verbs`, `begun`, `verdict` | what people say, which release they mean, and what tools ask |
 //! | `fleet`, `events` | the policy, the proxies, and what happens |
 //! | `admin`, `counted` | health and metrics |
 //! | `description` | the description of all that, in OpenAPI |
 //! | `caller`, `site`, `trouble`, `show` | who asks, from which page, what is wrong, and from a record to an answer |
 
 mod admin;
+mod begun;
 pub(crate) mod caller;
 pub(crate) mod counted;
 mod description;

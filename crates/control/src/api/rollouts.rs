@@ -102,7 +102,7 @@ pub(super) async fn put(
 ) -> Result<Response, Trouble> {
     sender.must(May::Write, &name).await?;
     let by = sender.by();
-    let asked = Asked { by: &by, expected: expected(&headers)?, dry_run, answer: None };
+    let asked = Asked { by: &by, expected: expected(&headers)?, release: None, dry_run, answer: None };
     let written = operations::write(&app.server, &name, &text, &asked).await;
     let written = written.map_err(|refused| Trouble::of(refused, &text))?;
     let status = if written.is_new && !dry_run { StatusCode::CREATED } else { StatusCode::OK };
@@ -124,7 +124,7 @@ pub(super) async fn delete(
 ) -> Result<Response, Trouble> {
     sender.must(Deed::DELETE, &name).await?;
     let by = sender.by();
-    let asked = Asked { by: &by, expected: expected(&headers)?, dry_run, answer: None };
+    let asked = Asked { by: &by, expected: expected(&headers)?, release: None, dry_run, answer: None };
     let written = operations::remove(&app.server, &name, &asked).await;
     let written = written.map_err(|refused| Trouble::of(refused, ""))?;
     Ok((StatusCode::ACCEPTED, Json(done(&app, &written, "", dry_run))).into_response())

@@ -16,9 +16,9 @@ use super::caller::{NamePath, Named, Sender, said};
 use super::description::{Changes, IfVersion, Reads};
 use super::rollouts::{DryRun, done, expected};
 use super::shapes::{Done, Freeze, Reason, Release, Said, Trouble};
-use super::{App, show};
+use super::{App, begun, show};
 use crate::access::{Deed, May};
-use crate::operations::{self, Asked, Written};
+use crate::operations::{self, Asked, Refused, Written};
 use crate::rollout::Name;
 use crate::store::Answer;
 
@@ -49,7 +49,7 @@ pub(super) struct ReleasePath {
     post, path = "/v1/rollouts/{namespace}/{name}/{verb}", operation_id = "sayVerb",
     params(
         NamePath, VerbPath, DryRun, IfVersion,
-        ("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 256, pattern = "^[ -~]+$", description = "Of the token's own, 1 to 256 characters: the same key has the same answer for a day"),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 256, pattern = "^[ -~]+$", description = "Of the token's own, 1 to 256 characters: the same key has the same answer for a day. A rollback with the key of a start is about the release that this start has begun"),
         ("Coalmine-Actor" = Option<String>, Header, nullable = false, description = "The person for whom a tool acts, for history")
     ),
     request_body(content = Option<Said>, description = "May be empty, except with weights", example = json!({"message": "build 7"})),
@@ -79,11 +79,17 @@ pub(super) async fn act(
     let said: Said = read(&text)?;
     is_short(&said.message)?;
     let request = Request { verb: verb_of(&verb, &said)?, by: sender.by(), message: said.message };
-    let key = key(&parts, &sender)?;
+    let given = key(&parts)?;
+    let key = given.map(|given| begun::place(&sender, parts.uri.path(), given));
     let digest = digest(&[parts.uri.path(), parts.uri.query().unwrap_or_default(), &text]);
     if let Some(answer) = answered(&app, key.as_deref()).await? {
         return repeat(answer, &digest);
     }
+    let is_start = matches!(request.verb, Verb::Start { .. });
+    let release = match given.filter(|_| request.verb == Verb::Rollback) {
+        Some(given) => begun::release(&app, &begun::place(&sender, &path_of(&name, "start"), given)).await?,
+        None => None,
+    };
     let base = app.base(&parts);
     let answer = |written: &Written| Answer {
         key: key.clone().unwrap_or_default(),
@@ -96,6 +102,7 @@ pub(super) async fn act(
     let asked = Asked {
         by: &request.by,
         expected: expected(&parts.headers)?,
+        release,
         dry_run,
         answer: key.is_some().then_some(&answer),
     };
@@ -110,7 +117,13 @@ pub(super) async fn act(
         // Two at a time with one key: the other one was faster, has the answer, and may be why this one makes no sense.
         Err(refused) => match answered(&app, key.as_deref()).await? {
             Some(answer) => repeat(answer, &digest),
-            None => Err(Trouble::of(refused, "")),
+            None => {
+                let is_final = matches!(refused, Refused::Refusal(_)) && !dry_run;
+                if let Some(key) = key.filter(|_| is_start && is_final) {
+                    begun::remember(&app, &name, &key).await?;
+                }
+                Err(Trouble::of(refused, ""))
+            }
         },
     }
 }
@@ -233,15 +246,12 @@ fn verb_of(word: &str, said: &Said) -> Result<Verb, Trouble> {
     Ok(verb)
 }
 
-fn key(parts: &Parts, sender: &Sender) -> Result<Option<String>, Trouble> {
+fn key(parts: &Parts) -> Result<Option<&str>, Trouble> {
     let Some(value) = parts.headers.get(KEY) else { return Ok(None) };
     let text = value.to_str().ok().filter(|text| (1..=MAX_KEY).contains(&text.len()));
-    let text = text.ok_or_else(|| {
+    text.map(Some).ok_or_else(|| {
         Trouble::bad_request(format!("an idempotency key has 1 to {MAX_KEY} characters of ASCII"))
-    })?;
-    // The keys of two tokens have nothing to do with one another, nor those of two verbs: Spinnaker sends the headers of `start`
-    // with the `rollback` of a pipeline that is cancelled. None of the three holds a line break.
-    Ok(Some(format!("{}\n{}\n{text}", sender.token(), parts.uri.path())))
+    })
 }
 
 /// 202 where something goes on now, 200 where nothing does.
@@ -268,7 +278,11 @@ fn repeat(answer: Answer, digest: &str) -> Result<Response, Trouble> {
 
 fn location(base: &str, name: &Name, written: &Written) -> Option<String> {
     let release = written.release.as_ref()?;
-    Some(format!("{base}/v1/rollouts/{name}/releases/{}", release.release))
+    Some(format!("{base}{}", path_of(name, &format!("releases/{}", release.release))))
+}
+
+fn path_of(name: &Name, what: &str) -> String {
+    format!("/v1/rollouts/{name}/{what}")
 }
 
 fn with_location(status: StatusCode, location: Option<String>, mut response: Response) -> Response {

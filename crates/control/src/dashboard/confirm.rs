@@ -152,7 +152,7 @@ pub(super) async fn possible(server: &Server, visitor: &Visitor, parsed: &Parsed
             continue;
         }
         let by = visitor.sender.by();
-        let asked = Asked { by: &by, expected: None, dry_run: true, answer: None };
+        let asked = Asked { by: &by, expected: None, release: None, dry_run: true, answer: None };
         let request = verb.request(false, by.clone(), String::new());
         match operations::act(server, &record.name, &request, &asked).await {
             Ok(written) if written.is_changed => possible.push(verb),
@@ -190,7 +190,8 @@ pub(super) async fn act(
             let why = "The rollout has moved since this page was made, and nothing was done. This is how it stands now.";
             return asked(&dashboard, &visitor, &name, verb, &fields, Some(why)).await;
         }
-        let asked_for = Asked { by: &by, expected: Some(stored.version), dry_run: false, answer: None };
+        let asked_for =
+            Asked { by: &by, expected: Some(stored.version), release: None, dry_run: false, answer: None };
         match operations::act(&dashboard.app.server, &name, &request, &asked_for).await {
             Ok(_) => return Ok(Redirect::to(&format!("/rollouts/{name}")).into_response()),
             Err(Refused::Changed) => {}

@@ -495,7 +495,7 @@ async fn what_history_records_is_an_event_of_the_canary() {
     server.look(|view| view.leads = true);
     let (_end, ending) = ending();
     tokio::spawn(super::record_always(server.clone(), shop.client.clone(), ending));
-    let asked = Asked { by: "ada", expected: None, dry_run: false, answer: None };
+    let asked = Asked { by: "ada", expected: None, release: None, dry_run: false, answer: None };
     let name: Name = "recorded/checkout".parse().unwrap();
     let text = TEXT.replace("NAMESPACE", "recorded");
     let events: Api<Event> = Api::namespaced(shop.client.clone(), "recorded");

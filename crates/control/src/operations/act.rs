@@ -5,7 +5,7 @@ use coalmine_steer::{Moment, Phase, Request, verb};
 use super::{ATTEMPTS, Asked, Known, Refused, Written, settle};
 use crate::rollout::{Name, ReleaseRecord};
 use crate::server::Server;
-use crate::store::{Change, StoreError, Stored};
+use crate::store::{Answer, Change, StoreError, Stored};
 
 /// Says a verb to a rollout. What has its effect already changes nothing and is no error.
 ///
@@ -21,6 +21,11 @@ pub async fn act(
         let stored = server.store().record(name).await?.ok_or(Refused::Unknown)?;
         if asked.expected.is_some_and(|expected| expected != stored.version) {
             return Err(Refused::Changed);
+        }
+        let latest = stored.record.state.release.as_ref().map(|release| release.number);
+        if let Some(meant) = asked.release.filter(|meant| Some(*meant) != latest) {
+            let why = format!("release {meant}, which this is about, is over; the latest is another one");
+            return Err(Refused::Refusal(why));
         }
         match act_once(server, stored, request, asked).await {
             Err(Refused::Store(StoreError::Moved)) => {}
@@ -63,14 +68,38 @@ async fn act_once(
         Some(change) => commit(server, change, &mut written, asked).await?,
         // Whoever asks again is told the same as now.
         None if asked.answer.is_some() && !asked.dry_run => {
-            let record = written.stored.record.clone();
-            let expected = written.stored.version;
-            let change = Change { record, expected, history: Vec::new(), release: None, answer: None };
+            let change = unchanged(&written.stored);
             commit(server, change, &mut written, asked).await?;
         }
         None => {}
     }
     Ok(written)
+}
+
+/// Keeps an answer with a rollout of which nothing changes.
+///
+/// # Errors
+/// [`Refused`]: it is not kept then.
+pub async fn keep(server: &Server, name: &Name, answer: &Answer) -> Result<(), Refused> {
+    for _ in 0..ATTEMPTS {
+        let stored = server.store().record(name).await?.ok_or(Refused::Unknown)?;
+        let change = Change { answer: Some(answer.clone()), ..unchanged(&stored) };
+        match server.store().commit(change).await {
+            Err(StoreError::Moved) => {}
+            done => return done.map(drop).map_err(Refused::from),
+        }
+    }
+    Err(StoreError::Moved.into())
+}
+
+fn unchanged(stored: &Stored) -> Change {
+    Change {
+        record: stored.record.clone(),
+        expected: stored.version,
+        history: Vec::new(),
+        release: None,
+        answer: None,
+    }
 }
 
 /// Commits a change, or only says what it would be.

@@ -23,7 +23,7 @@ use coalmine_steer::Condition;
 use crate::rollout::ReleaseRecord;
 use crate::store::{Answer, StoreError, Stored};
 
-pub use act::{act, freeze};
+pub use act::{act, freeze, keep};
 pub(crate) use known::Known;
 pub(crate) use settle::settle;
 pub use write::{remove, write};
@@ -38,6 +38,8 @@ pub struct Asked<'a> {
     pub by: &'a str,
     /// The version that the record must have, where that is said; 0 for a rollout that must be new.
     pub expected: Option<u64>,
+    /// The number of the release that it is about, where that is said: a verb about another one is refused.
+    pub release: Option<u64>,
     /// Whether only to say what would happen.
     pub dry_run: bool,
     /// Makes the answer that is kept with the change, under its idempotency key.
@@ -83,6 +85,7 @@ impl fmt::Debug for Asked<'_> {
         f.debug_struct("Asked")
             .field("by", &self.by)
             .field("expected", &self.expected)
+            .field("release", &self.release)
             .field("dry_run", &self.dry_run)
             .finish_non_exhaustive()
     }

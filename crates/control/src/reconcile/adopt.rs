@@ -32,7 +32,7 @@ pub async fn adopt_always(server: Arc<Server>, store: Arc<Kubernetes>, mut endin
 
 /// Accepts one, or says in its status why not.
 async fn adopt(server: &Server, store: &Kubernetes, intent: &Intent) -> Result<(), StoreError> {
-    let asked = Asked { by: &intent.by, expected: None, dry_run: false, answer: None };
+    let asked = Asked { by: &intent.by, expected: None, release: None, dry_run: false, answer: None };
     let done = match &intent.written {
         Some(written) => operations::write(server, &intent.name, written, &asked).await,
         None => operations::remove(server, &intent.name, &asked).await,

@@ -1,6 +1,6 @@
 //! Requests that come twice.
 
-use coalmine_steer::Stage;
+use coalmine_steer::{Phase, Stage};
 
 use super::*;
 
@@ -92,6 +92,63 @@ async fn keys_of_two_verbs_have_nothing_to_do_with_one_another() {
     let key = [("idempotency-key", "execution-1")];
     assert_eq!(world.post("start", &key, "").await.status, 202);
     assert_eq!(world.post("rollback", &key, "").await.status, 202, "a pipeline that is cancelled rolls back");
+}
+
+/// A release is over, as after a tick.
+async fn is_rolled_back(world: &World) {
+    world
+        .makes(|state| {
+            state.stage = Stage::RolledBack;
+            state.said.phase = Phase::RolledBack;
+            state.release.as_mut().unwrap().outcome = Some(Outcome::RolledBack);
+        })
+        .await;
+    world.clock.fetch_add(60, Ordering::Relaxed);
+}
+
+/// What Spinnaker does where a stage fails: it posts `rollback` with the headers of the `start`, whatever that was answered.
+#[tokio::test]
+async fn a_rollback_with_the_key_of_a_start_is_about_the_release_that_it_began() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    let key = |key: &'static str| [("idempotency-key", key)];
+    let phase = async || world.get(PATH).await.body["phase"].clone();
+    let mine = world.ask(ADMIN, Method::POST, &format!("{PATH}/start"), &[], "").await;
+    assert_eq!(mine.status, 202);
+    assert_eq!(world.post("start", &key("joined"), "").await.status, 200);
+    let refused = world.post("rollback", &key("joined"), "").await;
+    assert_eq!((refused.status, phase().await), (409, json!("Progressing")), "{}", refused.body);
+    assert!(refused.body["detail"].as_str().unwrap().contains("has begun no release"), "{}", refused.body);
+
+    assert_eq!(world.ask(ADMIN, Method::POST, &format!("{PATH}/promote"), &[], "").await.status, 202);
+    assert_eq!(world.post("start?dryRun=true", &key("asked"), "").await.status, 409);
+    assert_eq!(world.post("start", &key("refused"), "").await.status, 409);
+    let refused = world.post("rollback", &key("refused"), "").await;
+    assert_eq!((refused.status, phase().await), (409, json!("Promoting")), "{}", refused.body);
+    assert!(refused.body["detail"].as_str().unwrap().contains("was refused"), "{}", refused.body);
+    let path = format!("{PATH}/rollback?dryRun=true");
+    let other = world.ask(ADMIN, Method::POST, &path, &key("refused"), "").await;
+    assert_eq!(other.status, 200, "the key of another token says nothing");
+    assert_eq!(world.post("rollback", &key("asked"), "").await.status, 202, "nothing was said with it");
+
+    is_rolled_back(&world).await;
+    assert_eq!(world.post("start", &key("refused"), "").await.status, 202, "it is free again");
+    assert_eq!(world.post("rollback", &key("refused"), "").await.status, 202, "this one it has begun");
+}
+
+#[tokio::test]
+async fn a_rollback_that_comes_late_leaves_the_next_release_alone() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    let key = [("idempotency-key", "execution-1")];
+    assert_eq!(world.post("start", &key, "").await.status, 202);
+    is_rolled_back(&world).await;
+    assert_eq!(world.post("rollback?dryRun=true", &key, "").await.status, 200, "it is so already");
+    assert_eq!(world.post("start", &[], "").await.status, 202);
+    let late = world.post("rollback", &key, "").await;
+    assert_eq!(late.status, 409, "{}", late.body);
+    assert!(late.body["detail"].as_str().unwrap().starts_with("release 1, "), "{}", late.body);
+    assert_eq!(world.get(PATH).await.body["phase"], "Progressing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -96,7 +96,7 @@ impl World {
     }
 
     async fn write(&self, name: &str, text: &str) {
-        let asked = Asked { by: "test", expected: None, dry_run: false, answer: None };
+        let asked = Asked { by: "test", expected: None, release: None, dry_run: false, answer: None };
         operations::write(&self.app.server, &name.parse().unwrap(), text, &asked).await.unwrap();
     }
 

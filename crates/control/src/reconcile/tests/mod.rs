@@ -38,7 +38,8 @@ policy:
 plan: {steps: [5, 25], dwell: 15s, warmUp: 0s, minRequests: 50, onInconclusive: promote}
 ";
 
-const ASKED: Asked<'static> = Asked { by: "alice", expected: None, dry_run: false, answer: None };
+const ASKED: Asked<'static> =
+    Asked { by: "alice", expected: None, release: None, dry_run: false, answer: None };
 
 /// A server with one made-up proxy.
 struct World {
