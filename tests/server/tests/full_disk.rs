@@ -7,9 +7,10 @@ use std::process::Command;
 use std::time::Instant;
 
 use coalmine_harness::fleet::{FleetParts, ROLLOUT, Seen};
-use coalmine_harness::left_out;
+use coalmine_harness::{left_out, wait};
 
-use crate::story::{all_follow, done, json, parts, started, stay_at_the_first_step};
+use crate::release;
+use crate::story::{all_follow, done, parts, started, stay_at_the_first_step};
 
 /// Bytes of the disk: what the server keeps free for rollbacks, and a little more.
 const DISK: &str = "size=16m";
@@ -91,7 +92,8 @@ async fn a_full_disk_refuses_what_is_new_and_lets_users_go_back() {
     traffic.until("everybody is on stable", since, stable).await.unwrap();
     fleet.canary_fails(0);
     all_follow(&fleet).await;
-    assert_eq!(json(&fleet, "status shop/checkout").await["phase"], "RolledBack");
+    // That all are back is for a tick to see.
+    release::until(&fleet, wait::PATIENCE, "it is rolled back", |it| it["phase"] == "RolledBack").await;
 
     disk.make_room();
     done(&fleet, "apply other.yaml").await;
