@@ -2,6 +2,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | `arguments`, `token` | the server, and what is shown to it |
 //! | `client` | requests and their answers |
 //! | `documents` | `get`, `apply`, `delete`: what is written of rollouts |
 //! | `verbs`, `wait` | `start`, `pause`, ...: what people say, and how a pipeline waits for the end |
@@ -10,6 +11,7 @@
 //! | `freeze` | `freeze`: nothing goes up |
 //! | `health` | `health`: whether a server is ready |
 
+mod arguments;
 mod client;
 mod documents;
 mod events;
@@ -17,12 +19,13 @@ mod freeze;
 mod health;
 mod history;
 mod status;
+mod token;
 mod verbs;
 mod wait;
 
 use coalmine_control::rollout::Name;
 
-pub(crate) use client::ServerArguments;
+pub(crate) use arguments::ServerArguments;
 pub(crate) use documents::{Apply, Delete, Get};
 pub(crate) use freeze::Freeze;
 pub(crate) use health::Health;
