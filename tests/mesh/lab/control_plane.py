@@ -98,7 +98,9 @@ def start_apiserver() -> None:
         "--authorization-mode=RBAC", "--endpoint-reconciler-type=none", f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         f"--service-account-key-file={PKI}/accounts.pem", f"--service-account-signing-key-file={PKI}/accounts-key.pem",
-        *_audit(),
+        # How it forwards ports: lab/kubelet.py.
+        f"--kubelet-certificate-authority={PKI}/ca.pem", f"--kubelet-client-certificate={PKI}/admin.pem",
+        f"--kubelet-client-key={PKI}/admin-key.pem", "--kubelet-preferred-address-types=InternalIP",
     ])
     await_ready("kube-apiserver", lambda: kube.get("/readyz") == "ok")
 

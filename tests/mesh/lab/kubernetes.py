@@ -1,7 +1,8 @@
 """Kubernetes alone: etcd, kube-apiserver and kube-controller-manager for as long as a command runs.
 
-Neither a mesh nor a network of its own, so it needs no root, and several may run at a time. There is no scheduler and no
-kubelet: who needs a Pod to be ready says so in its status.
+Neither a mesh nor a network of its own, so it needs no root, and several may run at a time. There is no scheduler, and a
+node that runs nothing: who needs a Pod to be ready says so in its status. A Pod with `nodeName: loopback` has the ports of
+this host's loopback, as far as a port-forward goes.
 """
 
 from __future__ import annotations
@@ -46,10 +47,14 @@ def _api(action: str) -> int:
     try:
         if action == "up":
             control_plane.up_kubernetes()
+            processes.start("kubelet", [sys.executable, "-B", "-m", "lab.kubelet"], cwd=Path(__file__).parents[1])
+            node = "/api/v1/nodes/loopback"
+            processes.await_ready("kubelet", lambda: kube.get(node)["status"].get("addresses"))
             definitions = paths.go_module("istio.io/api") / DEFINITIONS
             kube.kubectl("apply", "--server-side", "-f", str(definitions))
             kube.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s")
         elif action == "down":
+            processes.stop("kubelet")
             control_plane.down()
         elif action == "stop":
             # As a lost node would: no goodbye to those who watch.

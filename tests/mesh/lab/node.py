@@ -1,4 +1,5 @@
-"""The lab's only node: the stand-in for scheduler and kubelet. Run as a process of its own, `python -m lab.node`.
+"""The lab's only node: the stand-in for scheduler and kubelet, of which `lab/kubelet.py` is a part. Run as a process of its
+own, `python -m lab.node`.
 
 Every Pod that waits for a node is bound to it, started, reported as ready, and ended when it is deleted, so that
 `kubectl apply`, `kubectl scale` and `kubectl rollout` do in the lab what they do in a cluster.
@@ -7,11 +8,13 @@ Every Pod that waits for a node is bound to it, started, reported as ready, and 
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 
-from . import kube
+from . import kube, network
 from .kube import Object
+from .kubelet import Kubelet, register
 from .paths import SUBNET
 from .pods import Pod
 
@@ -100,15 +103,14 @@ class Node:
             self.ending.discard(uid)
 
 
-def register() -> None:
-    """Make the Node object."""
-    try:
-        kube.call("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
-    except kube.Conflict:
-        pass
+def _inside(pod: str, port: int) -> socket.socket:
+    """A connection to a port of a pod's own loopback."""
+    return network.connect(pod, ("127.0.0.1", port))
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    register()
+    kubelet = Kubelet(_inside)
+    register(NODE)
+    threading.Thread(target=kubelet.serve_forever, daemon=True).start()
     Node().run()
