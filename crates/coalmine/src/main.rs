@@ -1,6 +1,6 @@
 //! `coalmine`: see before you act. Built on the same core as the filter, so what it shows is what users get.
 //!
-//! What it does not do: it talks to no cluster and no proxy (`judge` reads from a Prometheus), and it changes no file but the one that you name. What is right and who gets what is the core's to say; here is reading, showing and writing.
+//! What it does not do: it talks to no proxy (`judge` reads from a Prometheus) and to no cluster but where you give it a kubeconfig, and it changes no file but the one that you name. What is right and who gets what is the core's to say; here is reading, showing and writing.
 //!
 //! | modules | what is in them |
 //! |---|---|

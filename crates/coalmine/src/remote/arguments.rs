@@ -6,7 +6,10 @@ use clap::Args;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use super::client::Client;
+use super::cluster::ClusterArguments;
 use super::token::Token;
+use super::tunnel::Tunnel;
+use super::variable;
 use crate::args::Format;
 use crate::failure::Failure;
 
@@ -19,13 +22,12 @@ pub(crate) struct ServerArguments {
     /// For people or for programs
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
-    /// The server
-    #[arg(long, env = "COALMINE_SERVER", value_name = "URL", default_value = SERVER, help_heading = "Server")]
-    server: String,
-    /// A file with the token; without it, the variable COALMINE_TOKEN
+    #[command(flatten)]
+    address: AddressArguments,
+    /// A file with the token; without it, the variable COALMINE_TOKEN, or the kubeconfig's token
     #[arg(long, env = "COALMINE_TOKEN_FILE", value_name = "FILE", help_heading = "Server")]
     token_file: Option<PathBuf>,
-    /// Certificates in PEM to trust, rather than those of this system
+    /// Certificates in PEM to trust, rather than those of this system; for --server
     #[arg(long, env = "COALMINE_CA", value_name = "FILE", help_heading = "Server")]
     ca: Option<PathBuf>,
     /// A certificate in PEM to show, for a server with clientCa
@@ -45,15 +47,63 @@ pub(crate) struct ServerArguments {
     insecure: bool,
 }
 
+/// Where the server is: at a URL, or in a cluster.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct AddressArguments {
+    /// The server; also the variable COALMINE_SERVER; without both, http://127.0.0.1:8470
+    #[arg(long, value_name = "URL", conflicts_with = "cluster", help_heading = "Server")]
+    server: Option<String>,
+    #[command(flatten)]
+    cluster: ClusterArguments,
+}
+
+/// Where the server is.
+enum Address<'a> {
+    Url(String),
+    Cluster(&'a ClusterArguments),
+}
+
+// === impl AddressArguments ===
+
+impl AddressArguments {
+    #[cfg(test)]
+    pub(super) fn at(url: &str) -> Self {
+        Self { server: Some(url.to_owned()), ..Self::default() }
+    }
+
+    /// Whether an argument says where the server is.
+    pub(crate) fn is_given(&self) -> bool {
+        self.server.is_some() || self.cluster.is_given()
+    }
+
+    /// What is given; otherwise what the environment says.
+    fn address(&self) -> Result<Address<'_>, Failure> {
+        if let Some(url) = &self.server {
+            return Ok(Address::Url(url.clone()));
+        }
+        if self.cluster.is_given() {
+            return Ok(Address::Cluster(&self.cluster));
+        }
+        match (variable("COALMINE_SERVER"), variable("COALMINE_KUBECONFIG")) {
+            (Some(_), Some(_)) => Err(Failure::usage(
+                "COALMINE_SERVER and COALMINE_KUBECONFIG both say where the server is",
+                "unset one of them, or say --server or --kubeconfig",
+            )),
+            (None, Some(_)) => Ok(Address::Cluster(&self.cluster)),
+            (url, None) => Ok(Address::Url(url.unwrap_or_else(|| SERVER.to_owned()))),
+        }
+    }
+}
+
 // === impl ServerArguments ===
 
 impl ServerArguments {
-    /// This server, with everything else as usual.
-    pub(crate) fn of(url: &str, format: Format) -> Self {
+    /// The server there, with everything else as usual.
+    pub(crate) fn of(address: AddressArguments, format: Format) -> Self {
         let file = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
         Self {
             format,
-            server: url.to_owned(),
+            address,
             token_file: file("COALMINE_TOKEN_FILE"),
             ca: file("COALMINE_CA"),
             certificate: file("COALMINE_CERTIFICATE"),
@@ -63,7 +113,23 @@ impl ServerArguments {
     }
 
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        let url = self.server.trim_end_matches('/').to_owned();
+        match self.address.address()? {
+            Address::Url(url) => self.client_at(&url),
+            Address::Cluster(cluster) => self.client_in(cluster),
+        }
+    }
+
+    fn client_in(&self, cluster: &ClusterArguments) -> Result<Client, Failure> {
+        let tunnel = Tunnel::open(cluster)?;
+        let token = Token::find(self.token_file.as_ref(), Some(&tunnel))?;
+        // The cluster's API says whose pod it is and encrypts, and no certificate is for a pod's loopback.
+        let tls = TlsConfig::builder().disable_verification(true).client_cert(self.shown()?);
+        let called = format!("the server in {}", cluster.server_namespace());
+        Ok(Client::through(tunnel, called, token, tls.build()))
+    }
+
+    fn client_at(&self, url: &str) -> Result<Client, Failure> {
+        let url = url.trim_end_matches('/').to_owned();
         let is_plain = url.starts_with("http://");
         if !is_plain && !url.starts_with("https://") {
             return Err(Failure::usage(
@@ -71,7 +137,7 @@ impl ServerArguments {
                 format!("write it as {SERVER}"),
             ));
         }
-        let token = Token::find(self.token_file.as_ref())?;
+        let token = Token::find(self.token_file.as_ref(), None)?;
         if token.is_some() && is_plain && !self.insecure && !is_loopback(&url) {
             return Err(Failure::usage(
                 format!("{url} would get the token without TLS"),
@@ -82,14 +148,14 @@ impl ServerArguments {
             Some(path) => RootCerts::new_with_certs(&certificates(path)?),
             None => RootCerts::PlatformVerifier,
         };
-        let shown = match (&self.certificate, &self.key) {
-            (Some(certificate), Some(key)) => {
-                Some(ClientCert::new_with_certs(&certificates(certificate)?, private_key(key)?))
-            }
-            _ => None,
-        };
-        let tls = TlsConfig::builder().root_certs(roots).client_cert(shown);
+        let tls = TlsConfig::builder().root_certs(roots).client_cert(self.shown()?);
         Ok(Client::new(url, token, tls.build()))
+    }
+
+    /// The certificate that is shown to the server.
+    fn shown(&self) -> Result<Option<ClientCert>, Failure> {
+        let (Some(certificate), Some(key)) = (&self.certificate, &self.key) else { return Ok(None) };
+        Ok(Some(ClientCert::new_with_certs(&certificates(certificate)?, private_key(key)?)))
     }
 }
 
@@ -177,7 +243,7 @@ mod tests {
         let (server, asked) = asked();
         let arguments = ServerArguments {
             format: Format::Json,
-            server,
+            address: AddressArguments::at(&server),
             token_file: Some(path.clone()),
             ca: None,
             certificate: None,

@@ -1,17 +1,21 @@
 //! Requests to a server, and their answers.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use coalmine_control::api::shapes::Trouble;
+use coalmine_control::kubernetes::NotForwarded;
 use serde::de::DeserializeOwned;
+use ureq::config::Config;
 use ureq::http::request::Builder;
 use ureq::http::{Method, Request, Response, StatusCode};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use super::token::Token;
+use super::tunnel::{self, Tunnel};
 use crate::failure::Failure;
 use crate::output::visible;
 
@@ -20,8 +24,8 @@ const WITHIN: Duration = Duration::from_secs(15);
 /// How long events are followed before they are asked for anew.
 const HELD: Duration = Duration::from_secs(300);
 /// How long a server that is away is asked again.
-const PATIENCE: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Most bytes of one answer.
 const MAX_ANSWER: u64 = 64 << 20;
 
@@ -29,6 +33,9 @@ const MAX_ANSWER: u64 = 64 << 20;
 pub(crate) struct Client {
     agent: Agent,
     url: String,
+    /// What it is called in messages.
+    called: String,
+    is_in_cluster: bool,
     token: Option<Token>,
 }
 
@@ -41,13 +48,16 @@ pub(crate) struct Answer {
 // === impl Client ===
 
 impl Client {
+    /// The server at this URL.
     pub(super) fn new(url: String, token: Option<Token>, tls: TlsConfig) -> Self {
-        let config = Agent::config_builder()
-            .timeout_global(Some(WITHIN))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .tls_config(tls);
-        Self { agent: config.build().into(), url, token }
+        let called = url.clone();
+        Self { agent: config(tls).into(), url, called, is_in_cluster: false, token }
+    }
+
+    /// The server in a cluster.
+    pub(super) fn through(tunnel: Arc<Tunnel>, called: String, token: Option<Token>, tls: TlsConfig) -> Self {
+        let url = tunnel.url().to_owned();
+        Self { agent: tunnel.agent(config(tls)), url, called, is_in_cluster: true, token }
     }
 
     /// What stands at this path.
@@ -72,7 +82,10 @@ impl Client {
         let mut pause = FIRST_PAUSE;
         loop {
             let response = self.send_once(&method, path, headers, body);
-            let is_away = response.as_ref().map_or(true, |it| it.status() == StatusCode::SERVICE_UNAVAILABLE);
+            let is_away = match &response {
+                Ok(response) => response.status() == StatusCode::SERVICE_UNAVAILABLE,
+                Err(error) => !matches!(not_forwarded(error), Some(NotForwarded::Ever(_))),
+            };
             if !is_away || began.elapsed() + pause > PATIENCE {
                 return self.answer(response.map_err(|error| self.away(&error))?);
             }
@@ -133,35 +146,68 @@ impl Client {
             return Ok(Answer { text, location });
         }
         match serde_json::from_str::<Trouble>(&text) {
-            Ok(trouble) => Err(refused(&trouble)),
+            Ok(trouble) => Err(self.refused(status, &trouble)),
             Err(_) => Err(self.odd(&format!("HTTP {}", status.as_u16()))),
         }
     }
 
+    /// What the server says against it.
+    fn refused(&self, status: StatusCode, trouble: &Trouble) -> Failure {
+        let mut text = visible(&trouble.detail).into_owned();
+        for place in &trouble.problems {
+            let path = if place.path.is_empty() { String::new() } else { format!("{}: ", place.path) };
+            text.push_str(&format!(
+                "\n  {}:{}: {}{}",
+                place.line,
+                place.column,
+                visible(&path),
+                visible(&place.message)
+            ));
+        }
+        if self.is_in_cluster && status == StatusCode::UNAUTHORIZED {
+            text.push_str(match &self.token {
+                None => "\nhint: the kubeconfig has no bearer token to show; give one by --token-file",
+                Some(token) if token.is_of_kubeconfig() => {
+                    "\nhint: this is the kubeconfig's token; one for another audience comes from `kubectl create token`, for \
+                     --token-file"
+                }
+                Some(_) => "",
+            });
+        }
+        Failure::Problems(text)
+    }
+
     fn away(&self, error: &ureq::Error) -> Failure {
-        Failure::usage(
-            format!("{} does not answer: {}", self.url, visible(&error.to_string())),
-            "is this the URL of a server, and does it run?",
-        )
+        if let Some(why) = not_forwarded(error) {
+            return tunnel::away(why);
+        }
+        let what = format!("{} does not answer: {}", self.called, visible(&error.to_string()));
+        let hint = match self.is_in_cluster {
+            true => "does it run, and do its pods name its port `https` where it speaks TLS?",
+            false => "is this the URL of a server, and does it run?",
+        };
+        Failure::usage(what, hint)
     }
 
     fn odd(&self, what: &str) -> Failure {
-        Failure::usage(format!("{}: {}", self.url, visible(what)), "is this the URL of a server of Coalmine?")
+        let what = format!("{}: {}", self.called, visible(what));
+        let hint = match self.is_in_cluster {
+            true => "are its pods those of Coalmine?",
+            false => "is this the URL of a server of Coalmine?",
+        };
+        Failure::usage(what, hint)
     }
 }
 
-/// What the server says against it.
-fn refused(trouble: &Trouble) -> Failure {
-    let mut text = visible(&trouble.detail).into_owned();
-    for place in &trouble.problems {
-        let path = if place.path.is_empty() { String::new() } else { format!("{}: ", place.path) };
-        text.push_str(&format!(
-            "\n  {}:{}: {}{}",
-            place.line,
-            place.column,
-            visible(&path),
-            visible(&place.message)
-        ));
+fn config(tls: TlsConfig) -> Config {
+    let config = Agent::config_builder().timeout_global(Some(WITHIN)).http_status_as_error(false);
+    config.max_redirects(0).tls_config(tls).build()
+}
+
+/// Why there is no way to a server in a cluster, where that is what is wrong.
+fn not_forwarded(error: &ureq::Error) -> Option<&NotForwarded> {
+    match error {
+        ureq::Error::Other(cause) => cause.downcast_ref(),
+        _ => None,
     }
-    Failure::Problems(text)
 }

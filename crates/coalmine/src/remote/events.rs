@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::args::Format;
-    use crate::remote::ServerArguments;
+    use crate::remote::{AddressArguments, ServerArguments};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn it_rings_at_each_event_and_goes_on_behind_the_last_one_once_the_server_is_back() {
         let (url, opened) = server();
-        let bell = Bell::of(ServerArguments::of(&url, Format::Text).client().unwrap());
+        let bell = Bell::of(ServerArguments::of(AddressArguments::at(&url), Format::Text).client().unwrap());
         let rings = || bell.rings.recv_timeout(PATIENCE).unwrap();
         let (mut stream, last) = opened.recv_timeout(PATIENCE).unwrap();
         assert_eq!(last, None);

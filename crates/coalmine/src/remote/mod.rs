@@ -3,6 +3,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `arguments`, `token` | the server, and what is shown to it |
+//! | `cluster`, `tunnel` | a server in a cluster, by a port-forward |
 //! | `client` | requests and their answers |
 //! | `documents` | `get`, `apply`, `delete`: what is written of rollouts |
 //! | `verbs`, `wait` | `start`, `pause`, ...: what people say, and how a pipeline waits for the end |
@@ -13,6 +14,7 @@
 
 mod arguments;
 mod client;
+mod cluster;
 mod documents;
 mod events;
 mod freeze;
@@ -20,12 +22,13 @@ mod health;
 mod history;
 mod status;
 mod token;
+mod tunnel;
 mod verbs;
 mod wait;
 
 use coalmine_control::rollout::Name;
 
-pub(crate) use arguments::ServerArguments;
+pub(crate) use arguments::{AddressArguments, ServerArguments};
 pub(crate) use documents::{Apply, Delete, Get};
 pub(crate) use freeze::Freeze;
 pub(crate) use health::Health;
@@ -36,6 +39,11 @@ pub(crate) use verbs::{Hold, Rollback, Start, Verb, say_weight};
 /// The name of a rollout in an argument: `checkout` means `default/checkout`.
 fn parse_name(text: &str) -> Result<Name, String> {
     text.parse().map_err(|error| format!("a name {error}"))
+}
+
+/// A variable of the environment that says something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 /// A percentage as people write it.

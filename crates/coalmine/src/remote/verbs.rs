@@ -179,8 +179,8 @@ pub(crate) fn say_weight(
     canary: f64,
     dry_run: bool,
 ) -> Result<(), Failure> {
-    let name =
-        parse_name(name).map_err(|why| Failure::usage(why, "with --server, the first word is a rollout"))?;
+    let name = parse_name(name)
+        .map_err(|why| Failure::usage(why, "with --server or --kubeconfig, the first word is a rollout"))?;
     let said = Said { canary: Some(canary), ..Said::default() };
     let (done, _) = say(&server.client()?, &name, "weights", &said, dry_run)?;
     match server.format {

@@ -15,7 +15,7 @@ use crate::args::{Format, RolloutArgument};
 use crate::failure::Failure;
 use crate::output;
 use crate::policy_file::PolicyFile;
-use crate::remote::{ServerArguments, say_weight};
+use crate::remote::{AddressArguments, ServerArguments, say_weight};
 use change::{WeightArgument, WeightsChange};
 use coalmine_document::SourceText;
 
@@ -29,7 +29,9 @@ Examples:
 
 Comments, order and quoting stay as they are. Variants that are not named keep their weight, new ones are appended.
 More than two variants get a table of ranges, in which the fewest users move. A file is replaced by one rename.
-Where the file holds the same policy several times, each of them is changed.";
+Where the file holds the same policy several times, each of them is changed.
+With --server or --kubeconfig, and not by their variables, the weight is set by hand in a rollout
+of a server, rather than in a document.";
 
 /// The time of tables of ranges: without a ramp, which has been refused, it makes no difference.
 const TIME: Duration = Duration::ZERO;
@@ -40,7 +42,7 @@ const TIME: Duration = Duration::ZERO;
 pub(crate) struct Weights {
     /// The document to change; - reads standard input and writes standard output
     ///
-    /// With --server, the name of a rollout whose release is in progress.
+    /// With --server or --kubeconfig, the name of a rollout whose release is in progress.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// A variant and its new weight in percent, as canary=10
@@ -48,15 +50,14 @@ pub(crate) struct Weights {
     weights: Vec<WeightArgument>,
     #[command(flatten)]
     rollout: RolloutArgument,
-    /// Set the weight by hand in a rollout of this server, rather than in a document
-    #[arg(long, value_name = "URL", conflicts_with = "name")]
-    server: Option<String>,
     /// Print what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
     /// For people or for programs
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    #[command(flatten)]
+    address: AddressArguments,
 }
 
 /// What was done.
@@ -93,8 +94,8 @@ struct RevisionOutput {
 
 impl Weights {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        if let Some(url) = &self.server {
-            return self.say(url);
+        if self.address.is_given() {
+            return self.say();
         }
         let file = PolicyFile::load(&self.file)?;
         let rollout = file.rollout(self.rollout.name.as_deref())?;
@@ -136,7 +137,13 @@ impl Weights {
     }
 
     /// Says the weight of the canary to a server: a plan moves no other variant.
-    fn say(&self, url: &str) -> Result<(), Failure> {
+    fn say(&self) -> Result<(), Failure> {
+        if self.rollout.name.is_some() {
+            return Err(Failure::usage(
+                "--rollout is for a document",
+                "of a server's rollouts, the first word is the one",
+            ));
+        }
         let [WeightArgument { variant, weight }] = self.weights.as_slice() else {
             return Err(Failure::usage("a plan moves the canary alone", "write one weight, as canary=10"));
         };
@@ -144,7 +151,7 @@ impl Weights {
             return Err(Failure::usage(format!("a plan moves the canary, not {variant}"), "write canary=10"));
         }
         let percent = f64::from(weight.ppm()) / 10_000.0;
-        let server = ServerArguments::of(url, self.format);
+        let server = ServerArguments::of(self.address.clone(), self.format);
         say_weight(&server, &self.file.to_string_lossy(), percent, self.dry_run)
     }
 }

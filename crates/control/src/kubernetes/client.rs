@@ -1,12 +1,18 @@
-//! The way to the API of a cluster, and what the API says in our words. No credential is ever shown.
+//! The way to the API of a cluster, for the server and for people, and what the API says in our words. No credential is ever
+//! shown.
 
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::http::header::AUTHORIZATION;
+use axum::http::{Request, Response};
+use kube::client::middleware::AuthLayer;
+use kube::client::{Body, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 
 use super::sentence;
 
@@ -32,6 +38,28 @@ pub struct Connection {
     /// The server's own namespace.
     pub namespace: String,
 }
+
+/// The way that a person's kubectl takes to the API of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kubectl {
+    /// A kubeconfig; without it, the one that kubectl would read.
+    pub kubeconfig: Option<PathBuf>,
+    /// A context of it, rather than the current one.
+    pub context: Option<String>,
+}
+
+/// A cluster as a person reaches it.
+pub struct Reached {
+    /// A client of its API.
+    pub client: Client,
+    /// The address of its API.
+    pub address: String,
+    /// What a kubeconfig shows to the API.
+    pub credentials: Credentials,
+}
+
+/// What a kubeconfig shows to the API.
+pub struct Credentials(Option<AuthLayer>);
 
 /// Why there is no way to the API: a sentence.
 #[derive(Debug)]
@@ -65,7 +93,7 @@ impl ApiAddress {
         crate::tls::choose_provider();
         let mut config = match &self.kubeconfig {
             Some(path) => {
-                let told = |error| NotConnected(format!("{}: {}", path.display(), unusable(&error)));
+                let told = |error| unusable(Some(path), &error);
                 let kubeconfig = Kubeconfig::read_from(path).map_err(told)?;
                 let options = KubeConfigOptions::default();
                 Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(told)?
@@ -74,21 +102,75 @@ impl ApiAddress {
                 NotConnected(format!("the server runs in no cluster, so say \"kubeconfig\": {error}"))
             })?,
         };
-        config.connect_timeout = Some(CONNECT_WITHIN);
-        // What is refused is tried again by those who know whether that makes sense.
-        config.default_retry = false;
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).map_err(|error| NotConnected(sentence(&error)))?;
-        Ok(Connection { client, namespace })
+        Ok(Connection { client: client(&mut config)?, namespace })
     }
 }
 
+/// A client of the API.
+fn client(config: &mut Config) -> Result<Client, NotConnected> {
+    config.connect_timeout = Some(CONNECT_WITHIN);
+    // What is refused is tried again by those who know whether that makes sense.
+    config.default_retry = false;
+    Client::try_from(config.clone()).map_err(|error| NotConnected(sentence(&error)))
+}
+
 /// What is wrong with a kubeconfig, without what is written in it.
-fn unusable(error: &KubeconfigError) -> String {
-    match error {
-        KubeconfigError::ReadConfig(cause, _) => format!("cannot be read: {cause}"),
-        KubeconfigError::Parse(_) => "is no kubeconfig".to_owned(),
-        error => format!("cannot be used: {error}"),
+fn unusable(path: Option<&Path>, error: &KubeconfigError) -> NotConnected {
+    let kubeconfig = path.map_or_else(|| "the kubeconfig".to_owned(), |path| path.display().to_string());
+    NotConnected(match error {
+        KubeconfigError::ReadConfig(cause, path) => format!("{} cannot be read: {cause}", path.display()),
+        KubeconfigError::FindPath => "there is no kubeconfig, as there is no home folder".to_owned(),
+        KubeconfigError::Parse(_) => format!("{kubeconfig} is no kubeconfig"),
+        KubeconfigError::LoadContext(name) => format!("{kubeconfig} has no context {name:?}"),
+        KubeconfigError::CurrentContextNotSet => format!("{kubeconfig} has no current context"),
+        error => format!("{kubeconfig} cannot be used: {error}"),
+    })
+}
+
+// === impl Kubectl ===
+
+impl Kubectl {
+    /// A way to the API. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// There is no such kubeconfig, or no such context in it, or its credentials cannot be had.
+    pub async fn reach(&self) -> Result<Reached, NotConnected> {
+        crate::tls::choose_provider();
+        let told = |error| unusable(self.kubeconfig.as_deref(), &error);
+        let kubeconfig = match &self.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        let mut config =
+            Config::from_custom_kubeconfig(kubeconfig.map_err(told)?, &options).await.map_err(told)?;
+        let client = client(&mut config)?;
+        let credentials = config.auth_layer().map_err(|error| NotConnected(sentence(&error)))?;
+        let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        Ok(Reached { client, address, credentials: Credentials(credentials) })
+    }
+}
+
+// === impl Credentials ===
+
+impl Credentials {
+    /// The bearer token as it is now; none where the API is shown something else, as a client certificate.
+    ///
+    /// # Errors
+    /// A program that makes tokens does not make one.
+    pub async fn token(&self) -> Result<Option<String>, NotConnected> {
+        let Some(layer) = &self.0 else { return Ok(None) };
+        // The header that a request would have: however the token is made, and made anew.
+        let header = service_fn(async |request: Request<Body>| {
+            Ok::<_, BoxError>(Response::new(request.headers().get(AUTHORIZATION).cloned()))
+        });
+        let header = layer.layer(header).oneshot(Request::new(Body::empty())).await;
+        let header = header.map_err(|_| {
+            NotConnected("the kubeconfig's token cannot be had: its program does not make one".to_owned())
+        })?;
+        let text = header.body().as_ref().and_then(|header| header.to_str().ok());
+        Ok(text.and_then(|text| text.strip_prefix("Bearer ")).map(str::to_owned))
     }
 }
 
@@ -108,6 +190,22 @@ impl fmt::Display for Trouble {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+// === impl Reached ===
+
+impl fmt::Debug for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reached").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+// === impl Credentials ===
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `client` | how its API is reached |
+//! | `forward` | how the server in it is reached, by a port-forward |
 //! | `resource` | [`CanaryRollout`]: a rollout as an object of the cluster |
 //! | `watch` | the objects of one kind, kept by a watch |
 //! | `workloads` | Deployments and Services: versions, replicas, what is missing; stable renewed, the canary scaled down |
@@ -14,6 +15,7 @@
 //! | `held` | the weight that Flagger or Argo Rollouts holds |
 
 mod client;
+mod forward;
 mod held;
 mod mesh;
 mod pods;
@@ -42,8 +44,9 @@ use mesh::{Asked, Mesh};
 use watch::Watched;
 use workloads::{Found, Selector};
 
-pub use client::{ApiAddress, Connection, NotConnected};
+pub use client::{ApiAddress, Connection, Credentials, Kubectl, NotConnected, Reached};
 pub(crate) use client::{Trouble, within};
+pub use forward::{Forward, Forwarded, NotForwarded};
 pub use recorder::record_always;
 pub use resource::{
     CanaryRollout, CanaryRolloutSpec, CanaryRolloutStatus, Condition, FINALIZER, HistoryLine, definition,
