@@ -238,8 +238,9 @@ test-postgres: $(SERVER_NEEDS) $(ENVOY) ## On a real PostgreSQL (Debian's packag
 	$(call ENVOY_TESTS,$(ENVOY_VERSION)) tests/postgres.sh $(SERVER_RUN) -- --ignored --nocapture replicas::
 
 .PHONY: test-kubernetes
-test-kubernetes: mesh-tools ## On a real Kubernetes API, without nodes: the store, plugins of Istio, Deployments, routes, tokens and Events
+test-kubernetes: mesh-tools ## On a real Kubernetes API, with a node that runs nothing: store, plugins of Istio, Deployments, routes, tokens, Events, the command
 	tests/kubernetes.sh cargo test --locked --workspace --lib -- --ignored --nocapture --test-threads 1 kubernetes publish::istio
+	tests/kubernetes.sh cargo test --locked --workspace --test command -- --ignored --nocapture --test-threads 1 cluster::
 
 # So that the measurement does not rot. Its figures mean nothing.
 .PHONY: test-bench

@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     assign, backup, completions, crd, diff, explain, import, judge, output, power, rehearse, remote, render,
-    schema, serve, simulate, token, validate, weights,
+    schema, serve, simulate, token, uninstall, validate, weights,
 };
 
 const AFTER: &str = "\
@@ -61,6 +61,7 @@ enum Command {
     Health(remote::Health),
     Schema(schema::Schema),
     Crd(crd::Crd),
+    Uninstall(uninstall::Uninstall),
     Completions(completions::Completions),
     Man(completions::Man),
 }
@@ -100,6 +101,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Health(health) => health.run(),
         Command::Schema(schema) => schema.run(),
         Command::Crd(crd) => crd.run(),
+        Command::Uninstall(uninstall) => uninstall.run(),
         Command::Completions(completions) => completions.run(Arguments::command()),
         Command::Man(man) => man.run(Arguments::command()),
     };

@@ -7,6 +7,7 @@
 //! | `cli`, `args`, `completions` | the command line, and the arguments that subcommands share |
 //! | `validate`, `explain`, `assign`, `simulate`, `diff`, `weights`, `token`, `render`, `import`, `judge`, `power`, `rehearse`, `serve`, `backup`, `schema`, `crd` | one subcommand each |
 //! | `remote` | the subcommands that talk to a server |
+//! | `uninstall` | takes Coalmine out of a cluster |
 //! | `input`, `scan`, `policy_file`, `users` | files, the policies and rollouts in them, and lists of users |
 //! | `chart` | charts as SVG |
 //! | `diagnostic`, `failure`, `output` | what is wrong, why the command could not go on, and where it writes |
@@ -40,6 +41,7 @@ mod schema;
 mod serve;
 mod simulate;
 mod token;
+mod uninstall;
 mod users;
 mod validate;
 mod weights;

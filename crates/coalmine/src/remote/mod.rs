@@ -29,12 +29,14 @@ mod wait;
 use coalmine_control::rollout::Name;
 
 pub(crate) use arguments::{AddressArguments, ServerArguments};
+pub(crate) use cluster::ClusterArguments;
 pub(crate) use documents::{Apply, Delete, Get};
 pub(crate) use freeze::Freeze;
 pub(crate) use health::Health;
 pub(crate) use history::History;
 pub(crate) use status::{Proxies, Status};
 pub(crate) use verbs::{Hold, Rollback, Start, Verb, say_weight};
+pub(crate) use wait::parse_time;
 
 /// The name of a rollout in an argument: `checkout` means `default/checkout`.
 fn parse_name(text: &str) -> Result<Name, String> {

@@ -25,11 +25,11 @@ pub(crate) struct WaitArguments {
     #[arg(long, value_name = "PHASE", help_heading = "Waiting")]
     wait_for: Option<String>,
     /// Wait so long at most, as 30m or 2h
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_timeout, help_heading = "Waiting")]
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_time, help_heading = "Waiting")]
     timeout: Duration,
 }
 
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "a time is expected, as 30m or 2h".to_owned())
 }
 

@@ -4,6 +4,7 @@
 mod advice;
 mod assign;
 mod cli_conventions;
+mod cluster;
 mod common_mistakes;
 mod disabled;
 mod harness;

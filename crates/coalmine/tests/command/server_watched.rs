@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 use crate::server::Serving;
 
 /// A dashboard, and what it prints.
-struct Watching {
+pub(crate) struct Watching {
     child: Child,
     lines: mpsc::Receiver<String>,
 }
 
 impl Watching {
     fn start(serving: &Serving) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_coalmine"))
-            .args(["status", "--watch"])
-            .env("COALMINE_SERVER", &serving.url)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coalmine"));
+        command.args(["status", "--watch"]).env("COALMINE_SERVER", &serving.url);
+        Self::of(command)
+    }
+
+    pub(crate) fn of(mut command: Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let (sender, lines) = mpsc::channel();
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
         std::thread::spawn(move || output.map_while(Result::ok).for_each(|line| drop(sender.send(line))));
@@ -31,7 +31,7 @@ impl Watching {
     }
 
     /// Waits for a line that has this in it.
-    fn shows(&self, what: &str, within: Duration) {
+    pub(crate) fn shows(&self, what: &str, within: Duration) {
         let until = Instant::now() + within;
         loop {
             let line = self.lines.recv_timeout(until.saturating_duration_since(Instant::now()));

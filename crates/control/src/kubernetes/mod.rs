@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `client` | how its API is reached |
 //! | `forward` | how the server in it is reached, by a port-forward |
+//! | `removal` | what takes Coalmine out of it |
 //! | `resource` | [`CanaryRollout`]: a rollout as an object of the cluster |
 //! | `watch` | the objects of one kind, kept by a watch |
 //! | `workloads` | Deployments and Services: versions, replicas, what is missing; stable renewed, the canary scaled down |
@@ -20,6 +21,7 @@ mod held;
 mod mesh;
 mod pods;
 mod recorder;
+mod removal;
 mod resource;
 mod review;
 mod watch;
@@ -48,6 +50,7 @@ pub use client::{ApiAddress, Connection, Credentials, Kubectl, NotConnected, Rea
 pub(crate) use client::{Trouble, within};
 pub use forward::{Forward, Forwarded, NotForwarded};
 pub use recorder::record_always;
+pub use removal::{Left, Removal};
 pub use resource::{
     CanaryRollout, CanaryRolloutSpec, CanaryRolloutStatus, Condition, FINALIZER, HistoryLine, definition,
     definition_text,
@@ -56,6 +59,8 @@ pub use review::Reviews;
 
 /// What the server is called in the objects that it changes.
 pub(crate) const MANAGER: &str = "coalmine";
+/// The lease of the server that steers, in its own namespace.
+pub(crate) const LEASE: &str = "coalmine";
 /// The namespace whose configuration Istio takes for all namespaces, unless the operator says another one.
 const ROOT_NAMESPACE: &str = "istio-system";
 

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -66,6 +66,17 @@ pub enum Brought {
     Newer(u64),
 }
 
+/// A plugin with a policy that a server has written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The plugin.
+    pub plugin: Plugin,
+    /// The revision of the policy.
+    pub revision: u64,
+    /// The rollouts in it.
+    pub rollouts: Vec<String>,
+}
+
 /// Why a plugin has not got its policy: a sentence.
 #[derive(Debug)]
 pub struct NotBrought(String);
@@ -113,9 +124,89 @@ pub async fn publish_always(
     }
 }
 
+/// The plugins of a cluster that have a policy of a server.
+///
+/// # Errors
+/// The API does not say so.
+pub async fn written(client: &Client) -> Result<Vec<Written>, NotBrought> {
+    let mut found = Vec::new();
+    for (_, kind) in PluginKind::WORDS {
+        let all: Api<DynamicObject> = Api::all_with(client.clone(), &kind.resource());
+        let listed = match within(all.list(&ListParams::default())).await {
+            // A cluster without Istio, or with one that has the other kind alone.
+            Err(Trouble::Said(kube::Error::Api(status))) if status.code == 404 => continue,
+            listed => listed.map_err(|trouble| NotBrought(trouble.to_string()))?,
+        };
+        found.extend(listed.iter().filter_map(|object| Written::of(kind, object)));
+    }
+    Ok(found)
+}
+
+// === impl Written ===
+
+impl Written {
+    fn of(kind: PluginKind, object: &DynamicObject) -> Option<Self> {
+        let revision = revision(object)?;
+        let plugin = Plugin { kind, namespace: object.namespace()?, name: object.name_any() };
+        let named = |rollout: &Value| rollout.get("name").and_then(Value::as_str).map(str::to_owned);
+        let rollouts = plugin.policy(object).and_then(|policy| policy.get("rollouts")?.as_array());
+        let rollouts = rollouts.into_iter().flatten().filter_map(named).collect();
+        Some(Self { plugin, revision, rollouts })
+    }
+}
+
+/// The revision of the policy that a plugin shows.
+fn revision(object: &DynamicObject) -> Option<u64> {
+    object.annotations().get(REVISION)?.parse().ok()
+}
+
 // === impl Plugin ===
 
 impl Plugin {
+    /// Takes rollouts out of the policy of the plugin at this time, in seconds since 1970, for a server that is gone: their users
+    /// get stable. The new revision; none where none of them was in it.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub async fn leave_out(
+        &self,
+        client: &Client,
+        is_out: impl Fn(&str) -> bool,
+        now: u64,
+    ) -> Result<Option<u64>, NotBrought> {
+        let found = within(self.api(client).get(&self.name)).await;
+        let found = found.map_err(|trouble| NotBrought(trouble.to_string()))?;
+        let Some(mut policy) = self.policy(&found).and_then(Value::as_object).cloned() else {
+            return Ok(None);
+        };
+        let Some(rollouts) = policy.get_mut("rollouts").and_then(Value::as_array_mut) else {
+            return Ok(None);
+        };
+        let before = rollouts.len();
+        rollouts.retain(|rollout| !rollout.get("name").and_then(Value::as_str).is_some_and(&is_out));
+        if rollouts.len() == before {
+            return Ok(None);
+        }
+        let revision = revision(&found).map_or(now, |revision| now.max(revision.saturating_add(1)));
+        policy.insert("revision".to_owned(), json!(revision));
+        let publication = Publication {
+            fleet: String::new(),
+            revision,
+            at: now,
+            document: Value::Object(policy).to_string(),
+            filter: String::new(),
+            parts: BTreeMap::new(),
+            held: BTreeMap::new(),
+            refused: None,
+        };
+        match self.bring(client, &publication).await? {
+            Brought::Newer(newer) => {
+                Err(NotBrought(format!("somebody has written revision {newer} meanwhile; try again")))
+            }
+            Brought::Same | Brought::Written | Brought::PutBack => Ok(Some(revision)),
+        }
+    }
+
     /// Brings a policy to the plugin.
     ///
     /// # Errors
@@ -144,7 +235,7 @@ impl Plugin {
     ) -> Result<Brought, Trouble> {
         let api = self.api(client);
         let found = within(api.get(&self.name)).await?;
-        let shown = found.annotations().get(REVISION).and_then(|it| it.parse::<u64>().ok());
+        let shown = revision(&found);
         let has_policy = self.policy(&found) == Some(document);
         match shown {
             Some(shown) if shown > publication.revision => return Ok(Brought::Newer(shown)),

@@ -11,12 +11,11 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostPa
 
 use super::object::version_of;
 use super::{HOLDS, Inner, MANAGER, STATE, told};
-use crate::kubernetes::within;
+use crate::kubernetes::{LEASE, within};
 use crate::rollout::{Name, digest};
 use crate::store::{Answer, StoreError};
 
 const FREEZE: &str = "coalmine-freeze";
-const LEASE: &str = "coalmine";
 const KEY: &str = "key";
 /// Seconds after which a key whose request was never done is anybody's: no request takes as long.
 const KEY_SECONDS: u64 = 60;
