@@ -124,6 +124,10 @@ def _forward(connection: ssl.SSLSocket, pod: str, port: int, connect: Connect) -
     except OSError as error:
         send(BINARY, b"\x01" + f"error forwarding port {port} to pod {pod}: {error}".encode())
         send(CLOSE, b"")
+        # What is not read would take the sentence with it.
+        with suppress(OSError):
+            while _message(connection)[0] != CLOSE:
+                pass
         return
     with inside:
         def answer() -> None:
