@@ -176,9 +176,10 @@ impl<'a> At<'a> {
         let needed = needed.max(1);
         (canary.ready < needed).then(|| {
             format!(
-                "canary has {} of {} replicas ready, and {} % of the users need {needed}",
+                "canary has {} of {} replicas ready{}, and {} % of the users need {needed}",
                 canary.ready,
                 canary.replicas,
+                canary.why(),
                 percent(weight)
             )
         })

@@ -100,6 +100,9 @@ pub struct Workload {
     /// Whether replicas of another version than the template's are still there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub updating: bool,
+    /// Why replicas are not ready, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// A publication.
@@ -210,6 +213,11 @@ impl Workload {
     /// Whether all replicas that it wants are ready, and of its version.
     pub fn is_settled(&self) -> bool {
         !self.updating && self.ready > 0 && self.ready >= self.replicas
+    }
+
+    /// Why replicas are not ready, to be written behind the words that say so.
+    pub(crate) fn why(&self) -> String {
+        self.trouble.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
     }
 }
 

@@ -152,8 +152,9 @@ impl At<'_> {
         if !canary.is_settled() {
             let (version, ready, replicas) = (&canary.version, canary.ready, canary.replicas);
             let mixed = if canary.updating { ", not all of them new" } else { "" };
+            let why = canary.why();
             let message =
-                format!("version {version} is new and has {ready} of {replicas} replicas ready{mixed}");
+                format!("version {version} is new and has {ready} of {replicas} replicas ready{mixed}{why}");
             self.hold(Kind::Workload, message);
         }
         self.hold_for_people();
@@ -267,10 +268,10 @@ impl At<'_> {
     fn go_on_back(&mut self, waited: u64) {
         self.verdict = Verdict::Rollback;
         let is_published = self.is_published();
-        let without_pods =
-            self.inputs.workloads.as_ref().is_some_and(|workloads| workloads.canary.ready == 0);
-        if self.state.weight > 0 && without_pods {
-            self.move_to(0, What::Lowered, "the canary has no ready replica");
+        let canary = self.inputs.workloads.as_ref().map(|workloads| &workloads.canary);
+        if let Some(canary) = canary.filter(|canary| self.state.weight > 0 && canary.ready == 0) {
+            let why = format!("the canary has no ready replica{}", canary.why());
+            self.move_to(0, What::Lowered, why);
         } else if self.state.weight > 0 {
             let waited = if is_published { waited + self.elapsed } else { waited };
             self.state.stage = Stage::RollingBack { waited };

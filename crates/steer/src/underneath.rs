@@ -43,8 +43,9 @@ impl At<'_> {
         for (name, workload) in [("canary", &workloads.canary), ("stable", &workloads.stable)] {
             if workload.updating {
                 let Workload { version, ready, replicas, .. } = workload;
+                let why = workload.why();
                 let message = format!(
-                    "{name} is being changed to version {version}, {ready} of {replicas} replicas ready; evidence of two \
+                    "{name} is being changed to version {version}, {ready} of {replicas} replicas ready{why}; evidence of two \
                      versions is left out"
                 );
                 self.hold(Kind::Workload, message);
@@ -122,14 +123,15 @@ impl At<'_> {
             let (ready, replicas) = (stable.ready, stable.replicas);
             self.note(
                 Kind::Workload,
-                format!("stable is being renewed: {ready} of {replicas} replicas ready"),
+                format!("stable is being renewed: {ready} of {replicas} replicas ready{}", stable.why()),
             );
         }
     }
 
     /// The canary lost its pods while it has users.
     fn without_canary(&mut self, workloads: &Workloads, stable_is_new: bool) {
-        let why = "the canary has no ready replica: everybody goes to stable";
+        let why =
+            format!("the canary has no ready replica{}: everybody goes to stable", workloads.canary.why());
         let stable_changed = self
             .state
             .going_on()
@@ -147,8 +149,8 @@ impl At<'_> {
             }
             Stage::Idle | Stage::RollingBack { .. } | Stage::RolledBack => return,
         }
-        self.move_to(0, What::Lowered, why);
-        self.hold(Kind::Workload, why.to_owned());
+        self.move_to(0, What::Lowered, why.as_str());
+        self.hold(Kind::Workload, why.clone());
         self.notify(About::Attention, why);
     }
 

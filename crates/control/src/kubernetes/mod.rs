@@ -9,7 +9,7 @@
 //! | `resource` | [`CanaryRollout`]: a rollout as an object of the cluster |
 //! | `watch` | the objects of one kind, kept by a watch |
 //! | `workloads` | Deployments and Services: versions, replicas, what is missing; stable renewed, the canary scaled down |
-//! | `pods` | the proxies that are there |
+//! | `pods` | the proxies that are there, and why pods are not ready |
 //! | `mesh` | whether Istio's routes obey the answer of the filter |
 //! | `recorder` | what history records, as Events |
 //! | `review` | who has a token, and what they may do |
@@ -240,6 +240,7 @@ impl Cluster for Kubernetes {
             stable: stable.as_deref(),
             canary: canary.as_deref(),
             service: service.as_deref(),
+            pods: &self.pods,
         };
         observed.workloads = Some(found.workloads());
         if observed.obstacles.is_empty() {

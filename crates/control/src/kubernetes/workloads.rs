@@ -9,6 +9,8 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams}
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::pods;
+use super::watch::Watched;
 use super::{MANAGER, sentence};
 use crate::rollout::WorkloadNames;
 
@@ -37,6 +39,7 @@ pub(super) struct Found<'a> {
     pub(super) stable: Option<&'a Seen>,
     pub(super) canary: Option<&'a Seen>,
     pub(super) service: Option<&'a Selector>,
+    pub(super) pods: &'a Watched<pods::Seen>,
 }
 
 // === impl Seen ===
@@ -58,6 +61,8 @@ impl Seen {
                 replicas: spec.map_or(0, |spec| number(spec.replicas).unwrap_or(1)),
                 ready: number(status.and_then(|status| status.ready_replicas)).unwrap_or_default(),
                 updating: observed < deployment.metadata.generation || new.unwrap_or(0) < all.unwrap_or(0),
+                // What its pods say.
+                trouble: None,
             },
             labels: metadata.and_then(|metadata| metadata.labels.clone()).unwrap_or_default(),
             is_paused: spec.and_then(|spec| spec.paused).unwrap_or_default(),
@@ -104,7 +109,11 @@ impl Found<'_> {
     /// As steering sees them. A Deployment that is not there has no replicas, and a version that no other one has.
     pub(super) fn workloads(&self) -> Workloads {
         let of = |seen: Option<&Seen>, name: &str| match seen {
-            Some(seen) => seen.workload.clone(),
+            Some(seen) if seen.workload.is_settled() => seen.workload.clone(),
+            Some(seen) => Workload {
+                trouble: pods::trouble(self.pods, self.namespace, &seen.labels),
+                ..seen.workload.clone()
+            },
             None => Workload { version: format!("no Deployment {name}"), ..Workload::default() },
         };
         Workloads { stable: of(self.stable, &self.names.stable), canary: of(self.canary, &self.names.canary) }
@@ -255,7 +264,8 @@ mod tests {
     }
 
     fn obstacles(stable: Option<&Seen>, canary: Option<&Seen>, service: Option<&Selector>) -> Vec<String> {
-        Found { namespace: "shop", names: &names(), stable, canary, service }.obstacles()
+        Found { namespace: "shop", names: &names(), stable, canary, service, pods: &Watched::of([]) }
+            .obstacles()
     }
 
     #[test]
@@ -326,8 +336,10 @@ mod tests {
     #[test]
     fn a_deployment_that_is_not_there_has_no_replicas_and_no_version_of_another() {
         let stable = seen("stable", "shop:1");
+        let (names, pods) = (names(), Watched::of([]));
+        let stable = Some(&stable);
         let found =
-            Found { namespace: "shop", names: &names(), stable: Some(&stable), canary: None, service: None };
+            Found { namespace: "shop", names: &names, stable, canary: None, service: None, pods: &pods };
         let canary = found.workloads().canary;
         assert_eq!((canary.version.as_str(), canary.ready, canary.replicas), ("no Deployment canary", 0, 0));
     }

@@ -25,6 +25,7 @@ impl Cluster {
             replicas,
             ready: replicas,
             updating: false,
+            trouble: None,
         };
         Self {
             stable: workload("v1", stable),

@@ -81,7 +81,7 @@ impl Cluster for MadeUpCluster {
 }
 
 fn workload(version: &str, ready: u32) -> Workload {
-    Workload { version: version.to_owned(), replicas: 4, ready, updating: false }
+    Workload { version: version.to_owned(), replicas: 4, ready, ..Workload::default() }
 }
 
 fn rollout(more: &str) -> String {
@@ -149,6 +149,11 @@ async fn a_new_version_begins_a_release_once_it_is_ready() {
     cluster.change(|workloads| workloads.canary = Workload { updating: true, ..workload("v2", 3) });
     world.tick().await;
     let holds = "holds at 0 %: version v2 is new and has 3 of 4 replicas ready, not all of them new";
+    assert_eq!(world.message().await, holds);
+    let trouble = Some("checkout: CrashLoopBackOff, exit code 1".to_owned());
+    cluster.change(|workloads| workloads.canary = Workload { trouble, ..workload("v2", 3) });
+    world.tick().await;
+    let holds = "holds at 0 %: version v2 is new and has 3 of 4 replicas ready (checkout: CrashLoopBackOff, exit code 1)";
     assert_eq!(world.message().await, holds);
     cluster.change(|workloads| workloads.canary = workload("v2", 4));
     world.until_weight(5.0).await;
