@@ -153,7 +153,11 @@ impl Cluster {
     fn run_as(&self, account: &str, words: &str) -> Run {
         let kubeconfig = self.lab.path().join(format!("{account}.kubeconfig"));
         let variables = [("COALMINE_KUBECONFIG", kubeconfig.to_str().unwrap())];
-        self.lab.run_in(&variables, &words.split_whitespace().collect::<Vec<_>>(), b"")
+        let run = self.lab.run_in(&variables, &words.split_whitespace().collect::<Vec<_>>(), b"");
+        let written: Value = serde_json::from_slice(&std::fs::read(&kubeconfig).unwrap()).unwrap();
+        let token = written["users"][0]["user"]["token"].as_str().unwrap();
+        assert!(!format!("{run}").contains(token), "the token is shown");
+        run
     }
 
     /// Runs it with the kubeconfig of the administrator, which shows a certificate.

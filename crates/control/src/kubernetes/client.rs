@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::header::AUTHORIZATION;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, Uri};
 use kube::client::middleware::AuthLayer;
 use kube::client::{Body, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
@@ -128,6 +128,13 @@ fn unusable(path: Option<&Path>, error: &KubeconfigError) -> NotConnected {
     })
 }
 
+/// An address without the password that may stand in it.
+fn shown(url: &Uri) -> String {
+    let host = url.authority().and_then(|authority| authority.as_str().rsplit('@').next());
+    let scheme = url.scheme_str().unwrap_or("https");
+    format!("{scheme}://{}{}", host.unwrap_or_default(), url.path().trim_end_matches('/'))
+}
+
 // === impl Kubectl ===
 
 impl Kubectl {
@@ -147,8 +154,7 @@ impl Kubectl {
             Config::from_custom_kubeconfig(kubeconfig.map_err(told)?, &options).await.map_err(told)?;
         let client = client(&mut config)?;
         let credentials = config.auth_layer().map_err(|error| NotConnected(sentence(&error)))?;
-        let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-        Ok(Reached { client, address, credentials: Credentials(credentials) })
+        Ok(Reached { client, address: shown(&config.cluster_url), credentials: Credentials(credentials) })
     }
 }
 
@@ -218,3 +224,58 @@ impl fmt::Display for NotConnected {
 }
 
 impl std::error::Error for NotConnected {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kubeconfig of this user, whose current context is `prod`.
+    fn kubeconfig(user: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: prod\n\
+             clusters: [{{name: prod, cluster: {{server: 'https://ada:password@api.example:6443/k8s/'}}}}]\n\
+             users: [{{name: ada, user: {user}}}]\n\
+             contexts: [{{name: prod, context: {{cluster: prod, user: ada}}}}]\n"
+        );
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    async fn reached(file: &tempfile::NamedTempFile) -> Result<Reached, String> {
+        let kubectl = Kubectl { kubeconfig: Some(file.path().to_owned()), context: None };
+        kubectl.reach().await.map_err(|why| why.to_string())
+    }
+
+    #[tokio::test]
+    async fn the_token_is_that_of_the_kubeconfig_however_it_is_made() {
+        let token = async |user: &str| {
+            let reached = reached(&kubeconfig(user)).await.unwrap();
+            assert_eq!(reached.address, "https://api.example:6443/k8s");
+            reached.credentials.token().await.unwrap()
+        };
+        assert_eq!(token("{token: of-the-file}").await.as_deref(), Some("of-the-file"));
+        let made = r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "made"}}"#;
+        let exec = format!(
+            "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: printf, args: ['{made}'], interactiveMode: Never}}}}"
+        );
+        assert_eq!(token(&exec).await.as_deref(), Some("made"));
+        assert_eq!(token("{username: ada, password: secret}").await, None, "no bearer token");
+        assert_eq!(token("{}").await, None);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_is_said_without_what_is_in_it() {
+        let exec = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, args: [-c, 'echo secret; exit 1']}}";
+        let why = reached(&kubeconfig(exec)).await.unwrap_err();
+        assert!(why.contains("credentials") && !why.contains("secret"), "{why}");
+        let file = kubeconfig("{token: secret");
+        let why = reached(&file).await.unwrap_err();
+        assert_eq!(why, format!("{} is no kubeconfig", file.path().display()));
+        let other = kubeconfig("{token: secret}");
+        let kubectl =
+            Kubectl { kubeconfig: Some(other.path().to_owned()), context: Some("staging".to_owned()) };
+        let why = kubectl.reach().await.unwrap_err().to_string();
+        assert_eq!(why, format!("{} has no context \"staging\"", other.path().display()));
+    }
+}
