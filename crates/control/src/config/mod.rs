@@ -210,6 +210,7 @@ impl Config {
         operator.notifiers = notifiers.keys().cloned().collect();
         operator.grants = fields.get("grants").map(|field| policy::read_grants(&field)).unwrap_or_default();
         let store = fields.get("store").map(|field| store::read(&field, surroundings)).unwrap_or_default();
+        operator.has_services = matches!(store, StoreAddress::Kubernetes(_));
         let mut fleets = fleets::read(&fields, surroundings);
         for guards in fleets.values_mut().filter_map(|fleet| fleet.served.as_mut()?.guards.as_mut()) {
             guards.clone_from(&operator.slow);

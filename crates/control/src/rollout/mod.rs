@@ -9,6 +9,7 @@
 //! | `place` | what goes into that, and the place of each rollout in it |
 //! | `away` | weights that fall by themselves where proxies hear nothing more of the server |
 //! | `claims` | which namespace a host belongs to |
+//! | `hosts` | which hosts a rollout may match, and what a Service's name stands for |
 //! | `held` | what a proxy refused |
 //! | `operator` | what the operator says once for all rollouts, and whether a rollout keeps to it |
 
@@ -16,6 +17,7 @@ mod away;
 mod claims;
 pub mod compose;
 mod held;
+mod hosts;
 mod name;
 mod operator;
 pub mod place;

@@ -6,7 +6,7 @@ use coalmine_document::{Code, Node, OwnedPath, Problem, Problems};
 use coalmine_steer::Plan;
 use coalmine_steer::plan::{GuardSource, Mode};
 
-use super::{Name, Spec};
+use super::{Name, Spec, hosts};
 use crate::fleets::Fleets;
 
 /// The parts of a policy that no rollout may say: they concern all requests of a proxy, or name secrets.
@@ -29,7 +29,10 @@ pub struct Operator {
     pub served: BTreeSet<String>,
     /// What the names of environment variables begin with that a rollout may read a key from.
     pub environment_prefix: String,
-    /// The hosts that each namespace may match, exact or as `*.shop.example`; any where this is empty.
+    /// Whether rollouts are objects of a cluster: each namespace may match its own Services, and other hosts where they are
+    /// granted.
+    pub has_services: bool,
+    /// The hosts that each namespace may match, exact or as `*.shop.example`; outside a cluster any where this is empty.
     pub grants: BTreeMap<String, Vec<String>>,
     /// The gates that plans may name.
     pub gates: BTreeSet<String>,
@@ -55,6 +58,7 @@ impl Default for Operator {
             filters: BTreeMap::new(),
             served: BTreeSet::new(),
             environment_prefix: ENVIRONMENT_PREFIX.to_owned(),
+            has_services: false,
             grants: BTreeMap::new(),
             gates: BTreeSet::new(),
             notifiers: BTreeSet::new(),
@@ -138,23 +142,34 @@ impl Operator {
     }
 
     fn check_hosts(&self, name: &Name, spec: &Spec, found: &mut Found<'_>) {
-        if self.grants.is_empty() {
+        if self.grants.is_empty() && !self.has_services {
             return;
         }
-        let granted = self.grants.get(name.namespace()).map_or(&[][..], Vec::as_slice);
+        let namespace = name.namespace();
+        let granted = self.grants.get(namespace).map_or(&[][..], Vec::as_slice);
         let path = OwnedPath::of(&["policy", "match", "hosts"]);
         let Some(hosts) = spec.policy.descend(&["match", "hosts"]) else {
-            let message =
-                format!("say which hosts: the server grants hosts to the namespace {}", name.namespace());
+            let message = format!("say which hosts: the server grants hosts to the namespace {namespace}");
             return found.tell(OwnedPath::of(&["policy"]), message);
         };
         for (index, host) in hosts.items().iter().enumerate() {
             let host = host.text().unwrap_or_default();
-            if !granted.iter().any(|grant| covers(grant, host)) {
-                let known = listed("it may use", granted.iter().cloned(), "it has none");
-                let message = format!("{host} is not granted to the namespace {}; {known}", name.namespace());
-                found.tell(path.item(index), message);
+            let is_own = self.has_services && hosts::service(host, namespace).is_some();
+            if is_own || granted.iter().any(|grant| hosts::covers(grant, host)) {
+                continue;
             }
+            let message = if self.has_services && hosts::is_bare(host) {
+                format!(
+                    "{host} is another Service in each namespace that calls it; write {host}.{namespace}, which stands \
+                     for all names that have the namespace"
+                )
+            } else {
+                let services = self.has_services.then(|| format!("its Services, as checkout.{namespace}"));
+                let known =
+                    listed("it may use", services.into_iter().chain(granted.iter().cloned()), "it has none");
+                format!("{host} is not granted to the namespace {namespace}; {known}")
+            };
+            found.tell(path.item(index), message);
         }
     }
 
@@ -173,16 +188,6 @@ impl Operator {
 pub fn counted_by_the_filter(plan: &Plan) -> Vec<&str> {
     let counted = plan.guards.iter().filter(|guard| !matches!(guard.source, GuardSource::Query(_)));
     counted.map(|guard| guard.name.as_str()).collect()
-}
-
-/// Whether a granted host, exact or with a wildcard in front, covers a host pattern of a rollout.
-fn covers(grant: &str, host: &str) -> bool {
-    let (grant, host) = (grant.to_ascii_lowercase(), host.to_ascii_lowercase());
-    match grant.strip_prefix('*') {
-        Some("") => true,
-        Some(suffix) => host.ends_with(suffix) && host != suffix,
-        None => grant == host,
-    }
 }
 
 fn listed(what: &str, names: impl Iterator<Item = String>, none: &str) -> String {
@@ -291,6 +296,27 @@ plan: {}
     }
 
     #[test]
+    fn in_a_cluster_services_are_their_namespaces_own_and_other_hosts_are_granted() {
+        let operator = Operator { has_services: true, ..Operator::default() };
+        let with = |hosts: &str| ROLLOUT.replace("[checkout.shop.example]", hosts);
+        assert!(refused(&operator, &with("[checkout.shop, cart.shop.svc.cluster.local]")).is_empty());
+        assert_eq!(
+            refused(&operator, &with("[checkout, checkout.bank, shop.example]")),
+            [
+                "policy.match.hosts[0]: checkout is another Service in each namespace that calls it; write \
+                 checkout.shop, which stands for all names that have the namespace",
+                "policy.match.hosts[1]: checkout.bank is not granted to the namespace shop; it may use its Services, as \
+                 checkout.shop",
+                "policy.match.hosts[2]: shop.example is not granted to the namespace shop; it may use its Services, as \
+                 checkout.shop",
+            ]
+        );
+        let grants = [("shop".to_owned(), vec!["shop.example".to_owned()])].into();
+        let granted = Operator { grants, ..operator };
+        assert!(refused(&granted, &with("[checkout.shop, shop.example]")).is_empty());
+    }
+
+    #[test]
     fn a_key_is_read_from_variables_with_the_prefix_only() {
         let keyed =
             ROLLOUT.replace("  variants", "  algorithm: siphash-2-4\n  key: {env: AWS_SECRET}\n  variants");
@@ -298,17 +324,5 @@ plan: {}
             refused(&Operator::default(), &keyed),
             ["policy.key.env: AWS_SECRET may not be read; the name must begin with COALMINE_"]
         );
-    }
-
-    #[test]
-    fn a_grant_with_a_wildcard_covers_what_is_below_it() {
-        assert!(covers("*", "x"));
-        assert!(covers("*.shop.example", "a.b.Shop.example"));
-        assert!(covers("*.shop.example", "*.a.shop.example"));
-        assert!(covers("*.shop.example", "*.shop.example"));
-        assert!(!covers("*.shop.example", "shop.example"));
-        assert!(!covers("*.shop.example", ".shop.example"));
-        assert!(!covers("*.shop.example", "evilshop.example"));
-        assert!(!covers("a.shop.example", "*.shop.example"));
     }
 }

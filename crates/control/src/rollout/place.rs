@@ -7,6 +7,7 @@ use coalmine_steer::Form;
 use coalmine_steer::plan::Mode;
 
 use super::away::unramped;
+use super::hosts::with_all_names;
 use super::policy_part::{kept, weighted};
 use super::spec::digest;
 use super::{Name, Operator, Spec};
@@ -206,7 +207,9 @@ impl Said<'_> {
     /// The rollout as a policy has it.
     fn node(&self, name: &Name, operator: &Operator) -> Node {
         let mut fields = vec![("name", Node::of_text(name.as_str()))];
-        fields.extend(kept(&self.spec.policy));
+        let written = self.spec.policy.clone();
+        let policy = if operator.has_services { with_all_names(written, name.namespace()) } else { written };
+        fields.extend(kept(&policy));
         if let Some(salt) = &self.form.salt
             && self.spec.policy.get("salt").is_none()
         {
