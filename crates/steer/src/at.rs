@@ -130,6 +130,7 @@ impl<'a> At<'a> {
             life: Life { number: 1, ..Life::default() },
             here: Here::default(),
             outcome: None,
+            taken_back: None,
         });
         self.state.salt = Some(salt);
         self.state.stage = Stage::Progressing;
@@ -159,6 +160,9 @@ impl<'a> At<'a> {
         let version = self.state.release.as_ref().and_then(|release| release.canary.clone());
         if version.is_some() {
             self.state.rolled_back = version;
+        }
+        if let Some(release) = &mut self.state.release {
+            release.taken_back = Some(why.to_owned());
         }
         let from = percent(self.state.weight);
         self.move_to(self.plan.first_back(self.state.weight), What::RollsBack, why);

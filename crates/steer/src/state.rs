@@ -141,6 +141,9 @@ pub struct Release {
     /// How it ended; none while it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// Why its users were sent back, where they were: a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<String>,
 }
 
 /// Evidence of one canary against one stable.

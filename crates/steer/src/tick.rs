@@ -132,10 +132,10 @@ impl At<'_> {
         self.finish_scale_down();
         // Said before anybody begins a release, and so that nobody has to begin one for it.
         self.hold_for_obstacles();
-        if let (Stage::RolledBack, Some(version)) = (self.state.stage, &self.state.rolled_back) {
-            self.decided = Some(format!("version {version} was rolled back; start retries it"));
-        } else if self.state.stage == Stage::RolledBack {
-            self.decided = Some("rolled back; start retries it".to_owned());
+        if self.state.stage == Stage::RolledBack {
+            let version = self.state.rolled_back.as_ref();
+            let what = version.map_or("rolled back".to_owned(), |it| format!("version {it} was rolled back"));
+            self.decided = Some(format!("{what}{}; start retries it", self.taken_back()));
         }
         let (Start::OnNewVersion, Some(workloads)) = (self.plan.start, &self.inputs.workloads) else {
             return self.stay("no release; start begins one");
@@ -163,6 +163,12 @@ impl At<'_> {
         }
         self.begin(self.new_salt(), &format!("the canary runs the new version {}", canary.version));
         self.progress(false);
+    }
+
+    /// Why the users of the latest release were sent back, to be put behind what is said of that.
+    fn taken_back(&self) -> String {
+        let why = self.state.release.as_ref().and_then(|release| release.taken_back.as_ref());
+        why.map(|why| format!(": {why}")).unwrap_or_default()
     }
 
     /// No release begins, and what is missing for one is said before anybody wants one.
@@ -288,7 +294,7 @@ impl At<'_> {
             self.end(Outcome::RolledBack, Stage::RolledBack);
             self.record(What::RolledBack, "all users are on stable");
             self.notify(About::RolledBack, "rolled back: all users are on stable");
-            self.decided = Some("rolled back: all users are on stable".to_owned());
+            self.decided = Some(format!("rolled back{}; all users are on stable", self.taken_back()));
             return;
         }
         self.decided = Some(format!("rolls back, now {} %", percent(self.state.weight)));

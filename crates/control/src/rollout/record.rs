@@ -89,6 +89,7 @@ impl ReleaseRecord {
             life: Life::default(),
             here: Here::default(),
             outcome: Some(self.outcome.unwrap_or(Outcome::Superseded)),
+            taken_back: None,
         }
     }
 }
