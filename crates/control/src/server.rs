@@ -11,6 +11,7 @@ use crate::cluster::{Cluster, Hands};
 use crate::evidence::{ProxyReading, Reading};
 use crate::fleets::Fleets;
 use crate::publish::Publication;
+use crate::publish::istio::{NotBrought, Plugin};
 use crate::rollout::{Name, Operator};
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::store::{Store, StoreError};
@@ -51,6 +52,17 @@ pub struct View {
     pub store_away: Option<String>,
     /// Whether this server ticks; otherwise another one on the same store does.
     pub leads: bool,
+    /// Of each fleet that gets its policy by plugins of Istio, what they have.
+    pub plugins: BTreeMap<String, Delivery>,
+}
+
+/// What the plugins of a fleet have, as far as this server knows.
+#[derive(Clone, Debug, Default)]
+pub struct Delivery {
+    /// The latest policy that all of them have; none before they were seen to have one.
+    pub had: Option<Arc<Publication>>,
+    /// The plugins that have not got the latest policy.
+    pub troubles: BTreeMap<Plugin, NotBrought>,
 }
 
 /// What was seen of one rollout.
@@ -73,6 +85,21 @@ impl View {
     /// Why no evidence of a fleet can be read, where that is so.
     pub fn away(&self, fleet: &str) -> Option<&str> {
         self.readings.get(fleet)?.away.as_deref()
+    }
+}
+
+// === impl Delivery ===
+
+impl Delivery {
+    /// Why the latest policy is not in all plugins, where that is so: a sentence.
+    pub fn trouble(&self) -> Option<String> {
+        let (plugin, trouble) = self.troubles.first_key_value()?;
+        Some(format!("{plugin} has not got the policy: {trouble}"))
+    }
+
+    /// Whether the plugins that have not got the latest policy are not there at all, so that their proxies have no filter.
+    pub fn is_missing(&self) -> bool {
+        !self.troubles.is_empty() && self.troubles.values().all(|trouble| trouble.is_missing)
     }
 }
 
@@ -178,6 +205,11 @@ impl Server {
     /// The policies that proxies should have, by fleet; each changes with each publication.
     pub fn publications(&self) -> impl Iterator<Item = (&str, watch::Receiver<Option<Arc<Publication>>>)> {
         self.publications.iter().map(|(fleet, sender)| (fleet.as_str(), sender.subscribe()))
+    }
+
+    /// The policy that the proxies of a fleet should have; it changes with each publication. None of no fleet of this server.
+    pub(crate) fn publication(&self, fleet: &str) -> Option<watch::Receiver<Option<Arc<Publication>>>> {
+        self.publications.get(fleet).map(watch::Sender::subscribe)
     }
 
     /// Sends a publication to the proxies of its fleet, unless they have it.

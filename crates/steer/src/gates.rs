@@ -13,7 +13,8 @@ pub(crate) fn hold_for_step(at: &mut At<'_>) {
     let weight = at.state.weight;
     deadline(at);
     if !at.is_published() && here.entered != at.inputs.now {
-        at.hold(Kind::Proxies, "the weight in force is not published yet".to_owned());
+        let why = at.inputs.unpublished.clone();
+        at.hold(Kind::Proxies, why.unwrap_or_else(|| "the weight in force is not published yet".to_owned()));
     }
     // Below the first step nothing is asked for but what every step needs.
     let Some(step) = at.plan.step_at(weight) else { return };

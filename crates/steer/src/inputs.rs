@@ -28,9 +28,13 @@ pub struct Inputs {
     /// What is missing around the workloads for a release, each as a sentence: nothing goes up until it is there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub obstacles: Vec<String>,
-    /// This rollout's form in the latest publication, and the revision since which it is in that form.
+    /// This rollout's form in the latest publication that was brought on its way to the proxies, and the revision since which it
+    /// is in that form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<Published>,
+    /// Why the latest form cannot be brought to the proxies, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpublished: Option<String>,
     /// Why the latest publication was refused by a proxy, where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -113,6 +117,14 @@ pub struct Published {
     pub form: Form,
     /// Revision of the first publication that said so.
     pub revision: u64,
+}
+
+impl Published {
+    /// Something that is not what is wanted: nobody knows yet what the proxies have.
+    pub fn unknown() -> Self {
+        let form = Form { weight: None, salt: None, policy: String::new(), observe: false };
+        Self { form, revision: 0 }
+    }
 }
 
 /// One proxy.

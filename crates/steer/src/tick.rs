@@ -297,7 +297,9 @@ impl At<'_> {
             self.decided = Some(format!("rolled back{}; all users are on stable", self.taken_back()));
             return;
         }
-        self.decided = Some(format!("rolls back, now {} %", percent(self.state.weight)));
+        let why = self.inputs.unpublished.as_ref().filter(|_| !is_published);
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        self.decided = Some(format!("rolls back, now {} %{why}", percent(self.state.weight)));
     }
 
     /// What is missing for a higher weight, of all that this step asks for.

@@ -92,7 +92,8 @@ async fn fill(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
 fn proxies(app: &App, registry: &mut Registry) {
     let server: &Server = &app.server;
     let view = server.view();
-    let [revisions, seen, late, connected, away] = [(); 5].map(|()| Family::<OfFleet, Gauge<i64>>::default());
+    let [revisions, seen, late, connected, away, behind] =
+        [(); 6].map(|()| Family::<OfFleet, Gauge<i64>>::default());
     let streams = app.table.list(server.now());
     for fleet in server.fleets().names() {
         let set = |family: &Family<OfFleet, Gauge<i64>>, value: u64| {
@@ -106,12 +107,16 @@ fn proxies(app: &App, registry: &mut Registry) {
         set(&late, proxies.iter().filter(|proxy| proxy.revision != Some(revision)).count() as u64);
         set(&connected, streams.iter().filter(is_open).count() as u64);
         set(&away, view.away(fleet).is_some().into());
+        if let Some(delivery) = view.plugins.get(fleet) {
+            set(&behind, delivery.troubles.len() as u64);
+        }
     }
     registry.register("policy_revision", "Revision of the latest policy", revisions);
     registry.register("proxies_seen", "Proxies whose metrics are read", seen);
     registry.register("proxies_late", "Those of them that run another revision", late);
     registry.register("proxies_connected", "Proxies that are connected", connected);
     registry.register("evidence_away", "1 where no evidence can be read", away);
+    registry.register("plugins_behind", "Plugins of Istio that have not got the latest policy", behind);
     let gauge = |value: u64| {
         let gauge = Gauge::<i64>::default();
         gauge.set(signed(value));

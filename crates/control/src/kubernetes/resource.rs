@@ -129,7 +129,7 @@ pub struct CanaryRolloutStatus {
     /// The number of the latest release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<i64>,
-    /// Accepted, Ready, Reconciling, Stalled.
+    /// Accepted, Published, Ready, Reconciling, Stalled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -155,7 +155,7 @@ pub struct CanaryRolloutStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
-    /// Accepted, Ready, Reconciling or Stalled.
+    /// Accepted, Published, Ready, Reconciling or Stalled.
     pub r#type: String,
     /// True, False or Unknown.
     pub status: String,

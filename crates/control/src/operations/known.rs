@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use coalmine_steer::Inputs;
-use coalmine_steer::inputs::Policy;
+use coalmine_steer::inputs::{Policy, Published};
 
 use crate::cluster::Observed;
 use crate::evidence::Forms;
@@ -44,6 +44,7 @@ impl<'a> Known<'a> {
         let latest = published.as_ref().and_then(|published| published.latest.as_ref());
         let held = latest.and_then(|latest| latest.held.get(&record.name));
         let observed = self.observed(&record.name, spec);
+        let (published, unpublished) = self.brought(record, latest);
         Inputs {
             now: self.now,
             tick: self.server.tick(),
@@ -52,11 +53,33 @@ impl<'a> Known<'a> {
             workloads: observed.workloads,
             obstacles: observed.obstacles,
             held: observed.held,
-            published: latest.and_then(|latest: &Publication| latest.published(&record.name)),
+            published,
+            unpublished,
             refused: held.map(|held| held.why.clone()),
             frozen: self.snapshot.frozen.clone(),
             deleted: record.deleted,
             ..Inputs::default()
+        }
+    }
+
+    /// The form that is on its way to the proxies, and why the latest is not, where it is not. A management server hands out what
+    /// is published; a plugin of Istio has to take it first.
+    fn brought(&self, record: &Record, latest: Option<&Publication>) -> (Option<Published>, Option<String>) {
+        let (view, name) = (self.server.view(), &record.name);
+        let fleet = self.server.fleets().of_rollout(name);
+        match fleet.and_then(|fleet| view.plugins.get(fleet)) {
+            None => (latest.and_then(|latest| latest.published(name)), None),
+            // Nobody is on the canary of a rollout that is to go, where the plugins went first.
+            Some(delivery) if record.deleted && delivery.is_missing() => {
+                (latest.and_then(|latest| latest.published(name)), None)
+            }
+            Some(delivery) => {
+                let published = match &delivery.had {
+                    Some(had) => had.published(name),
+                    None => Some(Published::unknown()),
+                };
+                (published, delivery.trouble())
+            }
         }
     }
 

@@ -14,13 +14,13 @@ use std::time::Duration;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Publication;
 use crate::ending::Ending;
 use crate::kubernetes::{MANAGER, Trouble, within};
 use crate::rollout::digest;
+use crate::server::Server;
 
 const GROUP: &str = "extensions.istio.io";
 const VERSION: &str = "v1alpha1";
@@ -77,20 +77,27 @@ pub struct Written {
     pub rollouts: Vec<String>,
 }
 
-/// Why a plugin has not got its policy: a sentence.
-#[derive(Debug)]
-pub struct NotBrought(String);
+/// Why a plugin has not got its policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotBrought {
+    /// A sentence.
+    pub why: String,
+    /// Whether there is no such plugin: then there is no filter either, and everybody gets stable.
+    pub is_missing: bool,
+}
 
-/// Brings the policy of a fleet to its plugins, whenever it changes or somebody edits one of them, until the server ends.
+/// Brings the policy of a fleet to its plugins, whenever it changes or somebody edits one of them, until the server ends. What
+/// they have is in the server's view.
 pub async fn publish_always(
-    mut published: watch::Receiver<Option<Arc<Publication>>>,
+    server: Arc<Server>,
+    fleet: String,
     client: Client,
     plugins: Vec<Plugin>,
     mut ending: Ending,
 ) {
+    let Some(mut published) = server.publication(&fleet) else { return };
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut said: BTreeMap<Plugin, String> = BTreeMap::new();
     loop {
         tokio::select! {
             changed = published.changed() => if changed.is_err() { return },
@@ -98,29 +105,41 @@ pub async fn publish_always(
             () = ending.comes() => return,
         }
         let Some(publication) = published.borrow_and_update().clone() else { continue };
+        let mut troubles = BTreeMap::new();
         for plugin in &plugins {
             let brought = plugin.bring(&client, &publication).await;
             let revision = publication.revision;
-            let news = match &brought {
-                Ok(Brought::Same) => String::new(),
+            let trouble = match brought {
+                Ok(Brought::Same) => continue,
                 Ok(Brought::Written) => {
                     tracing::info!(%plugin, revision, "the plugin has the policy");
-                    String::new()
+                    continue;
                 }
                 Ok(Brought::PutBack) => {
                     tracing::warn!(%plugin, revision, "somebody had edited the plugin's policy; it is put back");
-                    String::new()
+                    continue;
                 }
                 Ok(Brought::Newer(newer)) => {
-                    format!("has revision {newer}, which is newer than {revision}, and keeps it")
+                    let why =
+                        format!("it has revision {newer}, which is newer than {revision}, and keeps it");
+                    NotBrought::of(why)
                 }
-                Err(why) => why.to_string(),
+                Err(trouble) => trouble,
             };
-            let before = said.insert(plugin.clone(), news.clone());
-            if !news.is_empty() && before.as_ref() != Some(&news) {
-                tracing::error!(%plugin, revision, "the plugin has not got the policy: {news}");
+            let view = server.view();
+            let before = view.plugins.get(&fleet).and_then(|delivery| delivery.troubles.get(plugin));
+            if before != Some(&trouble) {
+                tracing::error!(%plugin, revision, "the plugin has not got the policy: {trouble}");
             }
+            troubles.insert(plugin.clone(), trouble);
         }
+        server.look(|view| {
+            let delivery = view.plugins.entry(fleet.clone()).or_default();
+            if troubles.is_empty() {
+                delivery.had = Some(publication.clone());
+            }
+            delivery.troubles = troubles;
+        });
     }
 }
 
@@ -135,7 +154,7 @@ pub async fn written(client: &Client) -> Result<Vec<Written>, NotBrought> {
         let listed = match within(all.list(&ListParams::default())).await {
             // A cluster without Istio, or with one that has the other kind alone.
             Err(Trouble::Said(kube::Error::Api(status))) if status.code == 404 => continue,
-            listed => listed.map_err(|trouble| NotBrought(trouble.to_string()))?,
+            listed => listed.map_err(|trouble| NotBrought::of(trouble.to_string()))?,
         };
         found.extend(listed.iter().filter_map(|object| Written::of(kind, object)));
     }
@@ -175,7 +194,7 @@ impl Plugin {
         now: u64,
     ) -> Result<Option<u64>, NotBrought> {
         let found = within(self.api(client).get(&self.name)).await;
-        let found = found.map_err(|trouble| NotBrought(trouble.to_string()))?;
+        let found = found.map_err(|trouble| NotBrought::of(trouble.to_string()))?;
         let Some(mut policy) = self.policy(&found).and_then(Value::as_object).cloned() else {
             return Ok(None);
         };
@@ -201,7 +220,7 @@ impl Plugin {
         };
         match self.bring(client, &publication).await? {
             Brought::Newer(newer) => {
-                Err(NotBrought(format!("somebody has written revision {newer} meanwhile; try again")))
+                Err(NotBrought::of(format!("somebody has written revision {newer} meanwhile; try again")))
             }
             Brought::Same | Brought::Written | Brought::PutBack => Ok(Some(revision)),
         }
@@ -213,18 +232,19 @@ impl Plugin {
     /// It is not there, or the API does not let it be written.
     pub async fn bring(&self, client: &Client, publication: &Publication) -> Result<Brought, NotBrought> {
         let document: Value = serde_json::from_str(&publication.document)
-            .map_err(|error| NotBrought(format!("the policy is no JSON: {error}")))?;
+            .map_err(|error| NotBrought::of(format!("the policy is no JSON: {error}")))?;
         for _ in 0..ATTEMPTS {
             match self.bring_once(client, publication, &document).await {
                 Err(Trouble::Said(kube::Error::Api(status))) if status.code == 409 => {}
                 Err(Trouble::Said(kube::Error::Api(status))) if status.code == 404 => {
-                    return Err(NotBrought(format!("there is no {self}; apply it, and it gets its policy")));
+                    let why = "it is not there; apply it, and it gets its policy".to_owned();
+                    return Err(NotBrought { why, is_missing: true });
                 }
-                Err(trouble) => return Err(NotBrought(trouble.to_string())),
+                Err(trouble) => return Err(NotBrought::of(trouble.to_string())),
                 Ok(brought) => return Ok(brought),
             }
         }
-        Err(NotBrought("somebody else writes the plugin all the time".to_owned()))
+        Err(NotBrought::of("somebody else writes it all the time".to_owned()))
     }
 
     async fn bring_once(
@@ -330,9 +350,15 @@ impl fmt::Display for PluginKind {
 
 // === impl NotBrought ===
 
+impl NotBrought {
+    fn of(why: String) -> Self {
+        Self { why, is_missing: false }
+    }
+}
+
 impl fmt::Display for NotBrought {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 

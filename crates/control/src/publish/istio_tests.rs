@@ -87,5 +87,5 @@ async fn a_plugin_that_is_missing_is_told() {
     let plugin =
         Plugin { kind: PluginKind::WasmPlugin, namespace: "default".to_owned(), name: "nowhere".to_owned() };
     let why = plugin.bring(&client().await, &publication(7)).await.unwrap_err().to_string();
-    assert_eq!(why, "there is no WasmPlugin default/nowhere; apply it, and it gets its policy");
+    assert_eq!(why, "it is not there; apply it, and it gets its policy");
 }

@@ -1,5 +1,7 @@
-//! What people or Git write into a cluster becomes records, by the same operations that the API has.
+//! What people or Git write into a cluster becomes records, by the same operations that the API has; and their objects say
+//! whether proxies get what they say.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -7,11 +9,17 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{POLL, told};
 use crate::ending::Ending;
 use crate::operations::{self, Asked, Refused};
-use crate::server::Server;
-use crate::store::{Intent, Kubernetes, StoreError};
+use crate::rollout::Name;
+use crate::server::{Server, View};
+use crate::store::{Intent, Kubernetes, StoreError, Unpublished};
+
+/// Seconds after which it is tried again to answer somebody whom the API would not let be answered.
+const AGAIN: u64 = 60;
 
 /// Accepts what is wanted, or says why not, until the server ends.
 pub async fn adopt_always(server: Arc<Server>, store: Arc<Kubernetes>, mut ending: Ending) {
+    // What cannot be answered, by generation, and when that was tried last.
+    let mut unanswered: BTreeMap<Name, (i64, u64)> = BTreeMap::new();
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -19,15 +27,55 @@ pub async fn adopt_always(server: Arc<Server>, store: Arc<Kubernetes>, mut endin
             _ = poll.tick() => {}
             () = ending.comes() => return,
         }
+        say_published(&server, &store).await;
         for intent in store.intents() {
+            let now = server.now();
+            let tried =
+                unanswered.get(&intent.name).filter(|(generation, _)| *generation == intent.generation);
+            if tried.is_some_and(|(_, at)| now < at + AGAIN) {
+                continue;
+            }
+            unanswered.remove(&intent.name);
             match adopt(&server, &store, &intent).await {
                 // Somebody else has written it meanwhile, and its turn comes again.
                 Err(StoreError::Moved) => {}
-                Err(StoreError::Refused(why)) => tracing::error!(rollout = %intent.name, "{why}"),
+                // As an object from before its definition became stricter, whose status nobody can write.
+                Err(StoreError::Refused(why)) => {
+                    tracing::error!(rollout = %intent.name, "{why}");
+                    unanswered.insert(intent.name.clone(), (intent.generation, now));
+                }
                 done => drop(told(&server, done)),
             }
         }
     }
+}
+
+/// Says of each rollout whether the policy of the proxies has it as it should.
+async fn say_published(server: &Server, store: &Kubernetes) {
+    let view = server.view();
+    if !view.leads {
+        return;
+    }
+    for (name, seen) in &view.rollouts {
+        let left_out = seen.left_out.clone().map(Unpublished::LeftOut);
+        let trouble = left_out.or_else(|| undelivered(server, &view, name).map(Unpublished::NotDelivered));
+        match store.say_published(name, trouble.as_ref(), server.now()).await {
+            Err(StoreError::Moved) | Ok(()) => {}
+            done => {
+                told(server, done);
+                return;
+            }
+        }
+    }
+}
+
+/// Why the plugins have not got what the latest policy says of a rollout, where that is so.
+fn undelivered(server: &Server, view: &View, name: &Name) -> Option<String> {
+    let fleet = server.fleets().of_rollout(name)?;
+    let delivery = view.plugins.get(fleet)?;
+    let latest = server.published(fleet)?;
+    let has_it = delivery.had.as_ref().is_some_and(|had| had.parts.get(name) == latest.parts.get(name));
+    delivery.trouble().filter(|_| !has_it)
 }
 
 /// Accepts one, or says in its status why not.

@@ -31,7 +31,7 @@ use crate::publish::istio;
 use crate::publish::xds::{Filter, Fleet, Module, Settings, Xds};
 use crate::reconcile::{self, Gates, Hooks};
 use crate::rollout::Operator;
-use crate::server::Server;
+use crate::server::{Delivery, Server};
 use crate::store::{self, Address, Sql, Store, StoreError};
 use crate::tls::{self, Certificates, TlsError};
 use gate::ByProof;
@@ -276,10 +276,13 @@ impl Ready {
         // Objects of a cluster are written by whichever client there is.
         let client = self.cluster.as_ref().map(|(_, client)| client.clone());
         let client = client.or_else(|| Some(self.rollouts.as_ref()?.connection().client.clone()));
-        for (fleet, published) in self.server.publications() {
-            let plugins = self.config.fleets.get(fleet).map(|it| it.plugins.clone()).unwrap_or_default();
-            if let Some(client) = client.clone().filter(|_| !plugins.is_empty()) {
-                tasks.spawn(istio::publish_always(published, client, plugins, ending.clone()));
+        for (fleet, it) in &self.config.fleets {
+            if let Some(client) = client.clone().filter(|_| !it.plugins.is_empty()) {
+                let (fleet, plugins) = (fleet.clone(), it.plugins.clone());
+                // Before the first tick: what plugins have is not known yet, and not nothing.
+                self.server.look(|view| drop(view.plugins.insert(fleet.clone(), Delivery::default())));
+                let server = self.server.clone();
+                tasks.spawn(istio::publish_always(server, fleet, client, plugins, ending.clone()));
             }
         }
         if let Some(rollouts) = self.rollouts {
@@ -292,7 +295,7 @@ impl Ready {
         // A file is of one host, where a server that begins again goes on at once.
         let holder = match self.config.store {
             StoreAddress::Sql(Address::File(_)) => "this host".to_owned(),
-            _ => format!("{}-{}", std::process::id(), now()),
+            _ => unique_holder(),
         };
         let (server, ending_of_ticks) = (self.server, ending.clone());
         let ticks =
@@ -314,6 +317,13 @@ impl fmt::Debug for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ready").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// What this process is called where several may hold a lease. In a cluster it begins with the name of the Pod, for those who look.
+fn unique_holder() -> String {
+    let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
+    let host = host.map(|host| format!("{host}-")).unwrap_or_default();
+    format!("{host}{}-{}", std::process::id(), now())
 }
 
 async fn reload(certificates: Arc<Certificates>, mut ending: Ending) {

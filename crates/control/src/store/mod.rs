@@ -44,7 +44,7 @@ use crate::rollout::{Logged, Name, Record, ReleaseRecord};
 
 pub use address::Address;
 pub use backup::{NoBackup, back_up};
-pub use kubernetes::{Intent, Kubernetes};
+pub use kubernetes::{Intent, Kubernetes, Unpublished};
 pub use sql::Sql;
 
 /// What a store can do. Times are seconds since 1970, and arguments: a store reads no clock.

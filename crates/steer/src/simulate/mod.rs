@@ -150,6 +150,7 @@ impl World {
             workloads: self.cluster.as_ref().map(Cluster::workloads),
             obstacles: self.obstacles.clone(),
             published: self.published.clone(),
+            unpublished: None,
             refused: None,
             proxies: match self.is_source_away {
                 true => Vec::new(),

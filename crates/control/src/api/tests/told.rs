@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::fleets::FLEET;
+use crate::server::Delivery;
 
 /// Every way in which something is refused before a handler of ours sees it, or by one.
 const REFUSED: [(Method, &str, u16); 15] = [
@@ -197,6 +199,7 @@ async fn every_metric_is_documented_with_its_labels_and_nothing_else_is() {
     let world = World::new().await;
     world.put(ROLLOUT).await;
     world.app.server.timings().ticked(Duration::from_millis(20));
+    world.app.server.look(|view| drop(view.plugins.insert(FLEET.to_owned(), Delivery::default())));
     let (_, text) = admin(&world.app, "/metrics").await;
     let documented = documented();
     let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE coalmine_server_"));

@@ -1,7 +1,7 @@
 //! The conditions of a rollout: those by which tools that know nothing of Coalmine see whether they have to wait, and whether in vain.
 //!
 //! They are those of kstatus: `Ready`, `Reconciling` and `Stalled`, of which the last two are never true together, and
-//! `observedGeneration`. `Accepted` is ours.
+//! `observedGeneration`. `Accepted` is ours, and so is `Published`, which [`super::published`] has.
 
 use coalmine_steer::{Standing, State};
 
@@ -9,6 +9,8 @@ use super::object::{spec_of, written_time};
 use crate::kubernetes::{CanaryRolloutStatus, Condition};
 use crate::rollout::Record;
 
+/// Whether the policy of the proxies has the rollout as it should.
+pub(super) const PUBLISHED: &str = "Published";
 /// The reason where the spec is refused.
 const REFUSED: &str = "Refused";
 
@@ -31,7 +33,10 @@ pub(super) fn set_standing(status: &mut CanaryRolloutStatus, record: &Record, at
         _ => said.phase.to_string(),
     };
     let is_well = matches!(standing, Standing::Settled | Standing::Moving);
-    set(status, "Ready", is_well, &reason, &said.message, at);
+    match failing(status, PUBLISHED).filter(|_| is_well).cloned() {
+        Some(published) => set(status, "Ready", false, &published.reason, &published.message, at),
+        None => set(status, "Ready", is_well, &reason, &said.message, at),
+    }
     if let Some(why) = refusal(status) {
         // A spec that is refused is never reached, whatever the one that is in force does.
         return set_in_vain(status, &why, at);
@@ -52,12 +57,23 @@ fn set_in_vain(status: &mut CanaryRolloutStatus, why: &str, at: u64) {
 }
 
 fn refusal(status: &CanaryRolloutStatus) -> Option<String> {
-    let accepted = status.conditions.iter().find(|it| it.r#type == "Accepted" && it.status == "False")?;
-    Some(accepted.message.clone())
+    failing(status, "Accepted").map(|accepted| accepted.message.clone())
+}
+
+/// A condition that does not hold.
+fn failing<'a>(status: &'a CanaryRolloutStatus, kind: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|it| it.r#type == kind && it.status == "False")
 }
 
 /// Sets a condition. The time is that of the last change between true and false.
-fn set(status: &mut CanaryRolloutStatus, kind: &str, holds: bool, reason: &str, message: &str, at: u64) {
+pub(super) fn set(
+    status: &mut CanaryRolloutStatus,
+    kind: &str,
+    holds: bool,
+    reason: &str,
+    message: &str,
+    at: u64,
+) {
     let holds = if holds { "True" } else { "False" };
     let found = status.conditions.iter().find(|it| it.r#type == kind && it.status == holds);
     let since = found.map_or_else(|| written_time(at), |it| it.last_transition_time.clone());
@@ -121,6 +137,18 @@ mod tests {
         record.written = record.written.replace("plan: {}", "weights: {canary: 5}");
         set_standing(&mut status, &record, 6);
         assert_eq!(shown(&status).0, "Ready", "no tick looks at weights of a file");
+    }
+
+    #[test]
+    fn what_proxies_do_not_get_is_not_ready() {
+        let moving = record(Phase::Progressing, Standing::Moving);
+        let mut status = CanaryRolloutStatus::default();
+        set(&mut status, PUBLISHED, false, "NotDelivered", "istiod is away", 5);
+        set_standing(&mut status, &moving, 5);
+        assert_eq!(shown(&status), ("Reconciling".to_owned(), "NotDelivered"));
+        set(&mut status, PUBLISHED, true, "Published", "it is there", 6);
+        set_standing(&mut status, &moving, 6);
+        assert_eq!(shown(&status), ("Published Ready Reconciling".to_owned(), "Progressing"));
     }
 
     #[test]

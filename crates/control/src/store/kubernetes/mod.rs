@@ -9,6 +9,7 @@
 //! | `policies` | publications: ConfigMaps of the server's own namespace |
 //! | `settings` | the freeze and reserved idempotency keys, ConfigMaps too, and the lease |
 //! | `intents` | specs that are not accepted yet |
+//! | `published` | whether the policy of the proxies has a rollout as it should |
 //! | `cache`, `table` | what watches bring, and what this server has just written |
 //!
 //! Reads come from what watches brought, writes go to the API at the version that was read. A write that comes back is seen
@@ -20,6 +21,7 @@ mod conditions;
 mod intents;
 mod object;
 mod policies;
+mod published;
 mod settings;
 mod table;
 mod writes;
@@ -47,6 +49,7 @@ use crate::rollout::{Name, ReleaseRecord};
 use cache::{Cache, follow};
 
 pub use intents::Intent;
+pub use published::Unpublished;
 
 /// The label of what this server keeps, and its values.
 const HOLDS: &str = "coalmine.dev/holds";
