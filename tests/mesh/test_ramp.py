@@ -73,7 +73,7 @@ def test_istiod_killed_during_a_ramp_changes_nothing_until_it_is_back(demo: Scen
     with Load([demo.gateway(), demo.sidecar()], USERS, per_second=400) as load:
         apply_weight(demo, load, 5)
         before = demo.expected(USERS)
-        control_plane.stop_istiod()
+        control_plane.kill("istiod")
         try:
             with pytest.raises(LabError, match="failed calling webhook"):
                 demo.set_weight(25)

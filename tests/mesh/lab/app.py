@@ -2,11 +2,15 @@
 
 Run as `python app.py PORT VERSION POD`. It answers every path with JSON: podinfo's `version` and `hostname`, and the
 request's `headers`. Written on asyncio's protocols because the load of a test shares the machine with it.
+
+A version that ends in `-broken` answers every fifth request with 500, and so does every version from SIGUSR1 on. One that ends
+in `-crash` ends as soon as it starts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import signal
 import socket
@@ -15,6 +19,10 @@ import sys
 
 class Application(asyncio.Protocol):
     """One connection: HTTP/1.1 with keep-alive, bodies and trailers skipped."""
+
+    # Of all connections.
+    asked = itertools.count(1)
+    broken = False
 
     def __init__(self, version: str, pod: str) -> None:
         self.version, self.pod = version, pod
@@ -43,8 +51,9 @@ class Application(asyncio.Protocol):
         """Send one answer."""
         body = json.dumps({"version": self.version, "hostname": self.pod, "headers": headers}).encode()
         assert self.transport is not None
-        self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-                             % (len(body), body))
+        fails = self.broken and next(self.asked) % 5 == 0
+        self.transport.write(b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+                             % (b"500 Internal Server Error" if fails else b"200 OK", len(body), body))
 
 
 def body_length(headers: dict[str, str], received: bytes) -> int | None:
@@ -69,9 +78,13 @@ def body_length(headers: dict[str, str], received: bytes) -> int | None:
 
 async def main(port: int, version: str, pod: str) -> None:
     """Serve until SIGTERM."""
+    if version.endswith("-crash"):
+        sys.exit("this version cannot start")
+    Application.broken = version.endswith("-broken")
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
+    loop.add_signal_handler(signal.SIGUSR1, lambda: setattr(Application, "broken", True))
     await loop.create_server(lambda: Application(version, pod), "0.0.0.0", port)
     await ended.wait()
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
+import sys
 import urllib.request
+from pathlib import Path
 
 from . import kube, processes
 from .paths import BRIDGE_IP, KUBECONFIG, STATE, ports, tool
@@ -16,6 +19,9 @@ from .processes import LabError, await_ready, start, wait_until
 
 PKI = STATE / "pki"
 SERVICE_RANGE = "10.96.0.0/16"
+
+# What workloads have asked of the kube-apiserver, and whether it was allowed.
+AUDIT = Path(os.environ.get("MESH_AUDIT", STATE / "logs" / "audit.log"))
 
 MESH_CONFIG = f"""\
 trustDomain: cluster.local
@@ -25,6 +31,12 @@ defaultConfig:
   terminationDrainDuration: 0s
   concurrency: 1
   tracing: {{}}
+# What users lived through, by each proxy.
+accessLogFile: /dev/stdout
+accessLogEncoding: JSON
+accessLogFormat: |
+  {{"user": "%REQ(X-USER-ID)%", "cluster": "%UPSTREAM_CLUSTER%", "pod": "%UPSTREAM_HOST%", "status": "%RESPONSE_CODE%",
+   "at": "%START_TIME(%s.%6f)%"}}
 """
 
 
@@ -34,6 +46,8 @@ def up() -> None:
     _install_istio()
     if not processes.running("istiod"):
         start_istiod()
+    if not processes.running("kubernetes-service"):
+        _start_kubernetes_service()
 
 
 def up_kubernetes() -> None:
@@ -42,7 +56,7 @@ def up_kubernetes() -> None:
     if not KUBECONFIG.exists():
         _make_certificates()
     if not processes.running("etcd"):
-        _start_etcd()
+        start_etcd()
     if not processes.running("kube-apiserver"):
         start_apiserver()
     if not processes.running("kube-controller-manager"):
@@ -58,7 +72,7 @@ def _make_certificates() -> None:
     _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
              "-subj", "/CN=coalmine-mesh", "-keyout", "ca-key.pem", "-out", "ca.pem")
     _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-             "-subj", "/O=system:masters/CN=admin", "-addext", "subjectAltName=IP:127.0.0.1",
+             "-subj", "/O=system:masters/CN=admin", "-addext", f"subjectAltName=IP:127.0.0.1,IP:{BRIDGE_IP}",
              "-keyout", "admin-key.pem", "-out", "admin.csr")
     _openssl("x509", "-req", "-in", "admin.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial",
              "-days", "30", "-copy_extensions", "copy", "-out", "admin.pem")
@@ -78,7 +92,8 @@ users:
 """)
 
 
-def _start_etcd() -> None:
+def start_etcd() -> None:
+    """Start etcd, on what it has kept, and wait until it answers."""
     client, peer = ports()["etcd"], ports()["etcd-peer"]
     start("etcd", [
         tool("etcd"), "--data-dir", str(STATE / "etcd"), "--unsafe-no-fsync", "--log-level", "warn",
@@ -98,6 +113,7 @@ def start_apiserver() -> None:
         "--authorization-mode=RBAC", "--endpoint-reconciler-type=none", f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         f"--service-account-key-file={PKI}/accounts.pem", f"--service-account-signing-key-file={PKI}/accounts-key.pem",
+        *_audit(),
         # How it forwards ports: lab/kubelet.py.
         f"--kubelet-certificate-authority={PKI}/ca.pem", f"--kubelet-client-certificate={PKI}/admin.pem",
         f"--kubelet-client-key={PKI}/admin-key.pem", "--kubelet-preferred-address-types=InternalIP",
@@ -106,16 +122,12 @@ def start_apiserver() -> None:
 
 
 def _audit() -> list[str]:
-    """Who has asked for what, and whether it was allowed, in the file that MESH_AUDIT names."""
-    log = os.environ.get("MESH_AUDIT")
-    if not log:
-        return []
     policy = STATE / "audit.yaml"
     policy.write_text(json.dumps({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
-        "rules": [{"level": "Metadata"}],
+        "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
     }))
-    return [f"--audit-policy-file={policy}", f"--audit-log-path={log}"]
+    return [f"--audit-policy-file={policy}", f"--audit-log-path={AUDIT}"]
 
 
 def _start_controller_manager() -> None:
@@ -126,6 +138,14 @@ def _start_controller_manager() -> None:
         # The lab's node sends no heartbeats: these two would declare it lost, and its pods with it.
         "--controllers=*,-node-lifecycle-controller,-taint-eviction-controller",
     ])
+
+
+def _start_kubernetes_service() -> None:
+    """What the Service `kubernetes` is in a cluster: the address at which pods reach the kube-apiserver."""
+    here, there = ports()["kubernetes"], ports()["apiserver"]
+    start("kubernetes-service", [sys.executable, "-m", "lab.forward", BRIDGE_IP, str(here), "127.0.0.1", str(there)],
+          cwd=Path(__file__).parents[1])
+    await_ready("kubernetes-service", lambda: socket.create_connection((BRIDGE_IP, here), 1).close() is None)
 
 
 def _install_istio() -> None:
@@ -186,16 +206,16 @@ def _webhooks_trusted() -> bool:
     return bool(found) and all(webhook["clientConfig"].get("caBundle") for webhook in found)
 
 
-def stop_istiod() -> None:
-    """Kill istiod, as a lost node would: no goodbye to the proxies."""
-    processes.send("istiod", 9)
-    wait_until("istiod gone", lambda: not processes.running("istiod"))
-    processes.stop("istiod")
+def kill(name: str) -> None:
+    """Kill a part of the control plane, as a lost node would: no goodbye to those who are connected."""
+    processes.send(name, 9)
+    wait_until(f"{name} gone", lambda: not processes.running(name))
+    processes.stop(name)
 
 
 def down() -> None:
     """End the control plane."""
-    for name in ("istiod", "kube-controller-manager", "kube-apiserver", "etcd"):
+    for name in ("kubernetes-service", "istiod", "kube-controller-manager", "kube-apiserver", "etcd"):
         processes.stop(name)
 
 

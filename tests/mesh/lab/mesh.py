@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from . import control_plane, network, processes, registry
+from . import control_plane, network, processes, prometheus, registry
 from .paths import PODS, ROOT, STATE, TOOLS
 from .processes import LabError
 
@@ -30,10 +30,15 @@ def missing(only_root: bool = False) -> str | None:
         return ("the mesh lab needs Go 1.26 or later, to build kube-apiserver, istiod and pilot-agent: "
                 "https://go.dev/dl")
     absent = [name for name in COMMANDS if not shutil.which(name)]
-    absent += [] if registry.command() else ["docker-registry"]
+    absent += [package for package, found in fetched().items() if not found]
     if absent and not shutil.which("apt-get"):
         return f"the mesh lab needs {', '.join(absent)}, and there is no apt-get here to install them with"
     return None
+
+
+def fetched() -> dict[str, str | None]:
+    """Debian's packages that the lab takes one program out of, and where it is; None where it has to be fetched."""
+    return {"docker-registry": registry.command(), "prometheus": prometheus.command()}
 
 
 @contextmanager
@@ -51,19 +56,20 @@ def only_one() -> Iterator[None]:
 def install_packages() -> None:
     """Install what is missing of Debian's packages, and say so."""
     packages = sorted({package for name, package in COMMANDS.items() if not shutil.which(name)})
-    if packages or not registry.command():
+    wanted = [package for package, found in fetched().items() if not found]
+    if packages or wanted:
         _run("apt-get", "update", "--quiet")
     if packages:
         print(f"installing {' '.join(packages)} (apt-get)", flush=True)
         _run("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *packages)
-    if not registry.command():
-        # Not installed: the package would start a registry of its own, for every network that the machine is in.
-        print("fetching docker-registry (apt-get download)", flush=True)
+    for package in wanted:
+        # Not installed: the packages would start services of their own, for every network that the machine is in.
+        print(f"fetching {package} (apt-get download)", flush=True)
         with tempfile.TemporaryDirectory() as directory:
             os.chmod(directory, 0o755)  # apt downloads as a user of its own
-            _run("apt-get", "download", "--quiet", "docker-registry", cwd=directory)
-            _run("sh", "-c", "dpkg-deb --extract docker-registry_*.deb .", cwd=directory)
-            shutil.copy2(f"{directory}/usr/bin/docker-registry", TOOLS)
+            _run("apt-get", "download", "--quiet", package, cwd=directory)
+            _run("sh", "-c", f"dpkg-deb --extract {package}_*.deb .", cwd=directory)
+            shutil.copy2(f"{directory}/usr/bin/{package}", TOOLS)
 
 
 def _run(*words: str, cwd: str | None = None) -> None:
@@ -83,6 +89,7 @@ def up() -> bool:
     network.make_bridge()
     registry.up()
     control_plane.up()
+    prometheus.up()
     if was_down:
         processes.start("node", [str(ROOT / ".venv/bin/python"), "-m", "lab.node"], cwd=ROOT / "tests" / "mesh")
         print(f"the mesh is up ({time.monotonic() - started:.0f} s)", flush=True)
@@ -97,6 +104,7 @@ def down() -> None:
         processes.send(name, signal.SIGTERM)  # all at once; `stop` waits for each
     for name in pods:
         processes.stop(name)
+    prometheus.down()
     control_plane.down()
     registry.down()
     for name in processes.names():

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 
-from . import kube, network
+from . import kube, network, prometheus
 from .kube import Object
 from .kubelet import Kubelet, register
 from .paths import SUBNET
@@ -28,6 +28,7 @@ class Node:
     def __init__(self) -> None:
         self.pods: dict[str, Pod] = {}
         self.ending: set[str] = set()
+        self.seen: dict[str, Object] = {}
         self.last_address = 9
         self.lock = threading.Lock()
 
@@ -36,23 +37,30 @@ class Node:
         while True:
             try:
                 listed = kube.get("/api/v1/pods")
+                self.seen.clear()
                 for resource in listed["items"]:
                     self.handle(resource)
                 for kind, resource in kube.watch("/api/v1/pods", listed["metadata"]["resourceVersion"]):
                     if kind == "ERROR":
                         break  # the version is too old: list again
-                    if kind != "DELETED":
-                        self.handle(resource)
+                    self.handle(resource, gone=kind == "DELETED")
             except (OSError, kube.LabError) as error:
                 log.warning("the kube-apiserver does not answer: %s", error)
                 time.sleep(1)
 
-    def handle(self, resource: Object) -> None:
-        """One Pod has appeared or changed."""
+    def handle(self, resource: Object, *, gone: bool = False) -> None:
+        """One Pod has appeared or changed, or was deleted without grace."""
         uid = resource["metadata"]["uid"]
-        leaving = "deletionTimestamp" in resource["metadata"]
+        if gone:
+            self.seen.pop(uid, None)
+        else:
+            self.seen[uid] = resource
+        prometheus.discover(self.seen.values())
+        leaving = gone or "deletionTimestamp" in resource["metadata"]
         with self.lock:
             if uid not in self.pods:
+                if gone:
+                    return
                 self.pods[uid] = Pod(resource, resource.get("status", {}).get("podIP") or self._free_address())
                 if not leaving:
                     threading.Thread(target=self._start, args=(self.pods[uid],), daemon=True).start()
@@ -75,8 +83,8 @@ class Node:
             try:
                 if not pod.resource["spec"].get("nodeName"):
                     self._bind(pod)
+                log.info("%s starts at %s", pod.id, pod.address)
                 pod.start()
-                log.info("%s is ready at %s", pod.id, pod.address)
                 return
             except Exception:
                 log.exception("%s did not start", pod.id)

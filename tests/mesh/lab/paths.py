@@ -57,7 +57,7 @@ def ports() -> dict[str, int]:
     if chosen.exists():
         return json.loads(chosen.read_text())
     names = ["etcd", "etcd-peer", "apiserver", "istiod-http", "istiod-https", "istiod-monitoring",
-             "istiod-ctrlz", "controller-manager", "kubelet"]
+             "istiod-ctrlz", "controller-manager", "kubelet", "kubernetes"]
     held = [socket.create_server(("127.0.0.1", 0)) for _ in names]
     result = {name: s.getsockname()[1] for name, s in zip(names, held)}
     for s in held:

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
-from pathlib import Path
 
 from . import control_plane, kube, network, processes
+from .container import Container
 from .kube import Object
 from .paths import BRIDGE_IP, ENVOY, PODS, REGISTRY, TOOLS, go_module
-from .processes import LabError, wait_until
+from .processes import LabError
 
 PROXY_UID = 1337
-APP = Path(__file__).with_name("app.py")
+log = logging.getLogger("node")
 
 
 class Pod:
@@ -40,6 +40,8 @@ class Pod:
         self.directory = PODS / self.id
         self.proxy = self._container("istio-proxy")
         self.init = self._container("istio-init")
+        serving = self._serving()
+        self.app = Container(self, serving) if serving else None
         self.ended = threading.Event()
         self._lock = threading.Lock()  # who ends a pod waits until what is being started is there to be ended
 
@@ -61,11 +63,33 @@ class Pod:
             self._report(ready=False)
             if self.proxy and not processes.running(f"{self.id}.proxy"):
                 self._start_proxy(self.proxy)
-            if (port := self._port()) and not processes.running(f"{self.id}.app"):
-                self._start_app(port)
-        wait_until(f"pod {self.id} ready", lambda: self.ended.is_set() or self.ready(), 120, every=0.1)
-        if not self.ended.is_set():
-            self._report(ready=True)
+            if self.app and not self.app.running:
+                self.app.start()
+        self._keep()
+
+    def _keep(self) -> None:
+        """Report when it becomes ready, and when that ends; start the application again when it has ended."""
+        reported: tuple[bool, int, bool] | None = None
+        while not self.ended.is_set():
+            with self._lock:
+                if self.app and not self.ended.is_set():
+                    self.app.keep_running()
+            now = self._is_ready(), self.app.restarts if self.app else 0, bool(self.app and self.app.waits)
+            try:
+                if now != reported:
+                    self._report(ready=now[0])
+                    reported = now
+            except kube.NotFound:
+                return  # it was deleted without grace: the list of Pods says so as well
+            except (OSError, LabError) as error:
+                log.warning("%s: its status cannot be reported: %s", self.id, error)
+            self.ended.wait(0.1 if not now[0] else 0.5)
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.ready()
+        except OSError:
+            return False
 
     def _make_network(self) -> None:
         """The pod's namespace, with istio-init's rules in it, or none at all."""
@@ -84,9 +108,7 @@ class Pod:
             with urllib.request.urlopen(f"http://{self.address}:15021/healthz/ready", timeout=1) as answer:
                 if answer.status != 200:
                     return False
-        if port := self._port():
-            network.connect(self.id, ("127.0.0.1", port), timeout=1).close()
-        return True
+        return self.app is None or self.app.ready()
 
     def _start_proxy(self, container: Object) -> None:
         self._write_credentials()
@@ -109,12 +131,7 @@ class Pod:
 
     def _write_credentials(self) -> None:
         """The files that kubelet would mount: Istio's root certificate and a token bound to the pod."""
-        token = kube.call(
-            "POST", f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{self.account}/token",
-            {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {
-                "audiences": ["istio-ca"], "expirationSeconds": 86400,
-                "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": self.name,
-                                   "uid": self.resource["metadata"]["uid"]}}})["status"]["token"]
+        token = self.token("istio-ca", 86400)
         template = go_module("istio.io/istio") / "tools/packaging/common/envoy_bootstrap.json"
         files = {
             "var/run/secrets/istio/root-cert.pem": control_plane.root_certificate(self.namespace),
@@ -133,7 +150,7 @@ class Pod:
     def _environment(self, container: Object) -> dict[str, str]:
         """The proxy container's `env`, and what the lab has elsewhere than a cluster."""
         result = {entry["name"]: value for entry in container.get("env", [])
-                  if (value := self._value(entry)) is not None}
+                  if (value := self.value_of(entry)) is not None}
         config = json.loads(result.get("PROXY_CONFIG", "{}"))
         config |= {
             "binaryPath": f"/var/lib/lab/envoy/{ENVOY.name}", "configPath": "/var/lib/istio/etc/istio/proxy",
@@ -146,18 +163,32 @@ class Pod:
             "WASM_INSECURE_REGISTRIES": REGISTRY,
         }
 
-    def _value(self, entry: Object) -> str | None:
+    def value_of(self, entry: Object) -> str | None:
         """The value of one entry of `env`; None for what the lab does not have, such as a limit of CPU."""
         source = entry.get("valueFrom", {})
         if reference := source.get("secretKeyRef"):
             secret = kube.get(f"/api/v1/namespaces/{self.namespace}/secrets/{reference['name']}")
             return base64.b64decode(secret["data"][reference["key"]]).decode()
         if reference := source.get("fieldRef"):
-            return {
-                "metadata.name": self.name, "metadata.namespace": self.namespace, "status.podIP": self.address,
-                "status.hostIP": BRIDGE_IP, "spec.serviceAccountName": self.account, "spec.nodeName": "lab",
-            }[reference["fieldPath"]]
+            return self.field(reference["fieldPath"])
         return None if source else entry.get("value", "")
+
+    def field(self, path: str) -> str:
+        """A field of the pod, as its containers may ask for it."""
+        return {
+            "metadata.name": self.name, "metadata.namespace": self.namespace, "status.podIP": self.address,
+            "status.hostIP": BRIDGE_IP, "spec.serviceAccountName": self.account, "spec.nodeName": "lab",
+        }[path]
+
+    def token(self, audience: str | None, seconds: int) -> str:
+        """A token of the pod's service account, bound to the pod; without an audience, for the cluster's own API."""
+        wanted = {"expirationSeconds": seconds, "boundObjectRef": {
+            "apiVersion": "v1", "kind": "Pod", "name": self.name, "uid": self.resource["metadata"]["uid"]}}
+        if audience:
+            wanted["audiences"] = [audience]
+        made = kube.call("POST", f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{self.account}/token",
+                         {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": wanted})
+        return str(made["status"]["token"])
 
     @property
     def account(self) -> str:
@@ -169,21 +200,10 @@ class Pod:
         containers = [*self.resource["spec"].get("initContainers", []), *self.resource["spec"]["containers"]]
         return next((container for container in containers if container["name"] == name), None)
 
-    def _application(self) -> Object | None:
+    def _serving(self) -> Object | None:
         """The container that serves: the first with a port. A client that only sleeps has none."""
         return next((c for c in self.resource["spec"]["containers"]
                      if c["name"] != "istio-proxy" and c.get("ports")), None)
-
-    def _port(self) -> int | None:
-        application = self._application()
-        return application["ports"][0]["containerPort"] if application else None
-
-    def _start_app(self, port: int) -> None:
-        application = self._application()
-        assert application is not None
-        version = application["image"].rpartition(":")[2]
-        processes.start(f"{self.id}.app",
-                        [*network.inside(self.id), sys.executable, str(APP), str(port), version, self.name])
 
     # --- Stop ----------------------------------------------------------------------------------------------------
 
@@ -194,9 +214,10 @@ class Pod:
             if processes.running(f"{self.id}.proxy"):
                 subprocess.run([*network.inside(self.id), str(TOOLS / "pilot-agent"), "request", "--debug-port=15020",
                                 "POST", "drain"], capture_output=True)
-            hook = (self._application() or {}).get("lifecycle", {}).get("preStop", {})
+            hook = (self.app.spec if self.app else {}).get("lifecycle", {}).get("preStop", {})
             time.sleep(hook.get("sleep", {}).get("seconds", 0))
-            processes.stop(f"{self.id}.app")
+            if self.app:
+                self.app.stop()
             processes.stop(f"{self.id}.proxy")
             network.remove_pod(self.id)
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -219,12 +240,16 @@ class Pod:
                 {"type": kind, "status": value, "lastTransitionTime": now}
                 for kind, value in (("PodScheduled", "True"), ("Initialized", "True"),
                                     ("ContainersReady", truth), ("Ready", truth))],
-            "containerStatuses": [
-                {"name": c["name"], "image": c["image"], "imageID": "", "containerID": f"lab://{self.id}/{c['name']}",
-                 "ready": ready, "started": True, "restartCount": 0, "state": {"running": {"startedAt": now}}}
-                for c in self.resource["spec"]["containers"]],
+            "containerStatuses": [self._status_of(c, ready, now) for c in self.resource["spec"]["containers"]],
         }
-        try:
-            kube.merge(f"{self.path}/status", {"status": status})
-        except kube.NotFound as error:
-            raise LabError(f"pod {self.id} vanished") from error
+        kube.merge(f"{self.path}/status", {"status": status})
+
+    def _status_of(self, container: Object, ready: bool, now: str) -> Object:
+        app = self.app if self.app and self.app.spec is container else None
+        waits = app is not None and app.waits
+        state: Object = {"running": {"startedAt": now}}
+        if waits:
+            state = {"waiting": {"reason": "CrashLoopBackOff", "message": f"back-off restarting {container['name']}"}}
+        return {"name": container["name"], "image": container["image"], "imageID": "",
+                "containerID": f"lab://{self.id}/{container['name']}", "ready": ready and not waits,
+                "started": not waits, "restartCount": app.restarts if app else 0, "state": state}

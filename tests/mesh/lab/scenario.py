@@ -17,7 +17,7 @@ import yaml
 from . import kube, users
 from .client import Door
 from .kube import Object
-from .paths import REGISTRY, ROOT
+from .paths import LOGS, REGISTRY, ROOT
 from .processes import log_tail, wait_until
 
 PLUGINS = ("TrafficExtension", "WasmPlugin")
@@ -113,14 +113,19 @@ class Scenario:
         self.documents += added
         kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(added))
 
+    def remove_added(self) -> None:
+        """Delete what `add` has applied."""
+        if added := self.documents[len(self.original):]:
+            kube.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(added))
+            self.documents = self.documents[:len(self.original)]
+
     def restore(self) -> None:
         """Everything as it was at first, and ready.
 
         The policy is sent under a new revision: a proxy that lost its filter takes it up only when the plugin changes.
         """
         revision = self.policy.get("revision", 0)
-        if added := self.documents[len(self.original):]:
-            kube.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(added))
+        self.remove_added()
         self.documents = copy.deepcopy(self.original)
         for plugin in self.plugins():
             plugin["pluginConfig"]["revision"] = revision + 1
@@ -200,6 +205,14 @@ def metrics(pod: Object) -> dict[str, float]:
         lines = answer.read().decode().splitlines()
     return {name: float(value) for name, _, value in
             (line.rpartition(" ") for line in lines if line and not line.startswith("#"))}
+
+
+def access_log(pod: Object) -> list[Object]:
+    """What a proxy logged of each request since its pod began: `user`, `cluster`, `pod`, `status`, and when: `at`."""
+    metadata = pod["metadata"]
+    text = (LOGS / f"{metadata['namespace']}.{metadata['name']}.proxy.log").read_text(errors="replace")
+    entries = [json.loads(line) for line in text.splitlines() if line.startswith("{") and '"cluster"' in line]
+    return [entry | {"at": float(entry["at"])} for entry in entries if entry.get("user")]
 
 
 def config_dump(door: Door) -> dict[str, Any]:
