@@ -185,8 +185,10 @@ fn what_is_shipped() {
             "istio/demo/policy.yaml",
         ];
         arguments.extend(routes.map(|file| shipped(file).display().to_string()));
-        for place in std::fs::read_dir(shipped(folder)).unwrap() {
-            for file in std::fs::read_dir(place.unwrap().path()).unwrap() {
+        // The one for the whole mesh takes the place of the others.
+        let places = std::fs::read_dir(shipped(folder)).unwrap().map(|place| place.unwrap().path());
+        for place in places.filter(|place| !place.ends_with("mesh")) {
+            for file in std::fs::read_dir(place).unwrap() {
                 arguments.push(file.unwrap().path().display().to_string());
             }
         }

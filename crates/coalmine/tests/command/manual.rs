@@ -156,7 +156,7 @@ fn printed(document: &str, text: &str) -> (String, usize) {
 #[test]
 fn every_example_prints_what_it_says() {
     let mut documents: Vec<(String, usize)> =
-        [("README.md", 5), ("envoy/README.md", 2), ("istio/README.md", 2)]
+        [("README.md", 5), ("envoy/README.md", 2), ("istio/README.md", 0), ("istio/by-hand.md", 2)]
             .map(|(name, least)| (name.to_owned(), least))
             .into();
     for entry in std::fs::read_dir(shipped("docs")).unwrap() {
