@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from lab import mesh as lab
 from lab import paths, registry
+from lab.controller import Controller, Steered
 from lab.scenario import FILTER_IMAGE, Scenario, sample
 from lab.users import crowd
 
@@ -85,3 +86,24 @@ def in_force(scenario: Scenario) -> None:
     expected = sample(scenario.expected(crowd(2000)))
     for door in (scenario.gateway(), scenario.sidecar()):
         door.await_versions(expected)
+
+
+@pytest.fixture(scope="session")
+def controlled(shared: Shared) -> Iterator[tuple[Controller, Steered]]:
+    """istio/controller, and istio/demo-controller, which it steers. Both are there once, for all the files that want them."""
+    shared.drop()
+    with Controller() as controller, Steered() as checkout:
+        yield controller, checkout
+
+
+@pytest.fixture
+def controller(controlled: tuple[Controller, Steered]) -> Controller:
+    """The controller."""
+    return controlled[0]
+
+
+@pytest.fixture
+def checkout(controlled: tuple[Controller, Steered]) -> Steered:
+    """The application, on one version, with everybody on stable."""
+    controlled[1].settle()
+    return controlled[1]

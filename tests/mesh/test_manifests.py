@@ -28,8 +28,12 @@ ADDITIONS = {"istio/demo": ("istio/fallback", "istio/bucket-header", "istio/plug
 
 @pytest.fixture(scope="module")
 def demo(applied: Scenario) -> Iterator[Scenario]:
-    """The namespaces that the folders name, and all the rest of the demo."""
+    """The namespaces that the folders name, and all the rest of the demo; and what a CanaryRollout is."""
+    definition = str(paths.ISTIO / "controller" / "crd.yaml")
+    kube.kubectl("apply", "--server-side", "-f", definition)
+    kube.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s")
     yield applied
+    kube.kubectl("delete", "-f", definition)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
