@@ -198,7 +198,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 .PHONY: test
 test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every test that needs no privileges: 10 to 25 minutes on 2 cores from nothing
 	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes); other versions of Envoy (make test-matrix);"
-	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); a real Kubernetes API (make test-kubernetes test-gitops);"
+	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); a real Kubernetes API (make test-kubernetes test-chart test-gitops);"
 	@echo "the dashboard in a browser (make test-browser); the unit for systemd (make test-systemd);"
 	@echo "the fleet by Docker Compose, which needs root (make test-compose); the server's image, too (make test-image); pipelines, which need Go (make test-delivery);"
 	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale proof-replicas judge-table)"
@@ -434,4 +434,4 @@ lint: toolchain $(CARGO_DENY) ## Formatting, lints, the documentation's links, t
 clean: ## Remove what was built; fetched tools stay
 	cargo clean
 
--include tests/mesh/mesh.mk tests/compose/compose.mk tests/delivery/delivery.mk tests/gitops/gitops.mk
+-include image/image.mk tests/mesh/mesh.mk tests/chart/chart.mk tests/compose/compose.mk tests/delivery/delivery.mk tests/gitops/gitops.mk
