@@ -126,7 +126,10 @@ impl<T> Watched<T> {
                 };
                 match event {
                     Some(Ok(event)) => {
-                        wait = RETRY;
+                        // That a list is asked for says nothing of an answer.
+                        if !matches!(event, watcher::Event::Init) {
+                            wait = RETRY;
+                        }
                         self.apply(event, &take);
                     }
                     Some(Err(error)) => {
@@ -204,5 +207,47 @@ impl<T> fmt::Debug for Watched<T> {
             .field("state", &known.state)
             .field("objects", &known.objects.len())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Instant;
+
+    use hyper::{Request, Response, StatusCode};
+    use k8s_openapi::api::core::v1::Service;
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::json;
+    use tokio::sync::mpsc;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::ending::ending;
+
+    #[tokio::test]
+    async fn a_kind_that_the_api_does_not_have_is_asked_for_ever_less_often() {
+        let (asked, mut asks) = mpsc::unbounded_channel();
+        let status = json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404,
+            "message": "the server could not find the requested resource",
+        });
+        let api = service_fn(move |_: Request<Body>| {
+            let _ = asked.send(Instant::now());
+            let body = Body::from(status.to_string().into_bytes());
+            let answer = Response::builder().status(StatusCode::NOT_FOUND).body(body).unwrap();
+            async { Ok::<_, Infallible>(answer) }
+        });
+        let (_end, ending) = ending();
+        let watched: Arc<Watched<()>> = Watched::new("objects");
+        let all: Api<Service> = Api::all(Client::new(api, "default"));
+        tokio::spawn(watched.clone().follow(all, |_| (), ending));
+        let first = asks.recv().await.unwrap();
+        let second = asks.recv().await.unwrap();
+        let third = asks.recv().await.unwrap();
+        assert!(watched.is_unknown_kind());
+        assert!(second - first >= RETRY, "{:?}", second - first);
+        assert!(third - second >= 2 * RETRY, "{:?}", third - second);
     }
 }
