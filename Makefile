@@ -434,4 +434,4 @@ lint: toolchain $(CARGO_DENY) ## Formatting, lints, the documentation's links, t
 clean: ## Remove what was built; fetched tools stay
 	cargo clean
 
--include image/image.mk tests/mesh/mesh.mk tests/chart/chart.mk tests/compose/compose.mk tests/delivery/delivery.mk tests/gitops/gitops.mk
+-include image/image.mk tests/mesh/mesh.mk tests/chart/chart.mk tests/compose/compose.mk tests/delivery/delivery.mk tests/gitops/gitops.mk tests/cluster/cluster.mk
