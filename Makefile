@@ -193,7 +193,7 @@ SERVER_NEEDS := $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED)
 ENVOY_NEEDS := $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED) $(FLAGS)
 
 # What the command renders, through the `--mode validate` of an Envoy.
-RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test command -- --ignored
+RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test command -- --ignored render::
 
 .PHONY: test
 test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every test that needs no privileges: 10 to 25 minutes on 2 cores from nothing
