@@ -55,6 +55,12 @@ MESH_CASES ?= 300
 proof-mesh-routes: mesh-possible $(MESH_NEEDS) ## What `validate` knows of routes, held against a real istiod on 300 random VirtualServices; SEED=.. for others
 	@cd tests/mesh && $(MESH_ENV) MESH_CASES=$(MESH_CASES) MESH_SEED=$(SEED) $(CURDIR)/$(VENV)/bin/python -m pytest --capture=no test_routes.py
 
+.PHONY: proof-mesh-away
+proof-mesh-away: AWAY ?= 120
+proof-mesh-away: mesh-possible $(MESH_NEEDS) ## The API of the cluster away for AWAY=.. seconds while a canary breaks, with users
+	@cd tests/mesh && $(MESH_ENV) MESH_AWAY=$(AWAY) $(CURDIR)/$(VENV)/bin/python -m pytest --capture=no \
+		test_steered_faults.py -k api_is_away
+
 .PHONY: mesh-down
 mesh-down: ## Take the mesh away, whole, also after a crash of it
 	@cd tests/mesh && python3 -B -m lab down
