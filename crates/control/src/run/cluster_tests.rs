@@ -39,7 +39,7 @@ async fn kubernetes_has_a_whole_release() {
                 "workloads": {
                     "service": "checkout", "stable": {"deployment": "checkout"}, "canary": {"deployment": "checkout-canary"},
                 },
-                "policy": {"identity": [{"header": header}], "variants": [{"name": "canary"}]},
+                "policy": {"match": {"hosts": ["checkout.shop"]}, "identity": [{"header": header}], "variants": [{"name": "canary"}]},
                 "plan": {"start": "manual", "promote": "manual", "steps": [50]},
             },
         })
