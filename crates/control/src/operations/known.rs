@@ -67,12 +67,10 @@ impl<'a> Known<'a> {
     fn brought(&self, record: &Record, latest: Option<&Publication>) -> (Option<Published>, Option<String>) {
         let (view, name) = (self.server.view(), &record.name);
         let fleet = self.server.fleets().of_rollout(name);
-        match fleet.and_then(|fleet| view.plugins.get(fleet)) {
+        let delivery = fleet.and_then(|fleet| view.plugins.get(fleet));
+        // Nobody is on the canary of a rollout that is to go, where the plugins went first.
+        match delivery.filter(|delivery| !(record.deleted && delivery.is_missing())) {
             None => (latest.and_then(|latest| latest.published(name)), None),
-            // Nobody is on the canary of a rollout that is to go, where the plugins went first.
-            Some(delivery) if record.deleted && delivery.is_missing() => {
-                (latest.and_then(|latest| latest.published(name)), None)
-            }
             Some(delivery) => {
                 let published = match &delivery.had {
                     Some(had) => had.published(name),

@@ -1,11 +1,8 @@
 //! Specs that are not accepted yet: somebody, or Git, has written or deleted an object.
 
-use kube::api::PostParams;
-
+use super::Kubernetes;
 use super::conditions::{set_accepted, set_nothing, set_standing};
 use super::object::{Kept, spec_of};
-use super::{Kubernetes, MANAGER, told};
-use crate::kubernetes::within;
 use crate::rollout::Name;
 use crate::store::StoreError;
 
@@ -47,7 +44,6 @@ impl Kubernetes {
         if kept.object.metadata.generation != Some(intent.generation) {
             return Ok(());
         }
-        let mut object = kept.object.clone();
         let mut status = kept.status()?;
         status.observed_generation = Some(intent.generation);
         set_accepted(&mut status, refused, now);
@@ -59,12 +55,7 @@ impl Kubernetes {
             }
             (_, None) => {}
         }
-        object.status = Some(status);
-        let by = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        let api = self.inner.rollouts(&intent.name);
-        let written = within(api.replace_status(intent.name.name(), &by, &object)).await.map_err(told)?;
-        self.inner.cache.see(written);
-        Ok(())
+        self.inner.write_status(&intent.name, kept.object.clone(), status).await.map(|_version| ())
     }
 }
 

@@ -1,10 +1,7 @@
 //! What is said of a rollout in its object beside its record: whether the policy of the proxies has it.
 
-use kube::api::PostParams;
-
+use super::Kubernetes;
 use super::conditions::{PUBLISHED, set, set_standing};
-use super::{Kubernetes, MANAGER, told};
-use crate::kubernetes::within;
 use crate::rollout::Name;
 use crate::store::StoreError;
 
@@ -44,18 +41,11 @@ impl Kubernetes {
         if said.is_some_and(|said| said.reason == reason && said.message == message) {
             return Ok(());
         }
-        let mut object = kept.object.clone();
         let mut status = kept.status()?;
         set(&mut status, PUBLISHED, trouble.is_none(), reason, message, now);
         if let Ok(Some(record)) = &kept.record {
             set_standing(&mut status, record, now);
         }
-        object.status = Some(status);
-        let by = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        let written = within(self.inner.rollouts(name).replace_status(name.name(), &by, &object))
-            .await
-            .map_err(told)?;
-        self.inner.cache.see(written);
-        Ok(())
+        self.inner.write_status(name, kept.object.clone(), status).await.map(|_version| ())
     }
 }

@@ -5,7 +5,7 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 
 use super::object::{Kept, changed, spec_of, version_of};
 use super::{Inner, MANAGER, told};
-use crate::kubernetes::{CanaryRollout, FINALIZER, within};
+use crate::kubernetes::{CanaryRollout, CanaryRolloutStatus, FINALIZER, within};
 use crate::rollout::Name;
 use crate::store::{Change, StoreError};
 
@@ -79,9 +79,9 @@ impl Inner {
         mut object: CanaryRollout,
         is_other: bool,
     ) -> Result<u64, StoreError> {
-        let (api, name) = (self.rollouts(&change.record.name), change.record.name.name());
-        let by = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         if is_other {
+            let (api, name) = (self.rollouts(&change.record.name), change.record.name.name());
+            let by = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
             object = match kept {
                 Some(_) => within(api.replace(name, &by, &object)).await.map_err(told)?,
                 None => within(api.create(&by, &object)).await.map_err(told)?,
@@ -92,8 +92,21 @@ impl Inner {
         let is_accepted =
             kept.is_none() || spec_of(&change.record.written).is_ok_and(|spec| spec.is_same(&object.spec));
         let generation = object.metadata.generation.filter(|_| is_accepted);
-        object.status = Some(changed(kept, change, generation)?);
-        let object = within(api.replace_status(name, &by, &object)).await.map_err(told)?;
+        let status = changed(kept, change, generation)?;
+        self.write_status(&change.record.name, object, status).await
+    }
+
+    /// Writes another status at the version of the object. The new version.
+    pub(super) async fn write_status(
+        &self,
+        name: &Name,
+        mut object: CanaryRollout,
+        status: CanaryRolloutStatus,
+    ) -> Result<u64, StoreError> {
+        object.status = Some(status);
+        let by = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let written = within(self.rollouts(name).replace_status(name.name(), &by, &object)).await;
+        let object = written.map_err(told)?;
         let version = version_of(object.metadata.resource_version.as_deref());
         self.cache.see(object);
         Ok(version)
@@ -160,13 +173,9 @@ impl Inner {
         for (name, kept) in all {
             let Some(left) = kept.without(history_before, answers_before) else { continue };
             let _alone = self.writing.lock().await;
-            let mut object = left.object.clone();
-            object.status = Some(left.status()?);
-            let by = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-            match within(self.rollouts(&name).replace_status(name.name(), &by, &object)).await.map_err(told) {
-                Ok(object) => self.cache.see(object),
+            match self.write_status(&name, left.object.clone(), left.status()?).await {
                 Err(StoreError::Moved) => self.read_again(&name).await,
-                Err(error) => return Err(error),
+                done => drop(done?),
             }
         }
         self.forget_keys(answers_before).await
