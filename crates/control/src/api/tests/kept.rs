@@ -1,7 +1,5 @@
 //! Releases stay for ever.
 
-use coalmine_steer::{Phase, Stage};
-
 use super::*;
 
 #[tokio::test]
@@ -36,14 +34,7 @@ async fn a_retry_keeps_its_users_unless_new_ones_are_asked_for() {
     let first = world.get(PATH).await.body["salt"].clone();
     let back = async || {
         world.post("rollback", &[], "").await;
-        world
-            .makes(|state| {
-                state.stage = Stage::RolledBack;
-                state.said.phase = Phase::RolledBack;
-                state.release.as_mut().unwrap().outcome = Some(Outcome::RolledBack);
-            })
-            .await;
-        world.clock.fetch_add(60, Ordering::Relaxed);
+        world.is_rolled_back().await;
     };
     back().await;
     let rolled_back = world.get(&format!("{PATH}/releases/1")).await.body;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use coalmine_steer::{Outcome, State};
+use coalmine_steer::{Outcome, Phase, Stage, State};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -123,6 +123,17 @@ impl World {
         let release = ReleaseRecord::of(&record.state);
         let change = Change { record, expected: stored.version, history: Vec::new(), release, answer: None };
         self.store.commit(change).await.unwrap();
+    }
+
+    /// The release is over, rolled back, as after a tick; and a minute has passed.
+    async fn is_rolled_back(&self) {
+        self.makes(|state| {
+            state.stage = Stage::RolledBack;
+            state.said.phase = Phase::RolledBack;
+            state.release.as_mut().unwrap().outcome = Some(Outcome::RolledBack);
+        })
+        .await;
+        self.clock.fetch_add(60, Ordering::Relaxed);
     }
 
     async fn post(&self, verb: &str, headers: &[(&str, &str)], body: &str) -> Answer {

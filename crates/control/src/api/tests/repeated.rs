@@ -1,7 +1,5 @@
 //! Requests that come twice.
 
-use coalmine_steer::{Phase, Stage};
-
 use super::*;
 
 impl World {
@@ -94,18 +92,6 @@ async fn keys_of_two_verbs_have_nothing_to_do_with_one_another() {
     assert_eq!(world.post("rollback", &key, "").await.status, 202, "a pipeline that is cancelled rolls back");
 }
 
-/// A release is over, as after a tick.
-async fn is_rolled_back(world: &World) {
-    world
-        .makes(|state| {
-            state.stage = Stage::RolledBack;
-            state.said.phase = Phase::RolledBack;
-            state.release.as_mut().unwrap().outcome = Some(Outcome::RolledBack);
-        })
-        .await;
-    world.clock.fetch_add(60, Ordering::Relaxed);
-}
-
 /// What Spinnaker does where a stage fails: it posts `rollback` with the headers of the `start`, whatever that was answered.
 #[tokio::test]
 async fn a_rollback_with_the_key_of_a_start_is_about_the_release_that_it_began() {
@@ -131,7 +117,7 @@ async fn a_rollback_with_the_key_of_a_start_is_about_the_release_that_it_began()
     assert_eq!(other.status, 200, "the key of another token says nothing");
     assert_eq!(world.post("rollback", &key("asked"), "").await.status, 202, "nothing was said with it");
 
-    is_rolled_back(&world).await;
+    world.is_rolled_back().await;
     assert_eq!(world.post("start", &key("refused"), "").await.status, 202, "it is free again");
     assert_eq!(world.post("rollback", &key("refused"), "").await.status, 202, "this one it has begun");
 }
@@ -142,7 +128,7 @@ async fn a_rollback_that_comes_late_leaves_the_next_release_alone() {
     world.put(ROLLOUT).await;
     let key = [("idempotency-key", "execution-1")];
     assert_eq!(world.post("start", &key, "").await.status, 202);
-    is_rolled_back(&world).await;
+    world.is_rolled_back().await;
     assert_eq!(world.post("rollback?dryRun=true", &key, "").await.status, 200, "it is so already");
     assert_eq!(world.post("start", &[], "").await.status, 202);
     let late = world.post("rollback", &key, "").await;
