@@ -3,5 +3,5 @@
 
 .PHONY: test-chart
 test-chart: mesh-tools $(MESH_PYTHON) $(COMMAND_TESTED) ## The server's manifests and its chart: the same objects, admitted, and permissions that are what the server uses
-	COMMAND=$(COMMAND_TESTED) MESH_AUDIT=$(CURDIR)/target/chart-audit.log \
+	COMMAND=$(COMMAND_TESTED) \
 		tests/kubernetes.sh $(CURDIR)/$(VENV)/bin/python -B -m pytest -c tests/chart/pytest.ini tests/chart $(PYTEST)

@@ -6,8 +6,6 @@ and whether it was allowed.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +14,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab import kube
+from lab import audit, kube
 from lab.paths import ROOT
 from lab.processes import LabError, wait_until
 from rendered import NAMESPACE, ONE, ONE_NAMESPACE, Object, Way, configuration, kustomized, objects
 from server import Server, serving
 
-AUDIT = Path(os.environ.get("MESH_AUDIT", ""))
 USER = f"system:serviceaccount:{NAMESPACE}:coalmine"
 ROLLOUT = f"/v1/rollouts/{ONE}/checkout"
 
@@ -146,14 +143,12 @@ def granted(way: Way) -> set[Permission]:
 def requested(since: int) -> dict[Permission, bool]:
     """What the server has asked for since the log had so many bytes, and whether it was allowed."""
     found = {}
-    # The last line may be half written.
-    for line in AUDIT.read_bytes()[since:].split(b"\n")[:-1]:
-        event = json.loads(line)
-        if event["user"]["username"] != USER or "objectRef" not in event:
+    for event in audit.events(USER, since):
+        if "objectRef" not in event:
             continue
         on = event["objectRef"]
-        resource = "/".join(filter(None, (on["resource"], on.get("subresource"))))
-        request = Permission(on.get("namespace", ""), on.get("apiGroup", ""), resource, event["verb"], on.get("name", ""))
+        request = Permission(on.get("namespace", ""), on.get("apiGroup", ""), audit.resource(on), event["verb"],
+                             on.get("name", ""))
         found[request] = event["annotations"]["authorization.k8s.io/decision"] == "allow"
     return found
 
@@ -263,7 +258,7 @@ def test_the_documentation_says_what_the_cluster_says(namespaces: None) -> None:
 
 def test_each_permission_is_used_and_none_is_missing(way: Way, shop: None, tmp_path: Path) -> None:
     """In one release, from the first look to the end."""
-    since = AUDIT.stat().st_size
+    since = audit.size()
     token = kube.kubectl("create", "token", "operator", "--namespace", "bank").strip()
     with serving(configuration(objects(kustomized(way))), tmp_path, token) as server:
         release(server)

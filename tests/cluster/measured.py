@@ -5,14 +5,13 @@ The log has every request of the server's ServiceAccount, and of no administrato
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.control_plane import AUDIT
+from lab import audit
 from rendered import NAMESPACE
 
 USER = f"system:serviceaccount:{NAMESPACE}:coalmine"
@@ -69,7 +68,7 @@ class Since:
     @classmethod
     def now(cls, pid: int) -> Since:
         """This moment."""
-        return cls(pid, time.monotonic(), log_size(), _processor(pid))
+        return cls(pid, time.monotonic(), audit.size(), _processor(pid))
 
     @classmethod
     def start_of(cls, pid: int, at: float, offset: int) -> Since:
@@ -90,24 +89,10 @@ class Since:
 def requests(since: int) -> Counter[Kind]:
     """The server's requests since the log had so many bytes. A watch counts where it begins."""
     found: Counter[Kind] = Counter()
-    with open(AUDIT, "rb") as log:
-        log.seek(since)
-        for line in log:
-            # The last line may be half written.
-            if not line.endswith(b"\n"):
-                break
-            event = json.loads(line)
-            is_once = event["stage"] == ("ResponseStarted" if event["verb"] == "watch" else "ResponseComplete")
-            if event["user"]["username"] != USER or not is_once:
-                continue
-            on = event.get("objectRef", {"resource": event["requestURI"]})
-            found[event["verb"], "/".join(filter(None, (on["resource"], on.get("subresource"))))] += 1
+    for event in audit.events(USER, since):
+        if event["stage"] == ("ResponseStarted" if event["verb"] == "watch" else "ResponseComplete"):
+            found[event["verb"], audit.resource(event.get("objectRef", {"resource": event["requestURI"]}))] += 1
     return found
-
-
-def log_size() -> int:
-    """How many bytes the log has."""
-    return AUDIT.stat().st_size
 
 
 def shown(number: float) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from lab import kube
+from lab import audit, kube
 from lab.processes import LabError, wait_until
-from measured import Since, log_size
+from measured import Since
 from rendered import NAMESPACE, Object
 from server import COMMAND, kubeconfig_of
 
@@ -44,7 +44,7 @@ class Server:
 
     def start(self) -> tuple[Since, float]:
         """Start it: that moment, and how many seconds it took to be ready."""
-        offset, at = log_size(), time.monotonic()
+        offset, at = audit.size(), time.monotonic()
         with open(self.log, "ab") as output:
             argv = [COMMAND, "serve", "--config", self.file, "--log", "json"]
             self.process = subprocess.Popen(argv, stdout=output, stderr=output)

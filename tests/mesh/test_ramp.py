@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lab import control_plane, kube
-from lab.client import Load
+from lab.client import Load, assert_moved_along
 from lab.processes import LabError, wait_until
 from lab.scenario import Scenario, sample
 from lab.users import crowd
@@ -28,13 +28,6 @@ def apply_weight(demo: Scenario, load: Load, weight: float) -> dict[str, float]:
     return {door.name: load.last_other(expected, door.name, started) - started for door in doors}
 
 
-def assert_monotone(demo: Scenario, load: Load, *allowed: str) -> None:
-    """Nobody moved but along the given versions, in that order."""
-    for (door, user), versions in load.moves().items():
-        remaining = iter(allowed)
-        assert all(version in remaining for version in versions), f"{user} by {door} went {' > '.join(versions)}"
-
-
 def test_a_ramp_under_load_fails_no_request_and_moves_users_one_way_only(demo: Scenario) -> None:
     """1, 5, 25, 50, 100 and back to 0 %: to canary at most once, back at the end, and every request answered."""
     stable, canary = demo.version("stable"), demo.version("canary")
@@ -45,7 +38,7 @@ def test_a_ramp_under_load_fails_no_request_and_moves_users_one_way_only(demo: S
             print(f"{weight:>3} %: in force after " + ", ".join(f"{s:.2f} s ({d})" for d, s in seconds.items()))
     print(f"{len(load.answers)} requests, {len(load.failures)} failed")
     assert not load.failures, load.failures[:5]
-    assert_monotone(demo, load, stable, canary, stable)
+    assert_moved_along(load, stable, canary, stable)
     everyone = {(door, user): versions[-1] for (door, user), versions in load.moves().items()}
     assert set(everyone.values()) == {stable}
 
@@ -89,7 +82,7 @@ def test_istiod_killed_during_a_ramp_changes_nothing_until_it_is_back(demo: Scen
         print(f"istiod is back: the next step is in force {time.monotonic() - started:.1f} s after it was applied")
         apply_weight(demo, load, 50)
     assert not load.failures, load.failures[:5]
-    assert_monotone(demo, load, stable, canary)
+    assert_moved_along(load, stable, canary)
 
 
 def test_promote_and_retire_as_the_readme_says(demo: Scenario) -> None:
@@ -113,4 +106,4 @@ def test_promote_and_retire_as_the_readme_says(demo: Scenario) -> None:
         load.rounds()
     print(f"{len(load.answers)} requests, {len(load.failures)} failed")
     assert not load.failures, load.failures[:5]
-    assert_monotone(demo, load, old, new)
+    assert_moved_along(load, old, new)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lab import control_plane, kube, processes
-from lab.client import Load
-from lab.controller import Controller, Steered, assert_moved_along
+from lab.client import Load, assert_moved_along
+from lab.controller import Controller, Steered
 from lab.processes import wait_until
 from lab.users import crowd
 

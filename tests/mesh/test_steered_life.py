@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from lab import kube, processes
-from lab.client import Load
-from lab.controller import SYSTEM, Controller, Steered, assert_moved_along
+from lab.client import Load, assert_moved_along
+from lab.controller import SYSTEM, Controller, Steered
 from lab.kube import Object
 from lab.paths import COALMINE, KUBECONFIG
 from lab.processes import wait_until

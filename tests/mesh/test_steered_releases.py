@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 
-from lab.client import Load
-from lab.controller import Controller, Steered, assert_moved_along
+from lab.client import Load, assert_in_order, assert_moved_along
+from lab.controller import Controller, Steered
 from lab.kube import Object
 from lab.scenario import access_log
 from lab.users import crowd
@@ -25,8 +25,7 @@ def assert_routed_along(pod: Object, since: float, *allowed: str) -> None:
                 led[entry["user"]].append(subset)
     assert len(led) == len(USERS)
     for user, subsets in led.items():
-        remaining = iter(allowed)
-        assert all(subset in remaining for subset in subsets), f"{user} was led {' > '.join(subsets)}"
+        assert_in_order(user, subsets, allowed)
 
 
 def test_a_new_image_is_found_ramped_and_becomes_stable(checkout: Steered) -> None:

@@ -189,3 +189,15 @@ class Load:
         """The moment of the last answer after `since` that was not yet as expected; `since` itself if there is none."""
         return max((a.at for name, a in list(self.answers)
                     if name == door and a.at >= since and a.user and a.version != expected[a.user]), default=since)
+
+
+def assert_in_order(who: str, seen: Sequence[str], allowed: Sequence[str]) -> None:
+    """What somebody lived through is a part of what was allowed, in that order."""
+    remaining = iter(allowed)
+    assert all(one in remaining for one in seen), f"{who} went {' > '.join(seen)}"
+
+
+def assert_moved_along(load: Load, *allowed: str) -> None:
+    """Nobody moved but along the given versions, in that order."""
+    for (door, user), versions in load.moves().items():
+        assert_in_order(f"{user} by {door}", versions, allowed)

@@ -37,8 +37,12 @@ class Container:
         self.pod, self.spec = pod, spec
         self.process = f"{pod.id}.app"
         self.restarts = 0
-        self.started = 0.0
         self._due = 0.0
+
+    @property
+    def program(self) -> Path | None:
+        """The program of its image, where that is real."""
+        return PROGRAMS.get(self.spec["image"].rpartition(":")[0].rpartition("/")[2])
 
     @property
     def running(self) -> bool:
@@ -52,14 +56,11 @@ class Container:
 
     def start(self) -> None:
         """Start it."""
-        self.started = time.monotonic()
-        image, _, version = self.spec["image"].rpartition(":")
-        program = PROGRAMS.get(image.rpartition("/")[2])
         inside = network.inside(self.pod.id)
-        if program:
-            processes.start(self.process, [*inside, "sh", "-c", self._script(program)], env=self._environment())
+        if self.program:
+            processes.start(self.process, [*inside, "sh", "-c", self._script(self.program)], env=self._environment())
         else:
-            port = str(self.spec["ports"][0]["containerPort"])
+            port, version = str(self.spec["ports"][0]["containerPort"]), self.spec["image"].rpartition(":")[2]
             processes.start(self.process, [*inside, sys.executable, str(APP), port, version, self.pod.name])
 
     def keep_running(self) -> None:
@@ -82,17 +83,13 @@ class Container:
         if not self.running:
             return False
         probe = self.spec.get("readinessProbe", {}).get("httpGet")
-        image = self.spec["image"].rpartition(":")[0].rpartition("/")[2]
-        if probe and image in PROGRAMS:
-            address = f"http://{self.pod.address}:{self._port(probe['port'])}{probe.get('path', '/')}"
+        if probe and self.program:
+            port = next(port["containerPort"] for port in self.spec["ports"] if port.get("name") == probe["port"])
+            address = f"http://{self.pod.address}:{port}{probe.get('path', '/')}"
             with urllib.request.urlopen(address, timeout=1) as answer:
                 return bool(answer.status == 200)
         network.connect(self.pod.id, ("127.0.0.1", self.spec["ports"][0]["containerPort"]), timeout=1).close()
         return True
-
-    def _port(self, named: str | int) -> int:
-        return next((port["containerPort"] for port in self.spec["ports"] if port.get("name") == named), int(
-            named if str(named).isdigit() else 0))
 
     # --- A program that is real -------------------------------------------------------------------------------------
 

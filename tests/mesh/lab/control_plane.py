@@ -5,23 +5,18 @@ Only istiod's discovery ports are on the bridge, where the proxies of the pods r
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
-from . import kube, processes
+from . import audit, kube, processes
 from .paths import BRIDGE_IP, KUBECONFIG, STATE, ports, tool
 from .processes import LabError, await_ready, start, wait_until
 
 PKI = STATE / "pki"
 SERVICE_RANGE = "10.96.0.0/16"
-
-# What workloads have asked of the kube-apiserver, and whether it was allowed.
-AUDIT = Path(os.environ.get("MESH_AUDIT", STATE / "logs" / "audit.log"))
 
 MESH_CONFIG = f"""\
 trustDomain: cluster.local
@@ -113,21 +108,12 @@ def start_apiserver() -> None:
         "--authorization-mode=RBAC", "--endpoint-reconciler-type=none", f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         f"--service-account-key-file={PKI}/accounts.pem", f"--service-account-signing-key-file={PKI}/accounts-key.pem",
-        *_audit(),
+        *audit.options(),
         # How it forwards ports: lab/kubelet.py.
         f"--kubelet-certificate-authority={PKI}/ca.pem", f"--kubelet-client-certificate={PKI}/admin.pem",
         f"--kubelet-client-key={PKI}/admin-key.pem", "--kubelet-preferred-address-types=InternalIP",
     ])
     await_ready("kube-apiserver", lambda: kube.get("/readyz") == "ok")
-
-
-def _audit() -> list[str]:
-    policy = STATE / "audit.yaml"
-    policy.write_text(json.dumps({
-        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
-        "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
-    }))
-    return [f"--audit-policy-file={policy}", f"--audit-log-path={AUDIT}"]
 
 
 def _start_controller_manager() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import yaml
 
 from . import kube, processes, prometheus
-from .client import Load
 from .kube import Object
 from .processes import wait_until
-from .scenario import Scenario
+from .scenario import Scenario, metrics
 from .users import crowd
 
 SYSTEM = "coalmine-system"
@@ -62,10 +60,7 @@ class Controller(Scenario):
 
     def metrics(self, pod: Object) -> dict[str, float]:
         """What a server shows to Prometheus: the text of each sample, and its value."""
-        with urllib.request.urlopen(f"http://{pod['status']['podIP']}:8471/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-        return {name: float(value) for name, _, value in
-                (line.rpartition(" ") for line in lines if line and not line.startswith("#"))}
+        return metrics(pod, ":8471/metrics")
 
 
 class Steered(Scenario):
@@ -156,10 +151,3 @@ class Steered(Scenario):
             "Idle", "RolledBack"))
         for door in (self.gateway(), self.sidecar()):
             door.await_versions({user: stable for user in crowd(20)})
-
-
-def assert_moved_along(load: Load, *allowed: str) -> None:
-    """Nobody moved but along the given versions, in that order."""
-    for (door, user), versions in load.moves().items():
-        remaining = iter(allowed)
-        assert all(version in remaining for version in versions), f"{user} by {door} went {' > '.join(versions)}"

@@ -57,9 +57,7 @@ def _api(action: str) -> int:
             processes.stop("kubelet")
             control_plane.down()
         elif action == "stop":
-            # As a lost node would: no goodbye to those who watch.
-            processes.send("kube-apiserver", 9)
-            processes.stop("kube-apiserver")
+            control_plane.kill("kube-apiserver")
         elif action == "start":
             control_plane.start_apiserver()
     except (LabError, OSError, RuntimeError, subprocess.CalledProcessError) as error:

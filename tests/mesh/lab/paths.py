@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 from functools import cache
@@ -35,6 +36,11 @@ REGISTRY = f"{BRIDGE_IP}:5000"
 def tool(name: str) -> str:
     """The path of a tool that `make mesh-tools` built."""
     return str(TOOLS / name)
+
+
+def program(name: str) -> str | None:
+    """The path of a program of Debian: installed, or fetched for the lab alone; None where there is none."""
+    return shutil.which(name) or (tool(name) if (TOOLS / name).exists() else None)
 
 
 @cache

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import urllib.parse
 import urllib.request
 from collections.abc import Iterable
 from typing import Any
 
 from . import processes
 from .kube import Object
-from .paths import BRIDGE_IP, STATE, TOOLS
+from .paths import BRIDGE_IP, STATE, program
 
 PORT = 9090
 ADDRESS = f"http://{BRIDGE_IP}:{PORT}"
@@ -19,9 +17,8 @@ TARGETS = STATE / "targets.json"
 
 
 def command() -> str | None:
-    """The program, or None where there is none."""
-    fetched = TOOLS / "prometheus"
-    return str(fetched) if fetched.exists() else shutil.which("prometheus")
+    """Debian's prometheus: installed, or fetched for the lab alone."""
+    return program("prometheus")
 
 
 def configuration() -> dict[str, Any]:
@@ -56,14 +53,13 @@ def up() -> None:
     """Start it, and wait until it answers."""
     if processes.running("prometheus"):
         return
-    program = command()
-    if program is None:
+    if (prometheus := command()) is None:
         raise processes.LabError("the lab has no prometheus: apt-get install prometheus")
     discover([])
     file = STATE / "prometheus.json"
     file.write_text(json.dumps(configuration()))
     processes.start("prometheus", [
-        program, f"--config.file={file}", f"--storage.tsdb.path={STATE}/prometheus",
+        prometheus, f"--config.file={file}", f"--storage.tsdb.path={STATE}/prometheus",
         f"--web.listen-address={BRIDGE_IP}:{PORT}", "--log.level=warn"])
     processes.await_ready("prometheus", lambda: urllib.request.urlopen(f"{ADDRESS}/-/ready", timeout=2))
 
@@ -71,10 +67,3 @@ def up() -> None:
 def down() -> None:
     """End it."""
     processes.stop("prometheus")
-
-
-def query(text: str) -> list[dict[str, Any]]:
-    """The series of an instant query."""
-    asked = f"{ADDRESS}/api/v1/query?{urllib.parse.urlencode({'query': text})}"
-    with urllib.request.urlopen(asked, timeout=5) as answer:
-        return list(json.load(answer)["data"]["result"])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import urllib.request
 from pathlib import Path
 
 from . import processes
-from .paths import BRIDGE_IP, REGISTRY, ROOT, STATE, TOOLS
+from .paths import BRIDGE_IP, REGISTRY, ROOT, STATE, program
 from .processes import LabError, await_ready, start
 
 CONFIG = f"""\
@@ -22,8 +21,7 @@ http: {{addr: "{BRIDGE_IP}:5000"}}
 
 def command() -> str | None:
     """Debian's docker-registry: installed, or fetched for the lab alone."""
-    fetched = TOOLS / "docker-registry"
-    return shutil.which("docker-registry") or (str(fetched) if fetched.exists() else None)
+    return program("docker-registry")
 
 
 def up() -> None:
