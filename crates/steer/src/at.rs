@@ -133,6 +133,7 @@ impl<'a> At<'a> {
             taken_back: None,
         });
         self.state.salt = Some(salt);
+        self.state.drawn_ahead = false;
         self.state.stage = Stage::Progressing;
         self.state.scale_down = false;
         self.state.no_rollback = None;

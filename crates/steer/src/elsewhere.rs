@@ -9,12 +9,18 @@ use crate::text::percent;
 use crate::verbs::{Refusal, refuse};
 use crate::verdict::Verdict;
 
+/// Seconds without a user on the canary after which users are drawn anew for the next release: by then every proxy has the
+/// other controller's last routes, which a new draw would otherwise meet.
+const DRAWN_AFTER: u64 = 30;
+
 // === impl At ===
 
 impl At<'_> {
     pub(crate) fn judge_only(&mut self) {
         self.take_policy();
-        let Some(held) = self.held() else {
+        let held = self.held();
+        self.draw_ahead(held);
+        let Some(held) = held else {
             let message =
                 "the weight that the other controller holds is not known; the verb weights tells it";
             return self.hold(Kind::NoEvidence, message.to_owned());
@@ -106,7 +112,8 @@ impl At<'_> {
                 self.notify(about, "the other controller ended the release");
             }
             (_, false) => {
-                self.begin(self.new_salt(), "the other controller sends users to the canary");
+                let drawn = self.state.salt.clone().unwrap_or_else(|| self.new_salt());
+                self.begin(drawn, "the other controller sends users to the canary");
                 self.move_to(held, What::Advanced, "the other controller holds this weight");
             }
             (_, true) if held != self.state.weight => {
@@ -117,10 +124,30 @@ impl At<'_> {
         }
     }
 
+    /// Draws users for the next release while nobody is on the canary. The other controller's first weight is in the proxies
+    /// before it is known here, so a draw together with it would take users there and back.
+    fn draw_ahead(&mut self, held: Option<u32>) {
+        let is_due = match (held, &self.state.release) {
+            (Some(0), Some(release)) => {
+                release.outcome.is_some()
+                    && self.inputs.now >= release.here.entered.saturating_add(DRAWN_AFTER)
+            }
+            (Some(0) | None, None) => self.state.salt.is_none(),
+            _ => false,
+        };
+        if is_due && !self.state.drawn_ahead {
+            self.state.salt = Some(self.new_salt());
+            self.state.drawn_ahead = true;
+        }
+    }
+
     /// How a release ended that another controller ended.
     fn outcome(&self) -> Outcome {
         if self.state.said.verdict == Verdict::Rollback {
             return Outcome::RolledBack;
+        }
+        if let Some(told) = self.inputs.ended_there {
+            return told;
         }
         let canary = self.state.release.as_ref().and_then(|release| release.canary.as_ref());
         match (&self.inputs.workloads, canary) {

@@ -6,6 +6,7 @@ use coalmine_judge::{Arms, Counts, GROUPS, Tally};
 use serde::{Deserialize, Serialize};
 
 use crate::actions::Form;
+use crate::state::Outcome;
 
 /// Seconds after which a proxy that nobody has seen is gone, not late.
 pub const GONE_AFTER: u64 = 120;
@@ -60,6 +61,9 @@ pub struct Inputs {
     /// it is not, somebody tells it, and the state remembers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<u32>,
+    /// How the other controller says that its latest release ended, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_there: Option<Outcome>,
     /// Numbers of the notices that were delivered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub delivered: Vec<u64>,

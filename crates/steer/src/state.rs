@@ -26,9 +26,12 @@ pub struct State {
     /// With `mode: judge`, the weight in parts per million that somebody said another controller holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<u32>,
-    /// Salt of the latest release.
+    /// Salt of the draw: that of the latest release, or with `mode: judge` already that of the next one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<String>,
+    /// With `mode: judge`, whether `salt` is that of the next release.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drawn_ahead: bool,
     /// The policy part that is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<TakenPolicy>,
@@ -263,6 +266,7 @@ impl Default for State {
             weight: 0,
             told: None,
             salt: None,
+            drawn_ahead: false,
             policy: None,
             release: None,
             rolled_back: None,

@@ -81,6 +81,7 @@ impl At<'_> {
     fn steer(&mut self) {
         // A plan that was `mode: judge` before: what was told then is nothing that holds later.
         self.state.told = None;
+        self.state.drawn_ahead = false;
         self.take_policy();
         let is_mixed = self.look_underneath();
         match self.state.stage {

@@ -85,8 +85,8 @@ pub struct Kubernetes {
     plugins: BTreeMap<Plugin, Arc<Watched<pods::Reach>>>,
     virtual_services: Arc<Watched<Table>>,
     destination_rules: Arc<Watched<mesh::Rule>>,
-    canaries: Arc<Watched<held::Weight>>,
-    rollouts: Arc<Watched<held::Weight>>,
+    canaries: Arc<Watched<held::Told>>,
+    rollouts: Arc<Watched<held::Told>>,
 }
 
 /// What a client of the Kubernetes API says, as a sentence. Neither addresses with passwords nor tokens are in it.
@@ -184,8 +184,8 @@ impl Kubernetes {
         }
     }
 
-    /// The weight that another controller holds, or why it is not known.
-    fn held(&self, namespace: &str, holder: &Holder) -> Result<Option<u32>, String> {
+    /// What another controller says, or why it is not known.
+    fn held(&self, namespace: &str, holder: &Holder) -> Result<held::Told, String> {
         let (watched, name, kind) = match holder {
             Holder::Flagger(name) => (&self.canaries, name, "Canary of Flagger"),
             Holder::Argo(name) => (&self.rollouts, name, "Rollout of Argo"),
@@ -194,7 +194,7 @@ impl Kubernetes {
             return Err(trouble);
         }
         let found = watched.get(namespace, name);
-        found.map(|weight| *weight).ok_or_else(|| format!("there is no {kind} {namespace}/{name}"))
+        found.map(|told| *told).ok_or_else(|| format!("there is no {kind} {namespace}/{name}"))
     }
 
     fn plugin(&self, plugin: &Plugin) -> Option<pods::Reach> {
@@ -218,7 +218,7 @@ impl Cluster for Kubernetes {
         }
         if let Some(holder) = &names.held_by {
             match self.held(namespace, holder) {
-                Ok(weight) => observed.held = weight,
+                Ok(told) => (observed.held, observed.ended_there) = (told.weight, told.ended),
                 Err(why) => observed.obstacles.push(why),
             }
         }

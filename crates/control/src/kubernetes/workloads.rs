@@ -122,18 +122,20 @@ impl Found<'_> {
     /// What is missing for a release, each as a sentence.
     pub(super) fn obstacles(&self) -> Vec<String> {
         let Workloads { stable, canary } = self.workloads();
-        // A canary that has nothing new may be scaled to 0 between two releases.
-        let is_new = stable.version != canary.version;
+        // A canary that has nothing new may be scaled to 0 between two releases. Another controller scales it, and says which pods
+        // its Services have.
+        let is_own = self.names.held_by.is_none();
+        let must_run = is_own && stable.version != canary.version;
         let mut obstacles = Vec::new();
         obstacles.extend(self.lacks(self.stable, &self.names.stable, true));
-        obstacles.extend(self.lacks(self.canary, &self.names.canary, is_new));
+        obstacles.extend(self.lacks(self.canary, &self.names.canary, must_run));
         let (namespace, name) = (self.namespace, &self.names.service);
         let Some(selector) = self.service else {
             obstacles.push(format!("there is no Service {namespace}/{name}"));
             return obstacles;
         };
         for (seen, deployment) in [(self.stable, &self.names.stable), (self.canary, &self.names.canary)] {
-            if seen.is_some_and(|seen| selector.is_empty() || !covers(selector, &seen.labels)) {
+            if is_own && seen.is_some_and(|seen| selector.is_empty() || !covers(selector, &seen.labels)) {
                 obstacles.push(format!(
                     "the Service {namespace}/{name} does not select the pods of {deployment}: its selector is {}",
                     shown(selector)

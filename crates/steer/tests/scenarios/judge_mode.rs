@@ -107,3 +107,44 @@ fn what_was_told_is_forgotten_once_coalmine_steers() {
     assert!(story.condition(Kind::NoEvidence).is_some());
     assert_eq!(story.percent(), 0);
 }
+
+#[test]
+fn users_are_drawn_before_the_first_weight_and_not_with_it() {
+    let mut story = held_at(0);
+    let salt = |story: &Story| story.world.publications.last().unwrap().form.salt.clone().unwrap();
+    story.run(60);
+    let first = salt(&story);
+    story.world.held = Some(50_000);
+    story.run(600);
+    assert_eq!(salt(&story), first, "whoever is on the canary stays there");
+    story.world.held = Some(0);
+    story.run(30);
+    assert_eq!(salt(&story), first, "routes of the release may still be in force");
+    story.run(15);
+    let second = salt(&story);
+    assert_ne!(second, first, "the next release draws anew");
+    story.world.held = Some(50_000);
+    story.run(60);
+    assert_eq!((salt(&story), story.happened(What::Started)), (second.clone(), 2));
+    story.world.held = Some(0);
+    story.run(15);
+    story.world.held = Some(50_000);
+    story.run(60);
+    assert_eq!((salt(&story), story.happened(What::Started)), (second, 3), "it began too early for a draw");
+}
+
+#[test]
+fn the_other_controller_says_how_its_release_ended() {
+    for (says, outcome) in [
+        (Some(Outcome::Promoted), Outcome::Promoted),
+        (Some(Outcome::RolledBack), Outcome::RolledBack),
+        (None, Outcome::Superseded),
+    ] {
+        let mut story = held_at(5);
+        story.world.ended_there = says;
+        story.run(60);
+        story.world.held = Some(0);
+        story.run(15);
+        assert_eq!(story.world.state.release.as_ref().unwrap().outcome, Some(outcome));
+    }
+}
