@@ -6,10 +6,12 @@ use std::fmt;
 use coalmine_document::{Cursor, Fields, Known};
 
 use super::evidence::{PrometheusAddress, read_prometheus};
-use super::{Surroundings, check_name, secret};
+use super::{NAME, Surroundings, check_name, secret};
 use crate::evidence::Selector;
 
-const QUERY: Known = Known::new(&["prometheus", "all", "bad", "good", "url", "token"]);
+const QUERY: Known = Known::new(&["prometheus", "all", "bad", "good", "names", "url", "token"]);
+/// The variants that a query is asked of.
+const ARMS: &[&str] = &["stable", "baseline", "canary"];
 
 /// The most queries.
 const MAX_QUERIES: usize = 100;
@@ -122,7 +124,21 @@ fn read_selectors(
             None
         }
     };
-    Some(QuerySource::Prometheus { address, all: all?, part: part? })
+    let names = fields.get("names").map(|names| read_names(&names)).unwrap_or_default();
+    let named = |selector: Selector| selector.naming(names.clone());
+    let part = part.map(|part| match part {
+        Part::Bad(selector) => Part::Bad(named(selector)),
+        Part::Good(selector) => Part::Good(named(selector)),
+    });
+    Some(QuerySource::Prometheus { address, all: named(all?), part: part? })
+}
+
+/// What `$variant` stands for, of each variant that the counters call otherwise.
+fn read_names(cursor: &Cursor<'_, '_>) -> BTreeMap<String, String> {
+    const KNOWN: Known = Known::new(ARMS);
+    let fields = cursor.fields_as(&KNOWN, "names of variants, as {stable: primary}");
+    let name = |arm: &&'static str| Some(((*arm).to_owned(), fields.get(arm)?.text(&NAME)?.to_owned()));
+    ARMS.iter().filter_map(name).collect()
 }
 
 fn read_selector(cursor: &Cursor<'_, '_>) -> Option<Selector> {
@@ -140,7 +156,7 @@ fn read_webhook(
     url: &Cursor<'_, '_>,
     surroundings: &Surroundings<'_>,
 ) -> Option<QuerySource> {
-    for name in ["all", "bad", "good"] {
+    for name in ["all", "bad", "good", "names"] {
         if let Some(field) = fields.get(name) {
             field.conflict("is of a Prometheus; a service with a \"url\" answers with its counts");
         }

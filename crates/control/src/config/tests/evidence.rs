@@ -67,6 +67,7 @@ queries:
   three: {prometheus: {url: 'http://p'}, url: b}
   four: {prometheus: {url: 'http://p'}, all: 'x{v=\"$variant\"}', bad: 'x', good: 'y'}
   five: {}
+  six: {prometheus: {url: 'http://p'}, all: 'x{v=\"$variant\"}', bad: 'y{v=\"$variant\"}', names: {old: a, canary: B}}
 ",
     )
     .unwrap_err();
@@ -80,6 +81,8 @@ queries:
         "queries.three.url: \"prometheus\" and \"url\" both say",
         "queries.four.good: \"bad\" and \"good\" both say",
         "queries.five: does not say who answers",
+        "queries.six.names.old: unknown field",
+        "queries.six.names.canary: \"B\" is not a valid name",
     ];
     for expected in expected {
         assert!(problems.iter().any(|found| found.starts_with(expected)), "{expected}\n{problems:#?}");

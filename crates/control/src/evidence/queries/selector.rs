@@ -1,5 +1,6 @@
 //! Counters in a Prometheus, selected by labels. They are read raw, with their own times: the difference is taken here.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,7 +19,11 @@ const VARIANT: &str = "$variant";
 /// A selector of PromQL, as `payments_total{app="$name",version="$variant"}`, in which `$namespace`, `$name` and `$variant`
 /// stand for those of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selector(String);
+pub struct Selector {
+    text: String,
+    /// What `$variant` stands for, of each variant that the counters call otherwise.
+    names: BTreeMap<String, String>,
+}
 
 /// A text that is no [`Selector`]: a sentence that follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,15 +68,20 @@ impl FromStr for Selector {
         if !text.contains(VARIANT) {
             return Err(NotASelector("does not say which variant; write $variant where its name stands"));
         }
-        Ok(Self(text.trim().to_owned()))
+        Ok(Self { text: text.trim().to_owned(), names: BTreeMap::new() })
     }
 }
 
 impl Selector {
+    /// The same, with what `$variant` stands for, of each variant that the counters call otherwise.
+    pub fn naming(self, names: BTreeMap<String, String>) -> Self {
+        Self { names, ..self }
+    }
+
     /// The selector of one variant of a rollout. No name of either has a character that means anything in a text of PromQL.
-    fn of(&self, rollout: &Name, variant: &str) -> String {
-        let text = self.0.replace("$namespace", rollout.namespace()).replace("$name", rollout.name());
-        text.replace(VARIANT, variant)
+    pub(super) fn of(&self, rollout: &Name, variant: &str) -> String {
+        let text = self.text.replace("$namespace", rollout.namespace()).replace("$name", rollout.name());
+        text.replace(VARIANT, self.names.get(variant).map_or(variant, String::as_str))
     }
 }
 

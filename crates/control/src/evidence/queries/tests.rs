@@ -156,6 +156,15 @@ async fn a_series_that_an_answer_is_without_has_not_begun_anew() {
     assert_eq!(counted(&mut queries, 131).await.unwrap().canary, [5, 0]);
 }
 
+#[test]
+fn the_counters_may_call_a_variant_otherwise() {
+    let text = "all_total{to='$name-$variant'}";
+    let named = selector(text).naming(BTreeMap::from([("stable".to_owned(), "primary".to_owned())]));
+    let of = |variant| named.of(&"shop/checkout".parse().unwrap(), variant);
+    assert_eq!(of("stable"), "all_total{to='checkout-primary'}");
+    assert_eq!(of("canary"), "all_total{to='checkout-canary'}");
+}
+
 #[tokio::test]
 async fn all_that_are_not_good_are_bad() {
     let (prometheus, mut queries) = selecting(Part::Good(selector("good_total{version='$variant'}"))).await;
