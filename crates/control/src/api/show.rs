@@ -90,6 +90,6 @@ pub(super) fn line(name: &Name, number: u64, logged: &Logged) -> Line {
 }
 
 /// Parts per million in percent.
-fn percent(weight: u32) -> f64 {
+pub(super) fn percent(weight: u32) -> f64 {
     f64::from(weight) / 10_000.0
 }

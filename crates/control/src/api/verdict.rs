@@ -12,9 +12,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::caller::{NamePath, Named, Sender, said, token};
 use super::description::{Conflict, Reads};
 use super::shapes::{ShownVerdict, Trouble};
+use super::show::percent;
 use super::{App, show};
 use crate::access::May;
-use crate::rollout::Name;
+use crate::rollout::{Name, Record};
 
 /// How many ticks old the latest one may be before the judge cannot know.
 const STALE_TICKS: u64 = 4;
@@ -120,5 +121,21 @@ async fn verdict(app: &App, name: &Name) -> Result<ShownVerdict, Trouble> {
         let detail = "no server has judged this rollout for some time; try again";
         return Err(Trouble::new(StatusCode::SERVICE_UNAVAILABLE, detail));
     }
-    Ok(show::verdict(&stored.record))
+    let mut shown = show::verdict(&stored.record);
+    // Harm is harm at every weight.
+    if let Some(held) = unjudged(app, &stored.record).filter(|_| shown.verdict != Verdict::Rollback) {
+        shown.verdict = Verdict::Hold;
+        shown.message =
+            format!("the other controller holds {} % by now, which is not judged yet", percent(held));
+    }
+    Ok(shown)
+}
+
+/// The weight that another controller holds by now, where it is not the one of the latest tick. What was said of that one, as
+/// that users may come, would send it on from step to step before anybody has looked.
+fn unjudged(app: &App, record: &Record) -> Option<u32> {
+    let spec = record.spec().ok()?;
+    spec.workloads.as_ref()?.held_by.as_ref()?;
+    let held = app.server.cluster()?.observe(&record.name, &spec, &app.server.operator()).held?;
+    (held != record.state.weight).then_some(held)
 }

@@ -1,8 +1,72 @@
 //! `mode: judge`: another controller says the weight that it holds, and asks for the verdict.
 
+use std::sync::atomic::AtomicU32;
+
+use async_trait::async_trait;
 use coalmine_document::Notation;
+use coalmine_steer::Verdict;
 
 use super::*;
+use crate::cluster::{Cluster, Observed, Sidecars};
+use crate::rollout::{Spec, WorkloadNames};
+
+/// A cluster in which another controller holds this weight.
+#[derive(Debug, Default)]
+struct Held(AtomicU32);
+
+#[async_trait]
+impl Cluster for Held {
+    fn observe(&self, _: &Name, _: &Spec, _: &Operator) -> Observed {
+        Observed { held: Some(self.0.load(Ordering::Relaxed)), ..Observed::default() }
+    }
+
+    fn sidecars(&self, _: &str) -> Option<Sidecars> {
+        None
+    }
+
+    async fn copy_to_stable(&self, _: &str, _: &WorkloadNames, _: &str) -> Result<(), String> {
+        Err("it is the other controller's".to_owned())
+    }
+
+    async fn scale_down_canary(&self, _: &str, _: &WorkloadNames) -> Result<(), String> {
+        Err("it is the other controller's".to_owned())
+    }
+}
+
+/// Routes go by the bucket, and what was served is counted.
+fn operator() -> Operator {
+    let route = Notation::Yaml.read("bucketHeader: {name: x-bucket, total: 100}").unwrap().remove(0);
+    Operator { bucket_route: Some(route), served: ["default".to_owned()].into(), ..Operator::default() }
+}
+
+#[tokio::test]
+async fn a_weight_that_nobody_has_judged_yet_is_held() {
+    let cluster = Arc::new(Held::default());
+    let world = World::made(Fleets::default(), |server| server.with_cluster(cluster.clone())).await;
+    world.app.server.set_operator(operator());
+    let judging = ROLLOUT.replace("plan: {", "plan: {mode: judge, ");
+    let held_by = "workloads: {service: checkout, heldBy: {rollout: checkout}}\n";
+    assert_eq!(world.put(&(held_by.to_owned() + &judging)).await.status, 201);
+    let ticked = |verdict, weight| {
+        move |state: &mut State| {
+            (state.ticked, state.said.verdict, state.weight) = (Some(1_000_000), verdict, weight);
+        }
+    };
+    let answers = async || world.get(&format!("{PATH}/verdict")).await.body["verdict"].clone();
+    world.makes(ticked(Verdict::Advance, 0)).await;
+    assert_eq!(answers().await, "advance", "it may begin");
+    cluster.0.store(50_000, Ordering::Relaxed);
+    let hook = world.post("verdict/advance", &[], "").await;
+    assert_eq!(
+        (hook.status, &hook.body["detail"]),
+        (409, &json!("hold: the other controller holds 5 % by now, which is not judged yet"))
+    );
+    assert_eq!(answers().await, "hold");
+    world.makes(ticked(Verdict::Advance, 50_000)).await;
+    assert_eq!(answers().await, "advance");
+    world.makes(ticked(Verdict::Rollback, 10_000)).await;
+    assert_eq!(answers().await, "rollback", "harm is harm at every weight");
+}
 
 #[tokio::test]
 async fn another_controller_says_which_weight_it_holds() {
@@ -10,12 +74,7 @@ async fn another_controller_says_which_weight_it_holds() {
     let judging = ROLLOUT.replace("plan: {", "plan: {mode: judge, ");
     let refused = world.put(&judging).await;
     assert_eq!((refused.status, &refused.body["problems"][0]["path"]), (422, &json!("plan.mode")));
-    let route = Notation::Yaml.read("bucketHeader: {name: x-bucket, total: 100}").unwrap().remove(0);
-    world.app.server.set_operator(Operator {
-        bucket_route: Some(route),
-        served: ["default".to_owned()].into(),
-        ..Operator::default()
-    });
+    world.app.server.set_operator(operator());
     assert_eq!(world.put(&judging).await.status, 201);
     let start = world.post("start", &[], "").await;
     assert_eq!(

@@ -61,13 +61,17 @@ impl World {
     }
 
     async fn of(fleets: Fleets) -> Self {
+        Self::made(fleets, |server| server).await
+    }
+
+    async fn made(fleets: Fleets, change: impl FnOnce(Server) -> Server) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Sql::open(Address::File(folder.path().join("coalmine.db"))).await.unwrap();
         let store = Arc::new(Scripted::new(Arc::new(store)));
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let time = clock.clone();
         let time = move || time.load(Ordering::Relaxed);
-        let server = Server::new(store.clone(), Operator::default(), fleets, 15, time);
+        let server = change(Server::new(store.clone(), Operator::default(), fleets, 15, time));
         let (end, ending) = ending();
         let shop = || vec!["shop/*".parse().unwrap()];
         let tokens = Tokens::new(vec![
