@@ -25,8 +25,11 @@ pub(super) struct Seen {
     trouble: Option<String>,
 }
 
-/// What is kept of a plugin: the labels of the Pods that it selects; none where it selects in another way.
-pub(super) type Reach = Option<BTreeMap<String, String>>;
+/// The label by which Istio knows the Pods of a Gateway: those of its gateways and waypoints.
+const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
+
+/// What is kept of a plugin: the labels of the Pods that it selects, of each of its targets; none where it selects in another way.
+pub(super) type Reach = Option<Vec<BTreeMap<String, String>>>;
 
 // === impl Seen ===
 
@@ -97,12 +100,21 @@ pub(super) fn trouble(
 /// The labels by which a plugin selects.
 pub(super) fn reach(plugin: &DynamicObject) -> Reach {
     let spec = plugin.data.get("spec").unwrap_or(&Value::Null);
-    if ["targetRef", "targetRefs"].iter().any(|field| spec.get(field).is_some()) {
-        return None;
+    let several = spec.get("targetRefs").and_then(Value::as_array).into_iter().flatten();
+    let mut targets = several.chain(spec.get("targetRef")).peekable();
+    if targets.peek().is_some() {
+        return targets.map(of_gateway).collect();
     }
     let labels = spec.pointer("/selector/matchLabels").and_then(Value::as_object);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    Some(labels.into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect())
+    Some(vec![labels.into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect()])
+}
+
+/// The labels of the Pods of a target, where it is a Gateway. Those of others, as of a Service's waypoint, are not known.
+fn of_gateway(target: &Value) -> Option<BTreeMap<String, String>> {
+    let is_gateway = target.get("kind")?.as_str()? == "Gateway";
+    let name = target.get("name")?.as_str()?.to_owned();
+    is_gateway.then(|| BTreeMap::from([(GATEWAY_NAME.to_owned(), name)]))
 }
 
 /// The proxies that are there, and which of them these plugins select; none where that is not known. A plugin in the root
@@ -117,7 +129,8 @@ pub(super) fn sidecars(
     }
     let mut reached = Vec::new();
     for (plugin, reach) in plugins {
-        reached.push((plugin.namespace.as_str(), reach.as_ref()?.as_ref()?));
+        let targets = reach.as_ref()?.as_ref()?;
+        reached.extend(targets.iter().map(|labels| (plugin.namespace.as_str(), labels)));
     }
     let is_selected = |namespace: &str, pod: &Seen| {
         let selects = |(of, labels): &(&str, &BTreeMap<_, _>)| {
@@ -191,6 +204,27 @@ mod tests {
         ] {
             assert_eq!(pod("canary", status).trouble, None);
         }
+    }
+
+    #[test]
+    fn a_plugin_selects_by_labels_or_by_gateways() {
+        let of = |spec: Value| {
+            let plugin = json!({"metadata": {"name": "coalmine"}, "spec": spec});
+            reach(&serde_json::from_value(plugin).unwrap())
+        };
+        let labels = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        let gateway =
+            |name: &str| json!({"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": name});
+        assert_eq!(of(json!({})), Some(vec![BTreeMap::new()]), "all of the namespace");
+        assert_eq!(of(json!({"selector": {"matchLabels": {"a": "b"}}})), Some(vec![labels("a", "b")]));
+        assert_eq!(
+            of(json!({"targetRef": gateway("waypoint")})),
+            Some(vec![labels(GATEWAY_NAME, "waypoint")])
+        );
+        let both = json!({"targetRefs": [gateway("waypoint"), gateway("edge")]});
+        assert_eq!(of(both), Some(vec![labels(GATEWAY_NAME, "waypoint"), labels(GATEWAY_NAME, "edge")]));
+        let service = json!({"targetRefs": [gateway("edge"), {"kind": "Service", "name": "checkout"}]});
+        assert_eq!(of(service), None, "its waypoint is not known here");
     }
 
     #[test]
