@@ -1,14 +1,17 @@
 //! `coalmine serve`: the server.
 
-use std::path::{Path, PathBuf};
+mod set;
+
+use std::path::PathBuf;
 
 use anstream::adapter::strip_str;
 use clap::{Args, ValueEnum};
 use coalmine_control::config::{Config, Surroundings};
 use coalmine_control::rollout::read_text;
 use coalmine_control::{log, run};
-use coalmine_document::{OwnedPath, Problems};
+use coalmine_document::{Node, OwnedPath, Problems};
 
+use self::set::Set;
 use crate::diagnostic::{Diagnostic, excerpts};
 use crate::failure::Failure;
 use crate::{input, output};
@@ -17,6 +20,7 @@ const AFTER: &str = "\
 Examples:
   coalmine serve
   coalmine serve --config server.yaml --log json
+  coalmine serve --config server.yaml --set listen=127.0.0.1:9470 --set evidence.proxies='[127.0.0.1:9901]'
 
 Without a configuration it listens on this host only, asks nobody for a token, and keeps its rollouts in coalmine.db.
 SIGHUP reads the configuration again, SIGTERM ends the server within ten seconds. Proxies go on with the policy that they
@@ -29,6 +33,9 @@ pub(crate) struct Serve {
     /// The configuration, as YAML or JSON
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Give a field of the configuration another value, written as YAML; may be repeated
+    #[arg(long, value_name = "FIELD=VALUE")]
+    set: Vec<Set>,
     /// How to log, to standard error
     #[arg(long, value_enum, default_value_t)]
     log: Log,
@@ -49,9 +56,9 @@ enum Log {
 impl Serve {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         log::begin(self.log == Log::Json);
-        let config = load(self.config.as_deref()).map_err(Failure::Problems)?;
+        let config = self.load().map_err(Failure::Problems)?;
         // The log has no colours, or others than those of an excerpt.
-        let again = || load(self.config.as_deref()).map_err(|why| strip_str(&why).to_string());
+        let again = || self.load().map_err(|why| strip_str(&why).to_string());
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let told = |api, admin| {
             output::note(&format!(
@@ -60,25 +67,33 @@ impl Serve {
         };
         run::serve(config, again, told).map_err(|why| Failure::Problems(why.to_string()))
     }
-}
 
-/// The configuration of a file; the usual one without a file. What is wrong with it has colours.
-fn load(path: Option<&Path>) -> Result<Config, String> {
-    let variable = |name: &str| std::env::var(name).ok();
-    let file = |path: &str| std::fs::read_to_string(path);
-    let surroundings = Surroundings { variable: &variable, file: &file };
-    let Some(path) = path else {
-        let usual = read_text("{}").and_then(|empty| Config::from_document(&empty, &surroundings));
-        return usual.map_err(|problems| problems.to_string());
-    };
-    let mut source = input::read(path).map_err(|refused| Failure::refused(path)(refused).to_string())?;
-    let document = read_text(source.text());
-    if let Ok(document) = &document {
-        source.hide_secrets([document]);
+    /// The configuration of the file, or the usual one without a file, with what the command line sets. What is wrong with it has
+    /// colours.
+    fn load(&self) -> Result<Config, String> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let file = |path: &str| std::fs::read_to_string(path);
+        let surroundings = Surroundings { variable: &variable, file: &file };
+        let read = |mut document: Node| {
+            self.set.iter().for_each(|set| set.apply(&mut document));
+            Config::from_document(&document, &surroundings)
+        };
+        let Some(path) = self.config.as_deref() else {
+            return read_text("{}").and_then(read).map_err(|problems| problems.to_string());
+        };
+        let mut source = input::read(path).map_err(|refused| Failure::refused(path)(refused).to_string())?;
+        let document = read_text(source.text());
+        if let Ok(document) = &document {
+            source.hide_secrets([document]);
+        }
+        let shown = |problems: Problems| {
+            let found = Diagnostic::of_problems(&problems, &OwnedPath::default());
+            // What the command line says stands nowhere in the file.
+            let is_set = |it: &Diagnostic| self.set.iter().any(|set| set.has(&it.place));
+            let (set, found): (Vec<_>, Vec<_>) = found.into_iter().partition(is_set);
+            let set: String = set.iter().map(|it| format!("--set {}\n", it.sentence())).collect();
+            format!("{} is no configuration\n{}{set}", path.display(), excerpts(&source, &found))
+        };
+        document.and_then(read).map_err(shown)
     }
-    let shown = |problems: Problems| {
-        let found = Diagnostic::of_problems(&problems, &OwnedPath::default());
-        format!("{} is no configuration\n{}", path.display(), excerpts(&source, &found))
-    };
-    document.and_then(|document| Config::from_document(&document, &surroundings)).map_err(shown)
 }

@@ -302,6 +302,24 @@ fn a_server_that_would_be_unsafe_or_is_wrong_does_not_start() {
 }
 
 #[test]
+fn the_command_line_sets_fields_of_the_configuration() {
+    let lab = Lab::new().with("server.yaml", "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\ntick: 15s\n");
+    let refused = |set: &str| {
+        let run = lab.run(&format!("serve --config server.yaml --set {set}"));
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        run.stderr
+    };
+    let unsafe_now = refused("listen=0.0.0.0:0");
+    assert!(unsafe_now.contains("open to other hosts, and there are no tokens"), "{unsafe_now}");
+    let wrong = refused("tick=soon");
+    assert!(wrong.contains("--set tick: \"soon\"") && !wrong.contains("server.yaml:"), "{wrong}");
+    let unknown = refused("tock=1s");
+    assert!(unknown.contains("--set tock: ") && unknown.contains("did you mean \"tick\"?"), "{unknown}");
+    let run = lab.run("serve --set tick");
+    assert!(run.code == 2 && run.stderr.contains("no FIELD=VALUE, as tick=5s"), "{}", run.stderr);
+}
+
+#[test]
 fn a_server_ends_when_it_is_told() {
     let mut serving = Serving::start("");
     serving.done("apply checkout.yaml");
