@@ -11,7 +11,7 @@ DOCUMENTS = list(yaml.safe_load_all((FOLDER / "analysis-templates.yaml").read_te
 TEMPLATES = {it["metadata"]["name"]: it["spec"] for it in DOCUMENTS}
 # What the controller takes where a metric does not say it.
 DEFAULTS = {"failureLimit": 0, "inconclusiveLimit": 0, "consecutiveErrorLimit": 4, "consecutiveSuccessLimit": 0, "interval": "0s"}
-KNOWN = {"name", "successCondition", "failureCondition", "provider", *DEFAULTS}
+KNOWN = {"name", "count", "initialDelay", "successCondition", "failureCondition", "provider", *DEFAULTS}
 
 
 def holds(condition, result):
@@ -30,6 +30,7 @@ class Run:
         self.lab, spec = lab, TEMPLATES[template]
         (metric,) = spec["metrics"]
         assert set(metric) <= KNOWN, "a field that the controller does not know is refused"
+        assert metric["count"] >= metric["inconclusiveLimit"], "a step takes no metric without a count, nor a limit above it"
         self.metric = DEFAULTS | {name: it for name, it in metric.items() if name not in defaults} | defaults
         assert {arg["name"] for arg in spec["args"]} == {"rollout", "token"}
         self.failed = self.inconclusive = self.errors = self.successes = 0

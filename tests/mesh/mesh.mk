@@ -49,6 +49,22 @@ mesh: mesh-possible $(MESH_NEEDS) ## A real Istio mesh on this machine, without 
 test-mesh: mesh-possible $(MESH_NEEDS) ## The manifests and the filter on a real Istio control plane and real sidecars
 	@cd tests/mesh && $(MESH_ENV) $(CURDIR)/$(VENV)/bin/python -m pytest $(PYTEST)
 
+# The controllers of others that move a weight, which only the cases beside them need.
+MESH_OTHERS := $(addprefix $(MESH_TOOLS)/,flagger rollouts-controller)
+$(MESH_OTHERS) &: tests/mesh/others/go.mod tests/mesh/others/go.sum | $(MESH_BUILT)
+	@echo "building the controllers of Flagger and Argo Rollouts from source: three minutes on two cores"
+	GOGC=500 nice go build -C tests/mesh/others -trimpath -o $(CURDIR)/$(MESH_TOOLS)/ -ldflags "-s -w" tool
+	@touch $(MESH_OTHERS)
+
+.PHONY: test-mesh-judged
+test-mesh-judged: mesh-possible $(MESH_NEEDS) $(MESH_OTHERS) ## The real controllers of Flagger and Argo Rollouts, which move while Coalmine judges
+	@cd tests/mesh && $(MESH_ENV) $(CURDIR)/$(VENV)/bin/python -m pytest -m judged $(PYTEST)
+
+.PHONY: proof-mesh-judged
+proof-mesh-judged: AWAY ?= 120
+proof-mesh-judged: mesh-possible $(MESH_NEEDS) $(MESH_OTHERS) ## The same, held and without a server for AWAY=.. seconds each
+	@cd tests/mesh && $(MESH_ENV) MESH_AWAY=$(AWAY) $(CURDIR)/$(VENV)/bin/python -m pytest --capture=no -m judged
+
 MESH_CASES ?= 300
 
 .PHONY: proof-mesh-routes

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab import kube, paths, registry
+from lab import kube, movers, paths, registry
 from lab.kube import Object
 from lab.scenario import PLUGINS, Scenario, render
 
@@ -28,12 +28,12 @@ ADDITIONS = {"istio/demo": ("istio/fallback", "istio/bucket-header", "istio/plug
 
 @pytest.fixture(scope="module")
 def demo(applied: Scenario) -> Iterator[Scenario]:
-    """The namespaces that the folders name, and all the rest of the demo; and what a CanaryRollout is."""
-    definition = str(paths.ISTIO / "controller" / "crd.yaml")
-    kube.kubectl("apply", "--server-side", "-f", definition)
+    """The namespaces that the folders name, and all the rest of the demo; and what a CanaryRollout is, a Canary and a Rollout."""
+    definitions = yaml.safe_dump_all([*render("istio/controller/crd.yaml"), *movers.definitions()])
+    kube.kubectl("apply", "--server-side", "-f", "-", stdin=definitions)
     kube.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s")
     yield applied
-    kube.kubectl("delete", "-f", definition)
+    kube.kubectl("delete", "-f", "-", stdin=definitions)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

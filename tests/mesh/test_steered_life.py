@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import subprocess
-from pathlib import Path
 
 import yaml
 
@@ -13,6 +12,7 @@ from lab.client import Load, assert_moved_along
 from lab.controller import SYSTEM, Controller, Steered
 from lab.kube import Object
 from lab.paths import COALMINE, KUBECONFIG
+from lab.person import Person
 from lab.processes import wait_until
 from lab.users import crowd
 
@@ -145,41 +145,21 @@ def test_another_release_of_the_controller_comes_and_goes_in_the_middle_of_a_rel
     assert_moved_along(load, old, new)
 
 
-def test_a_person_steers_by_the_command_with_a_role(checkout: Steered, tmp_path: Path) -> None:
+def test_a_person_steers_by_the_command_with_a_role(checkout: Steered) -> None:
     """Through a port-forward with a token of the cluster: what the Role allows, and nothing else; history has the name."""
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ada", "namespace": "shop"}}
-    bindings = [{
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-        "metadata": {"name": "ada", "namespace": space},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
-        "subjects": [{"kind": "ServiceAccount", "name": "ada", "namespace": "shop"}],
-    } for space, kind, role in (("shop", "ClusterRole", "coalmine-operate"), (SYSTEM, "Role", "coalmine-reach"))]
-    documents = yaml.safe_dump_all([account, *bindings])
-    kube.kubectl("apply", "-f", "-", stdin=documents)
-    try:
-        configuration = yaml.safe_load(KUBECONFIG.read_text())
-        token = kube.kubectl("create", "token", "-n", "shop", "ada").strip()
-        configuration["users"] = [{"name": "admin", "user": {"token": token}}]
-        file = tmp_path / "kubeconfig"
-        file.write_text(yaml.safe_dump(configuration))
-
-        def coalmine(*words: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run([str(COALMINE), *words, "--kubeconfig", str(file)], capture_output=True, text=True)
-
+    with Person("ada") as ada:
         with Load([checkout.gateway(), checkout.sidecar()], USERS, per_second=200) as load:
             checkout.new_version()
             checkout.await_status("5 %", lambda status: status["weight"] == 5)
-            assert coalmine("pause", "shop/checkout", "--message", "a look").returncode == 0
+            ada.says("pause", "shop/checkout", "--message", "a look")
             checkout.await_phase("Paused")
-            assert coalmine("resume", "shop/checkout").returncode == 0
-            assert coalmine("rollback", "shop/checkout", "--message", "enough").returncode == 0
+            ada.says("resume", "shop/checkout")
+            ada.says("rollback", "shop/checkout", "--message", "enough")
             status = checkout.await_outcome("RolledBack")
         assert not load.failures, load.failures[:5]
         assert any("ada" in line.get("by", "") for line in status["history"])
-        refused = coalmine("delete", "shop/checkout")
+        refused = ada.coalmine("delete", "shop/checkout")
         assert refused.returncode != 0 and "may not write shop/checkout" in refused.stderr, refused
-    finally:
-        kube.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=documents)
 
 
 def test_uninstalled_everybody_is_on_stable_and_nothing_is_left_that_waits(checkout: Steered) -> None:

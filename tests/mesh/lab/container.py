@@ -1,7 +1,8 @@
 """The application's container of a pod: what runs for its image, started again when it ends, as kubelet would do.
 
-For most images that is the stand-in `app.py`. For Coalmine's own image it is the command, with what the container's spec says:
-its arguments, its environment, its user, and a root of its own with its volumes in it.
+For most images that is the stand-in `app.py`. For Coalmine's own image, and for those of Flagger and Argo Rollouts, it is their
+program, with what the container's spec says: its arguments, its environment, its user, and a root of its own with its volumes
+in it.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import kube, network, processes
+from . import kube, network, processes, service
 from .kube import Object
-from .paths import BRIDGE_IP, COALMINE, ports
+from .paths import BRIDGE_IP, COALMINE, TOOLS, ports
 
 if TYPE_CHECKING:
     from .pods import Pod
 
 APP = Path(__file__).with_name("app.py")
 # The images that are real: the last part of their name, and the program that is their entry point.
-PROGRAMS = {"coalmine": COALMINE}
+PROGRAMS = {"coalmine": COALMINE, "flagger": TOOLS / "flagger", "argo-rollouts": TOOLS / "rollouts-controller"}
 # What a program that is not linked statically needs of the host, read-only.
 HOST = ("/usr", "/lib", "/lib64", "/etc/ssl", "/dev", "/proc")
 # kubelet waits 10 s at first, and up to 5 minutes.
@@ -104,6 +105,7 @@ class Container:
         for mount in self.spec.get("volumeMounts", []):
             source, target = shlex.quote(str(self._volume(mount["name"]))), shlex.quote(f"/mnt{mount['mountPath']}")
             lines += [f"mkdir -p {target}", f"mount --bind {source} {target}"]
+        lines += ["mkdir -p /mnt/etc", f"printf %s {shlex.quote(service.hosts())} > /mnt/etc/hosts"]
         directory = self.spec.get("workingDir", "/")
         words = shlex.join([*self.spec.get("command", [])[1:], *self.spec.get("args", [])])
         lines += [f"exec chroot --userspec={user} /mnt /usr/bin/env --chdir={shlex.quote(directory)} /program {words}"]

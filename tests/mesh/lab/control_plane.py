@@ -87,6 +87,20 @@ users:
 """)
 
 
+def authority() -> str:
+    """The certificate of the authority, in PEM."""
+    return (PKI / "ca.pem").read_text()
+
+
+def certificate(name: str) -> tuple[str, str]:
+    """A certificate for a name, and its key, in PEM."""
+    _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
+             "-addext", f"subjectAltName=DNS:{name}", "-keyout", f"{name}-key.pem", "-out", f"{name}.csr")
+    _openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial",
+             "-days", "30", "-copy_extensions", "copy", "-out", f"{name}.pem")
+    return (PKI / f"{name}.pem").read_text(), (PKI / f"{name}-key.pem").read_text()
+
+
 def start_etcd() -> None:
     """Start etcd, on what it has kept, and wait until it answers."""
     client, peer = ports()["etcd"], ports()["etcd-peer"]

@@ -17,7 +17,19 @@ SYSTEM = "coalmine-system"
 PODS = f"/api/v1/namespaces/{SYSTEM}/pods"
 
 
-class Controller(Scenario):
+class Installed(Scenario):
+    """What is installed by its own manifests: definitions first, and server-side, because they are large."""
+
+    def apply(self, *kinds: str) -> None:
+        """Apply the documents, or those of the given kinds."""
+        wanted = [d for d in self.documents if not kinds or d["kind"] in kinds]
+        first = [d for d in wanted if d["kind"] in ("Namespace", "CustomResourceDefinition")]
+        for documents in filter(None, (first, wanted)):
+            kube.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(documents))
+            kube.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s")
+
+
+class Controller(Installed):
     """istio/controller as it stands, but for where its Prometheus is, and how often it looks."""
 
     def __init__(self, source: str = "istio/controller") -> None:
@@ -38,14 +50,6 @@ class Controller(Scenario):
     def configuration(self, configuration: Object) -> None:
         self.find("ConfigMap", "coalmine")["data"]["server.yaml"] = yaml.safe_dump(configuration)
 
-    def apply(self, *kinds: str) -> None:
-        """As README says: the definition first, and server-side, because it is large."""
-        wanted = [d for d in self.documents if not kinds or d["kind"] in kinds]
-        first = [d for d in wanted if d["kind"] in ("Namespace", "CustomResourceDefinition")]
-        for documents in filter(None, (first, wanted)):
-            kube.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(documents))
-            kube.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s")
-
     def servers(self) -> list[Object]:
         """The controller's living pods."""
         return self.pods("app.kubernetes.io/name=coalmine", SYSTEM)
@@ -63,12 +67,12 @@ class Controller(Scenario):
         return metrics(pod, ":8471/metrics")
 
 
-class Steered(Scenario):
+class Rollout(Scenario):
     """An application with a CanaryRollout. Versions are counted up, so that each case has new ones."""
 
     versions = 0
 
-    def __init__(self, source: str = "tests/mesh/scenarios/steered", name: str = "checkout") -> None:
+    def __init__(self, source: str, name: str = "checkout") -> None:
         super().__init__(source)
         self.name = name
         self.path = f"/apis/coalmine.dev/v1alpha1/namespaces/shop/canaryrollouts/{name}"
@@ -109,27 +113,22 @@ class Steered(Scenario):
                 releases[-1].get("outcome") == outcome)
         return self.await_status(f"outcome {outcome}", ended, seconds)
 
-    def new_version(self, suffix: str = "") -> str:
-        """Give the canary an image that was never there, as a pipeline would; its tag."""
-        Steered.versions += 1
-        version = f"7.0.{Steered.versions}{suffix}"
-        self.set_version("canary", version)
-        return version
+    @staticmethod
+    def next_version(suffix: str = "") -> str:
+        """The tag of an image that was never there."""
+        Rollout.versions += 1
+        return f"7.0.{Rollout.versions}{suffix}"
 
-    def set_version(self, variant: str, version: str) -> None:
-        """Give a Deployment another image."""
-        name = f"{self.name}-{variant}"
-        image = f"{self.image_of(variant).rpartition(':')[0]}:{version}"
-        kube.kubectl("set", "image", "-n", "shop", f"deployment/{name}", f"{self.name}={image}")
+    def set_image_of(self, deployment: str, version: str) -> None:
+        """Give a Deployment another image, as a pipeline would."""
+        image = f"{self.image_of(deployment).rpartition(':')[0]}:{version}"
+        kube.kubectl("set", "image", "-n", "shop", f"deployment/{deployment}", f"{self.name}={image}")
 
-    def image_of(self, variant: str) -> str:
+    @staticmethod
+    def image_of(deployment: str) -> str:
         """The image of a Deployment in the cluster."""
-        deployment = kube.get(f"/apis/apps/v1/namespaces/shop/deployments/{self.name}-{variant}")
-        return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
-
-    def running(self, variant: str) -> str:
-        """The version of a Deployment in the cluster."""
-        return self.image_of(variant).rpartition(":")[2]
+        found = kube.get(f"/apis/apps/v1/namespaces/shop/deployments/{deployment}")
+        return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def events(self) -> list[Object]:
         """The Events about the rollout, the oldest first."""
@@ -137,6 +136,27 @@ class Steered(Scenario):
         of_this = [event for event in found if event["regarding"].get("kind") == "CanaryRollout"
                    and event["regarding"].get("name") == self.name]
         return sorted(of_this, key=lambda event: str(event["eventTime"]))
+
+
+class Steered(Rollout):
+    """An application with two Deployments that Coalmine steers."""
+
+    def __init__(self, source: str = "tests/mesh/scenarios/steered", name: str = "checkout") -> None:
+        super().__init__(source, name)
+
+    def new_version(self, suffix: str = "") -> str:
+        """Give the canary an image that was never there; its tag."""
+        version = self.next_version(suffix)
+        self.set_version("canary", version)
+        return version
+
+    def set_version(self, variant: str, version: str) -> None:
+        """Give the Deployment of a variant another image."""
+        self.set_image_of(f"{self.name}-{variant}", version)
+
+    def running(self, variant: str) -> str:
+        """The version of a variant's Deployment in the cluster."""
+        return self.image_of(f"{self.name}-{variant}").rpartition(":")[2]
 
     def plugin(self) -> Any:
         """The plugin that brings the policy to the mesh, as it is now."""

@@ -70,8 +70,9 @@ def watch(path: str, resource_version: str, seconds: int = 60) -> Iterator[tuple
         connection.close()
 
 
-# Istio's validation says this of every EnvoyFilter, for being one.
-EXPECTED_WARNING = "Warning: EnvoyFilter exposes internal implementation details"
+# Istio's validation says the first of every EnvoyFilter, for being one; kustomize and the kube-apiserver the others of what others have written.
+EXPECTED_WARNINGS = ("Warning: EnvoyFilter exposes internal implementation details", "is deprecated. Please use",
+                     "Warning: unrecognized format")
 
 
 def kubectl(*argv: str, stdin: str | None = None) -> str:
@@ -82,7 +83,8 @@ def kubectl(*argv: str, stdin: str | None = None) -> str:
     )
     if done.returncode:
         raise LabError(f"kubectl {' '.join(argv)}: {done.stderr.strip()}")
-    warnings = [line for line in done.stderr.splitlines() if "Warning:" in line and EXPECTED_WARNING not in line]
+    warnings = [line for line in done.stderr.splitlines() if "Warning:" in line and not any(
+        expected in line for expected in EXPECTED_WARNINGS)]
     if warnings:
         raise LabError(f"kubectl {' '.join(argv)} warns: {' '.join(warnings)}")
     return done.stdout

@@ -25,7 +25,7 @@ KUBECONFIG = STATE / "pki" / "kubeconfig"
 LOGS = STATE / "logs"
 PODS = STATE / "pods"
 
-GO_TOOLS = Path(__file__).resolve().parents[1] / "tools"
+MESH = Path(__file__).resolve().parents[1]
 
 # The bridge that the lab makes; MESH_SUBNET moves it when the machine already uses 10.77.0.0/24.
 SUBNET = os.environ.get("MESH_SUBNET", "10.77.0")
@@ -44,16 +44,16 @@ def program(name: str) -> str | None:
 
 
 @cache
-def go_module(path: str) -> Path:
-    """The directory of a Go module that the tools are made of, e.g. where Istio's own templates are."""
+def go_module(path: str, tools: str = "tools") -> Path:
+    """The directory of a Go module that tools are made of (`tools`, `others`), e.g. where Istio's own templates are."""
     found = subprocess.run(
         ["go", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", path],
-        cwd=GO_TOOLS, check=True, capture_output=True, text=True,
+        cwd=MESH / tools, check=True, capture_output=True, text=True,
     ).stdout.strip()
     if not found:
-        subprocess.run(["go", "mod", "download", path], cwd=GO_TOOLS, check=True)
+        subprocess.run(["go", "mod", "download", path], cwd=MESH / tools, check=True)
         go_module.cache_clear()
-        return go_module(path)
+        return go_module(path, tools)
     return Path(found)
 
 
