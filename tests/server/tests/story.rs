@@ -233,6 +233,9 @@ async fn a_server_that_has_lost_its_store_leaves_the_proxies_what_they_run() {
         (rows.len() == 2 && rows.iter().all(is_same) && revision(&known).is_null()).then_some(())
     });
     is_seen.await.unwrap();
+    let others = |shown: &str| shown.matches("from another history").count();
+    let shown = done(&fleet, "proxies").await.stdout;
+    assert_eq!(others(&shown), 2, "the server knows nothing of what the proxies run: {shown}");
     let traffic = fleet.traffic(400, 4);
     let some = |seen: &[Seen]| seen.iter().any(|visit| visit.variant == Some("canary"));
     traffic.until("the canary still has users", Instant::now(), some).await.unwrap();
@@ -241,6 +244,7 @@ async fn a_server_that_has_lost_its_store_leaves_the_proxies_what_they_run() {
     done(&fleet, "apply checkout.yaml").await;
     all_follow(&fleet).await;
     assert!(revision(&json(&fleet, "proxies").await).as_u64() > Some(before));
+    assert_eq!(others(&done(&fleet, "proxies").await.stdout), 0, "they follow again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -48,7 +48,8 @@ pub(crate) struct Status {
 Examples:
   coalmine proxies
 
-\"runs\" is what the filter itself says; \"accepted\" is only what the proxy has acknowledged.")]
+\"runs\" is what the filter itself says; \"accepted\" is only what the proxy has acknowledged.
+\"from another history\" is a proxy with a newer revision than the server knows, as after a lost store.")]
 pub(crate) struct Proxies {
     #[command(flatten)]
     server: ServerArguments,
@@ -183,7 +184,8 @@ fn row(proxy: &Proxy, fleet: &Fleet) -> [String; 6] {
     let time = |time: Option<Time>| time.map_or_else(|| "-".to_owned(), |time| time.to_string());
     let disabled = proxy.disabled.iter().map(|name| format!("{name} is off in it"));
     let is_late = proxy.revision.is_some() && proxy.revision != fleet.revision;
-    let late = is_late.then(|| "late".to_owned());
+    let late = if proxy.other_history { Some("from another history") } else { is_late.then_some("late") };
+    let late = late.map(str::to_owned);
     let refused = proxy.refused.as_ref().map(|why| format!("refuses {}", visible(why)));
     let notes: Vec<String> = late.into_iter().chain(refused).chain(disabled).collect();
     [
@@ -208,4 +210,25 @@ fn columns<const N: usize>(heads: [&str; N], rows: Vec<[String; N]>) -> String {
         format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     all.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_that_does_not_run_the_latest_policy_is_late_or_from_another_history() {
+        let fleet = Fleet { name: "default".to_owned(), revision: Some(7), away: None };
+        let said = |revision: Option<u64>, other_history: bool| {
+            let proxy = Proxy { revision, other_history, ..Proxy::default() };
+            let [.., said] = row(&proxy, &fleet);
+            said
+        };
+        assert_eq!(said(Some(7), false), "");
+        assert_eq!(said(None, false), "");
+        assert_eq!(said(Some(6), false), "late");
+        assert_eq!(said(Some(9), true), "from another history");
+        // It has told so by its stream, and its own metrics cannot be read.
+        assert_eq!(said(None, true), "from another history");
+    }
 }

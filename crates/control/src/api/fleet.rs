@@ -108,19 +108,25 @@ fn document(publication: Publication) -> Response {
 )]
 pub(super) async fn proxies(State(app): State<App>, sender: Sender) -> Result<Json<Proxies>, Trouble> {
     sender.must_everywhere(May::Read).await?;
-    Ok(Json(known(&app)))
+    Ok(Json(known(&app).await))
 }
 
+/// A proxy among all: the name of its fleet, and its own.
+type Key = (String, String);
+
 /// All proxies, as they are known now.
-pub(crate) fn known(app: &App) -> Proxies {
+pub(crate) async fn known(app: &App) -> Proxies {
     let view = app.server.view();
-    let mut all: BTreeMap<(String, String), Proxy> = BTreeMap::new();
+    let mut all: BTreeMap<Key, Proxy> = BTreeMap::new();
     let mut fleets = Vec::new();
+    let mut shows: BTreeMap<Key, u64> = BTreeMap::new();
     for fleet in app.server.fleets().names() {
         let revision = app.server.published(fleet).map(|publication| publication.revision);
         fleets.push(Fleet { name: fleet.to_owned(), revision, away: view.away(fleet).map(str::to_owned) });
         for proxy in view.proxies(fleet) {
-            let shown = all.entry((fleet.to_owned(), proxy.name.clone())).or_default();
+            let key = (fleet.to_owned(), proxy.name.clone());
+            shows.extend(proxy.revision.map(|revision| (key.clone(), revision)));
+            let shown = all.entry(key).or_default();
             shown.revision = proxy.revision;
             shown.seen = Some(Time(proxy.seen));
             shown.filter.clone_from(&proxy.filter);
@@ -130,12 +136,41 @@ pub(crate) fn known(app: &App) -> Proxies {
     for stream in app.table.list(app.server.now()) {
         let address = stream.address.map(|address| address.to_string()).unwrap_or_default();
         let name = if stream.node.is_empty() { address } else { stream.node };
-        let shown = all.entry((stream.fleet, name)).or_default();
+        let key = (stream.fleet, name);
+        if let Some(reported) = stream.reported {
+            let highest = shows.entry(key.clone()).or_default();
+            *highest = reported.max(*highest);
+        }
+        let shown = all.entry(key).or_default();
         shown.connected = stream.ended.is_none().then_some(Time(stream.since));
         shown.sent = stream.sent;
         shown.accepted = stream.acked;
         shown.refused = stream.refused.map(|it| format!("revision {}: {}", it.revision, it.why));
     }
+    for fleet in &fleets {
+        for key in from_another_history(app, fleet, &shows).await {
+            all.entry(key).or_default().other_history = true;
+        }
+    }
     let proxies = all.into_iter().map(|((fleet, name), proxy)| Proxy { fleet, name, ..proxy }).collect();
     Proxies { fleets, proxies }
+}
+
+/// The proxies of a fleet that show a newer revision than the store knows; none where the store does not answer.
+///
+/// Another server on the same store may have published what this one has not read yet. So the store is asked, where a proxy
+/// shows more than this server has sent.
+async fn from_another_history(app: &App, fleet: &Fleet, shows: &BTreeMap<Key, u64>) -> Vec<Key> {
+    let beyond = |known: Option<u64>| {
+        let is_beyond = move |(key, shown): &(&Key, &u64)| key.0 == fleet.name && Some(**shown) > known;
+        shows.iter().filter(is_beyond).map(|(key, _)| key.clone())
+    };
+    if beyond(fleet.revision).next().is_none() {
+        return Vec::new();
+    }
+    app.server
+        .store()
+        .head(&fleet.name)
+        .await
+        .map_or_else(|_| Vec::new(), |head| beyond(head.latest).collect())
 }

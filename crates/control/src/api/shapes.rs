@@ -179,6 +179,10 @@ pub struct Proxy {
     /// Version of the filter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
+    /// Whether it has a newer revision than the store knows, so that it is from another history: the store was lost or put
+    /// back. The next revision is made higher than its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub other_history: bool,
     /// Rollouts that it has switched off, as without their key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disabled: Vec<Name>,

@@ -17,7 +17,7 @@ const NAMED: usize = 20;
 
 pub(super) async fn show(State(dashboard): State<Dashboard>, visitor: Visitor) -> Result<Response, Stop> {
     visitor.sender.must_everywhere(May::Read).await?;
-    let Proxies { fleets, proxies } = fleet::known(&dashboard.app);
+    let Proxies { fleets, proxies } = fleet::known(&dashboard.app).await;
     let now = dashboard.app.server.now();
     let body = html! {
         h1 { "Proxies" }
@@ -36,9 +36,9 @@ pub(super) async fn show(State(dashboard): State<Dashboard>, visitor: Visitor) -
 }
 
 /// The proxies that have a rollout in their policy. Only who may see everything sees their names.
-pub(super) fn of_rollout(dashboard: &Dashboard, visitor: &Visitor, name: &Name) -> Markup {
+pub(super) async fn of_rollout(dashboard: &Dashboard, visitor: &Visitor, name: &Name) -> Markup {
     let Some(own) = dashboard.app.server.fleets().of_rollout(name) else { return html! {} };
-    let Proxies { fleets, proxies } = fleet::known(&dashboard.app);
+    let Proxies { fleets, proxies } = fleet::known(&dashboard.app).await;
     let Some(fleet) = fleets.iter().find(|fleet| fleet.name == own) else { return html! {} };
     let own: Vec<&Proxy> = proxies.iter().filter(|proxy| proxy.fleet == own).collect();
     let now = dashboard.app.server.now();
@@ -97,7 +97,9 @@ fn table(fleet: &Fleet, proxies: &[&Proxy], now: u64) -> Markup {
                                 th scope="row" { (proxy.name) }
                                 td.number.mono { @if let Some(revision) = proxy.revision { (revision) } @else { "–" } }
                                 td {
-                                    @if runs(fleet, proxy) { span.badge.good { "yes" } } @else { span.badge.waits { "not yet" } }
+                                    @if proxy.other_history { span.badge.waits { "from another history" } }
+                                    @else if runs(fleet, proxy) { span.badge.good { "yes" } }
+                                    @else { span.badge.waits { "not yet" } }
                                     @if let Some(refused) = &proxy.refused { " refused " (refused) }
                                     @if !proxy.disabled.is_empty() {
                                         " has switched off: "

@@ -52,6 +52,7 @@ pub(super) async fn show(
         false => confirm::possible(server, &visitor, parsed).await?,
     };
     let state = &parsed.stored.record.state;
+    let proxies = proxies::of_rollout(&dashboard, &visitor, &name).await;
     let body = html! {
         p.crumbs { a href="/" { "Rollouts" } " / " a href={ "/?namespace=" (name.namespace()) } { (name.namespace()) } }
         h1 { (name) " " (words::phase(state.said.phase)) }
@@ -61,7 +62,7 @@ pub(super) async fn show(
         (facts(parsed, plan, now))
         (history.picture(state, now))
         @if let Some(plan) = plan { (evidence::show(plan, state)) }
-        (proxies::of_rollout(&dashboard, &visitor, &name))
+        (proxies)
         (history.table(&name))
         details #document {
             summary { "The document, as it was written" }

@@ -124,6 +124,22 @@ async fn every_answer_has_the_headers() {
 }
 
 #[tokio::test]
+async fn a_proxy_from_another_history_is_called_so() {
+    let world = World::new().await;
+    world.app.server.look(|view| {
+        let newer = u64::MAX >> 1;
+        let proxy =
+            ProxyReading { name: "edge".to_owned(), revision: Some(newer), ..ProxyReading::default() };
+        view.readings.insert("default".to_owned(), Reading { proxies: vec![proxy], ..Reading::default() });
+    });
+    let mut browser = Browser::signed_in(&world, ADMIN).await;
+    for path in ["/proxies", CHECKOUT] {
+        let page = browser.get(&world, path).await.body;
+        assert!(page.contains("from another history") && !page.contains("not yet"), "{path}: {page}");
+    }
+}
+
+#[tokio::test]
 async fn history_is_told_page_by_page() {
     let world = World::new().await;
     let mut browser = Browser::signed_in(&world, READER).await;

@@ -134,6 +134,23 @@ impl ProxyTable {
     }
 }
 
+#[cfg(test)]
+impl ProxyTable {
+    /// A stream of a proxy that reports this revision; it ends when what is returned is dropped.
+    pub(crate) fn pretend(
+        self: &Arc<Self>,
+        clock: Clock,
+        (fleet, node): (&str, &str),
+        address: &str,
+        reported: Option<u64>,
+    ) -> impl Drop + use<> {
+        let node = Node { id: node.to_owned(), cluster: fleet.to_owned() };
+        let (row, _) = self.open(clock, fleet, &node, address.parse().ok(), usize::MAX);
+        row.update(|row| (row.reported, row.acked) = (reported, reported));
+        row
+    }
+}
+
 // === impl Row ===
 
 impl Row {
