@@ -22,7 +22,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::envoy::Envoy;
-use crate::{Relay, Version};
+use crate::{Port, Relay, Version};
 use parts::{LISTENERS, bootstrap, place};
 
 pub use parts::{FleetParts, ROLLOUT, Served};
@@ -40,6 +40,8 @@ pub struct Fleet {
     versions: [Version; 2],
     relays: Vec<Relay>,
     admins: Vec<Relay>,
+    /// Where the admin interface of each proxy is at its own address; nothing listens on this one.
+    own_port: Option<Port>,
     parts: FleetParts,
     served: Option<Served>,
     folder: TempDir,
@@ -75,24 +77,56 @@ impl Fleet {
             (2..=parts.servers).map(|number| Serving::new(folder.path(), number)).collect::<Result<_>>()?;
         let versions =
             [Version::start("stable", parts.seed).await?, Version::start("canary", !parts.seed).await?];
-        let (mut proxies, mut relays, mut admins) = (Vec::new(), Vec::new(), Vec::new());
-        for number in 1..=parts.proxies {
-            let place = place(folder.path(), number);
-            std::fs::create_dir(&place).with_context(|| format!("cannot make {}", place.display()))?;
-            let mut servers = Vec::new();
-            for server in std::iter::once(&server).chain(&others) {
-                let relay = Relay::start(server.address()).await?;
-                servers.push(relay.address());
-                relays.push(relay);
-            }
-            let bootstrap = bootstrap(number, &place, &servers, &versions)?;
-            let launch = parts.launch(number);
-            let proxy = Envoy::start(&launch, &bootstrap, &place).await?;
-            admins.push(Relay::start(proxy.admin_address()).await?);
-            proxies.push(proxy);
+        let own_port = if parts.has_own_addresses { Some(Port::hold()?) } else { None };
+        let count = parts.proxies;
+        let mut fleet = Self {
+            server,
+            others,
+            proxies: Vec::new(),
+            versions,
+            relays: Vec::new(),
+            admins: Vec::new(),
+            own_port,
+            parts,
+            served: None,
+            folder,
+        };
+        for _ in 0..count {
+            fleet.add_proxy().await?;
         }
-        let served = None;
-        Ok(Self { server, others, proxies, versions, relays, admins, parts, served, folder })
+        Ok(fleet)
+    }
+
+    /// Starts one more proxy, which has the next number.
+    pub async fn add_proxy(&mut self) -> Result<()> {
+        let number = self.proxies.len() + 1;
+        let place = place(self.folder.path(), number);
+        std::fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
+        let mut servers: Vec<SocketAddr> = self.servers().map(Serving::address).collect();
+        if self.own_port.is_none() {
+            for server in &mut servers {
+                let relay = Relay::start(*server).await?;
+                *server = relay.address();
+                self.relays.push(relay);
+            }
+        }
+        let bootstrap = bootstrap(number, &place, &servers, &self.versions, self.admin_port())?;
+        let proxy = Envoy::start(&self.parts.launch(number), &bootstrap, &place).await?;
+        self.admins.push(Relay::start(proxy.admin_address()).await?);
+        self.proxies.push(proxy);
+        Ok(())
+    }
+
+    /// Kills the proxy with the highest number; it says nobody good-bye.
+    pub fn end_proxy(&mut self) {
+        self.proxies.pop();
+        self.admins.truncate(self.proxies.len());
+        self.relays.truncate(self.proxies.len() * self.servers().count());
+    }
+
+    /// The port of every proxy's admin interface, where each has an address of its own.
+    pub fn admin_port(&self) -> Option<u16> {
+        self.own_port.as_ref().map(|port| port.address().port())
     }
 
     /// From the next start of the server on, its configuration says this.
@@ -164,7 +198,7 @@ impl Fleet {
         &self.versions[1]
     }
 
-    /// Between each proxy and each server, those of the first proxy first.
+    /// Between each proxy and each server, those of the first proxy first; none where proxies have addresses of their own.
     pub fn relays(&self) -> &[Relay] {
         &self.relays
     }

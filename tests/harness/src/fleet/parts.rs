@@ -1,6 +1,6 @@
 //! What a fleet is made of, and the shipped files with ports and paths of a run.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -40,6 +40,9 @@ pub struct FleetParts {
     pub proxies: usize,
     /// How many servers, on one store; each proxy follows any of them.
     pub servers: usize,
+    /// Whether each proxy has a loopback address of its own, from which it connects to the servers with nothing in between, and
+    /// where its admin interface is, at the same port for all.
+    pub has_own_addresses: bool,
     /// Variables of the proxies' environments: the number of the proxy, from 1, the name and the value.
     pub variables: Vec<(usize, String, String)>,
     /// The store of the servers, as their configuration says it: a path, from the folder of the run, or `{env: NAME}`.
@@ -71,6 +74,7 @@ impl FleetParts {
             is_inline: true,
             proxies: 2,
             servers: 1,
+            has_own_addresses: false,
             variables: Vec::new(),
             store: "coalmine.db".to_owned(),
             seed: 1,
@@ -136,12 +140,14 @@ impl FleetParts {
     }
 }
 
-/// The shipped configuration of a proxy, with ports and paths of this run. Its listeners are in a file of their own.
+/// The shipped configuration of a proxy, with ports and paths of this run. Its listeners are in a file of their own. With a
+/// port of admin interfaces it has an address of its own.
 pub(super) fn bootstrap(
     number: usize,
     place: &Path,
     servers: &[SocketAddr],
     versions: &[Version; 2],
+    admins: Option<u16>,
 ) -> Result<String> {
     let mut bootstrap = Bootstrap::read("envoy/fleet")?;
     let port = |port: u16| format!("port_value: {port}");
@@ -153,9 +159,22 @@ pub(super) fn bootstrap(
     let endpoints: Vec<String> = servers.iter().map(|server| endpoint(server.port())).collect();
     let [stable, canary] = versions.each_ref().map(|version| port(version.port()));
     let name = proxy_name(number);
+    let own = match admins {
+        None => Ipv4Addr::LOCALHOST,
+        Some(_) => Ipv4Addr::new(127, 0, 0, u8::try_from(number + 1).context("too many proxies")?),
+    };
+    if admins.is_some() {
+        let cluster = "  - name: coalmine\n    connect_timeout: 1s\n";
+        let from =
+            format!("    upstream_bind_config: {{source_address: {{address: {own}, port_value: 0}}}}\n");
+        bootstrap.replace(cluster, &format!("{cluster}{from}"))?;
+    }
     bootstrap
         .replace("{id: edge-1, cluster: edge}", &format!("{{id: {name}, cluster: {name}}}"))?
-        .replace("port_value: 9901", "port_value: 0")?
+        .replace(
+            "address: 127.0.0.1, port_value: 9901",
+            &format!("address: {own}, port_value: {}", admins.unwrap_or(0)),
+        )?
         .replace("port_value: 10000", "port_value: 0")?
         .replace("port_value: 8081", &stable)?
         .replace("port_value: 8082", &canary)?
