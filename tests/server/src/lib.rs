@@ -64,7 +64,8 @@ impl Server {
         let fleets = BTreeMap::from([(FLEET.to_owned(), Fleet { filter, latest: latest.subscribe() })]);
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let (sender, refusals) = mpsc::channel(16);
-        let xds = Xds::new(fleets, Arc::new(ByCluster), Settings::default(), Arc::new(clock), sender);
+        let (gate, settings) = (Arc::new(ByCluster), Settings::default());
+        let xds = Xds::new(fleets, gate, settings, Arc::new(clock), Arc::default(), sender);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let handle = runtime.handle().clone();
         let process = Process(Some(runtime));

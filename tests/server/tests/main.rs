@@ -8,6 +8,7 @@
 //! | `dead_man` | users who go back by themselves, without a server |
 //! | `detect` | how soon a fault of the canary is found, and what is none |
 //! | `fleets` | proxies that have different policies |
+//! | `found` | proxies that are found by their streams |
 //! | `full_disk` | the disk of the store is full |
 //! | `hang` | a canary that does not answer at all |
 //! | `kills` | a server that is killed at any moment of a rollout |
@@ -34,6 +35,7 @@ mod certified;
 mod dead_man;
 mod detect;
 mod fleets;
+mod found;
 mod full_disk;
 mod hang;
 mod kills;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use coalmine_document::{Cursor, Fields, Known};
+use coalmine_document::{Cursor, Fields, Known, Value};
 
 use super::{Surroundings, read_file, read_texts, secret};
 use crate::evidence::{ServedBy, Servers, Template};
 
 const EVIDENCE: Known = Known::new(&["proxies", "prometheus", "served", "counters"]);
+const PROXIES: Known = Known::new(&["streams"]);
 const SERVED: Known = Known::new(&["cluster", "service", "version"]);
 const PROMETHEUS: Known =
     Known::new(&["url", "labels", "token", "user", "password", "ca", "certificate", "key"]);
@@ -21,6 +22,8 @@ const MAX_LABELS: usize = 16;
 pub enum Evidence {
     /// Admin interfaces of the proxies, `host:port`.
     Proxies(Vec<String>),
+    /// The admin interface of every proxy that follows this server, at the address of its stream and this port.
+    Streams(u16),
     /// A Prometheus that scrapes them.
     Prometheus(PrometheusAddress),
 }
@@ -92,7 +95,7 @@ pub(super) fn read(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> 
             prometheus.conflict("\"proxies\" and \"prometheus\" both say where evidence is read; keep one");
             Evidence::default()
         }
-        (Some(proxies), None) => Evidence::Proxies(read_proxies(&proxies)),
+        (Some(proxies), None) => read_proxies(&proxies),
         (None, Some(prometheus)) => Evidence::Prometheus(read_prometheus(&prometheus, surroundings)),
         (None, None) => Evidence::default(),
     };
@@ -149,8 +152,16 @@ fn read_template(cursor: &Cursor<'_, '_>) -> Option<Template> {
     template
 }
 
-fn read_proxies(proxies: &Cursor<'_, '_>) -> Vec<String> {
-    for item in proxies.items() {
+fn read_proxies(proxies: &Cursor<'_, '_>) -> Evidence {
+    let expected = "a list of admin interfaces, as [\"127.0.0.1:9901\"], or {streams: 9901} for those of the proxies that \
+                    follow this server";
+    if matches!(proxies.value(), Value::Map(_)) {
+        let fields = proxies.fields_as(&PROXIES, expected);
+        let port = fields.required("streams", "the port of the proxies' admin interfaces, as 9901");
+        let port = port.and_then(|field| field.integer(1..=u64::from(u16::MAX)));
+        return Evidence::Streams(port.and_then(|port| port.try_into().ok()).unwrap_or_default());
+    }
+    for item in proxies.items_as(expected, "") {
         let text = item.string().unwrap_or_default();
         let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
         if port.is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
@@ -158,7 +169,9 @@ fn read_proxies(proxies: &Cursor<'_, '_>) -> Vec<String> {
             item.problem(format!("{given} is no host and port of an admin interface, as 127.0.0.1:9901"));
         }
     }
-    read_texts(proxies)
+    // What is no list has been told.
+    let is_list = matches!(proxies.value(), Value::List(_));
+    Evidence::Proxies(if is_list { read_texts(proxies) } else { Vec::new() })
 }
 
 pub(super) fn read_prometheus(cursor: &Cursor<'_, '_>, surroundings: &Surroundings<'_>) -> PrometheusAddress {

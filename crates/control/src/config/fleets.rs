@@ -263,9 +263,9 @@ impl Taken {
                 }
             }
         }
-        let Some(field) = fields.get("evidence").filter(|_| fleet.evidence != Evidence::default()) else {
-            return;
-        };
+        // The streams of a fleet are of no other one.
+        let is_own = matches!(fleet.evidence, Evidence::Streams(_)) || fleet.evidence == Evidence::default();
+        let Some(field) = fields.get("evidence").filter(|_| !is_own) else { return };
         match self.evidence.iter().find(|(evidence, _)| *evidence == fleet.evidence) {
             Some((_, other)) => field.conflict(format!(
                 "reads the proxies of the fleet {other}; name others, or with a Prometheus other \"labels\""

@@ -2,7 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `proxies` | [`Proxies`]: the pages of metrics of the proxies themselves |
+//! | `proxies`, `admins` | [`Proxies`]: the pages of metrics of the proxies themselves; [`Admins`]: where those are |
 //! | `prometheus` | [`Prometheus`]: a Prometheus that scrapes them |
 //! | [`queries`] | what the operator's queries count beside |
 //! | `answer` | the answer of a proxy or a Prometheus, within a limit |
@@ -12,6 +12,7 @@
 //! | `flights` | requests that have been open for long |
 //! | `counted` | from a reading to what steering takes of it |
 
+mod admins;
 pub(crate) mod answer;
 mod answered;
 pub mod counted;
@@ -32,6 +33,7 @@ use coalmine_judge::GROUPS;
 
 use crate::rollout::Name;
 
+pub use admins::{Admins, Streams};
 pub use answered::Answered;
 pub use prometheus::Prometheus;
 pub use proxies::Proxies;

@@ -1,13 +1,13 @@
 //! Evidence straight from the proxies: the server reads their own pages of metrics. No other system is needed.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
-use tokio::net::lookup_host;
-use tokio::time::timeout;
 
+use super::admins::{self, Admins};
 use super::answer::{self, sentence};
 use super::table::{Page, Table};
 use super::totals::Totals;
@@ -18,16 +18,14 @@ use crate::tls;
 const AT_ONCE: usize = 32;
 /// The most bytes of a page.
 const MAX_BYTES: usize = 16 << 20;
-/// The most proxies.
-const MAX_PROXIES: usize = 5_000;
 /// The page with the metrics that are needed; the parameter `filter` is an expression on Envoy's own names of them.
 const PAGE: &str = "/stats/prometheus";
 const FILTER: &str = "coalmine_|^server.uptime$";
 
-/// The proxies at a list of addresses of their admin interfaces: `host:port`. A name stands for all addresses that it has.
+/// The proxies that answer at their admin interfaces.
 #[derive(Debug)]
 pub struct Proxies {
-    addresses: Vec<String>,
+    admins: Admins,
     client: reqwest::Client,
     within: Duration,
     served: Option<ServedBy>,
@@ -37,40 +35,26 @@ pub struct Proxies {
 // === impl Proxies ===
 
 impl Proxies {
-    /// Reads these addresses, each within this time, with what versions served where somebody says how that is counted.
+    /// Reads these admin interfaces, each within this time, with what versions served where somebody says how that is counted.
     ///
     /// # Errors
     /// No client can be made.
-    pub fn new(addresses: Vec<String>, within: Duration, served: Option<ServedBy>) -> Result<Self, String> {
+    pub fn new(admins: Admins, within: Duration, served: Option<ServedBy>) -> Result<Self, String> {
         // An admin interface is asked directly and never sends anybody elsewhere.
         let client =
             tls::client(true).timeout(within).no_proxy().build().map_err(|error| sentence(&error))?;
-        Ok(Self { addresses, client, within, served, table: Table::default() })
-    }
-
-    async fn resolve(&self) -> (Vec<SocketAddr>, Vec<String>) {
-        let (mut found, mut errors) = (Vec::new(), Vec::new());
-        for address in &self.addresses {
-            match timeout(self.within, lookup_host(address)).await {
-                Ok(Ok(addresses)) => found.extend(addresses),
-                Ok(Err(error)) => errors.push(format!("{address}: {error}")),
-                Err(_) => errors.push(format!("{address}: its name is not resolved in time")),
-            }
-        }
-        found.sort_unstable();
-        found.dedup();
-        found.truncate(MAX_PROXIES);
-        (found, errors)
+        Ok(Self { admins, client, within, served, table: Table::default() })
     }
 }
 
 #[async_trait]
 impl Source for Proxies {
     async fn read(&mut self, now: u64, forms: &Forms) -> Reading {
-        let (addresses, mut errors) = self.resolve().await;
+        let admins::Found { admins, mut errors } = self.admins.find(now, self.within).await;
         let (client, served) = (&self.client, self.served.as_ref());
-        let pages = stream::iter(addresses)
-            .map(|address| async move { (address, page(client, address, served).await) });
+        let pages = stream::iter(admins).map(|(address, nodes)| async move {
+            (address, page(client, address, served).await.and_then(|totals| of(totals, &nodes)))
+        });
         let pages: Vec<(SocketAddr, Result<Totals, String>)> =
             pages.buffer_unordered(AT_ONCE).collect().await;
         let mut read = Vec::new();
@@ -105,12 +89,32 @@ async fn page(
     Totals::read(&text, served)
 }
 
+/// What a page says, where it is of one of these proxies; of any, where they are none.
+///
+/// Behind a relay the address of a stream is the relay's, and another proxy may answer there, of another fleet perhaps.
+fn of(totals: Totals, nodes: &BTreeSet<String>) -> Result<Totals, String> {
+    let Some(node) = totals.facts.node.as_deref().filter(|_| !nodes.is_empty()) else { return Ok(totals) };
+    if nodes.contains(&admins::label(node)) {
+        return Ok(totals);
+    }
+    let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+    Err(format!(
+        "the proxy {node} answers there, and the stream from that address is of {}; a proxy whose admin interface is found \
+         by its stream connects directly",
+        nodes.join(", ")
+    ))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
+    use super::super::admins::Streams;
     use super::*;
+    use crate::publish::xds::ProxyTable;
 
     const PAGE: &str = "coalmine_policy_revision 7\ncoalmine_build_info{version=\"1\",node=\"edge-1\"} 1\n";
 
@@ -127,6 +131,10 @@ mod tests {
             }
         });
         address
+    }
+
+    fn listed(addresses: Vec<String>, within: Duration) -> Proxies {
+        Proxies::new(Admins::Listed(addresses), within, None).unwrap()
     }
 
     const OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
@@ -149,14 +157,13 @@ mod tests {
             "127.0.0.1:1".to_owned(),
         ];
         for address in &hostile {
-            let mut proxies = Proxies::new(vec![address.clone()], Duration::from_secs(20), None).unwrap();
-            let reading = proxies.read(100, &Forms::new()).await;
+            let reading =
+                listed(vec![address.clone()], Duration::from_secs(20)).read(100, &Forms::new()).await;
             assert!(reading.away.is_some() && reading.proxies.is_empty(), "{reading:?}");
         }
         let mut addresses = vec![answering(OK, PAGE, false).await];
         addresses.extend(hostile);
-        let reading =
-            Proxies::new(addresses, Duration::from_secs(20), None).unwrap().read(100, &Forms::new()).await;
+        let reading = listed(addresses, Duration::from_secs(20)).read(100, &Forms::new()).await;
         assert_eq!(reading.away, None);
         let names: Vec<(&str, Option<u64>)> =
             reading.proxies.iter().map(|proxy| (proxy.name.as_str(), proxy.revision)).collect();
@@ -168,10 +175,30 @@ mod tests {
         crate::tls::choose_provider();
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = silent.local_addr().unwrap().to_string();
-        let reading = Proxies::new(vec![address], Duration::from_millis(50), None)
-            .unwrap()
-            .read(100, &Forms::new())
-            .await;
+        let reading = listed(vec![address], Duration::from_millis(50)).read(100, &Forms::new()).await;
         assert!(reading.away.unwrap().contains("does not answer in time"));
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_is_found_by_its_stream_is_the_one_that_answers() {
+        crate::tls::choose_provider();
+        let address: SocketAddr = answering(OK, PAGE, false).await.parse().unwrap();
+        let read = async |node: &str, from: &str| {
+            let table = Arc::new(ProxyTable::default());
+            let _stream = table.pretend(Arc::new(|| 100), ("edge", node), from, None);
+            let streams = Streams { fleet: "edge".to_owned(), port: address.port(), table };
+            let mut proxies = Proxies::new(Admins::Streams(streams), Duration::from_secs(20), None).unwrap();
+            proxies.read(100, &Forms::new()).await
+        };
+        let reading = read("edge-1", "127.0.0.1:40000").await;
+        assert_eq!((reading.away, reading.proxies[0].name.as_str()), (None, "edge-1"));
+        let reading = read("edge-2", "127.0.0.1:40000").await;
+        let away = reading.away.unwrap();
+        assert!(
+            away.contains("the proxy edge-1 answers there, and the stream from that address is of edge-2")
+        );
+        assert!(reading.proxies.is_empty());
+        let reading = read("edge-1", "127.0.0.2:40000").await;
+        assert!(reading.away.unwrap().starts_with(&format!("127.0.0.2:{}: ", address.port())));
     }
 }

@@ -1,6 +1,7 @@
 //! A server from its configuration to its end.
 
 mod gate;
+mod source;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,22 +20,23 @@ use tonic::service::Routes;
 
 use crate::access::Tokens;
 use crate::api::{self, App};
-use crate::config::{self, Config, Evidence, ModuleFile, StoreAddress};
+use crate::config::{self, Config, ModuleFile, StoreAddress};
 use crate::dashboard;
 use crate::ending::{Ending, ending};
-use crate::evidence::{Prometheus, Proxies, Queries, Source};
+use crate::evidence::{Queries, Source};
 use crate::kubernetes::{self, ApiAddress, Kubernetes, Reviews};
 use crate::listen;
 use crate::notify::Notifiers;
 use crate::open_files;
 use crate::publish::istio;
-use crate::publish::xds::{Filter, Fleet, Module, Settings, Xds};
+use crate::publish::xds::{Filter, Fleet, Module, ProxyTable, Settings, Xds};
 use crate::reconcile::{self, Gates, Hooks};
 use crate::rollout::Operator;
 use crate::server::{Delivery, Server};
 use crate::store::{self, Address, Sql, Store, StoreError};
 use crate::tls::{self, Certificates, TlsError};
 use gate::ByProof;
+use source::{source, within};
 
 /// How many refusals wait to be written down.
 const REFUSALS: usize = 1_000;
@@ -42,8 +44,6 @@ const REFUSALS: usize = 1_000;
 const RELOAD: Duration = Duration::from_secs(10);
 /// How long streams of proxies may take to end.
 const STREAMS_WITHIN: Duration = Duration::from_secs(2);
-/// The part of a tick that a proxy may take for its metrics.
-const READ_WITHIN: u32 = 2;
 
 /// A server that listens, and does nothing yet.
 pub struct Ready {
@@ -53,6 +53,8 @@ pub struct Ready {
     rollouts: Option<Arc<store::Kubernetes>>,
     /// By fleet.
     filters: BTreeMap<String, Filter>,
+    /// The proxies that are connected.
+    table: Arc<ProxyTable>,
     hooks: Hooks,
     /// By fleet.
     sources: BTreeMap<String, Box<dyn Source>>,
@@ -152,11 +154,13 @@ impl Ready {
             gates: Gates::new(&config.gates).map_err(cannot)?,
             notifiers: Notifiers::new(&config.notifiers, now).map_err(cannot)?,
         };
+        let table = Arc::new(ProxyTable::default());
         let (mut filters, mut sources) = (BTreeMap::new(), BTreeMap::new());
         for (name, fleet) in &config.fleets {
             filters.insert(name.clone(), filter(fleet)?);
-            sources.insert(name.clone(), source(fleet, config.tick).map_err(NotReady)?);
+            sources.insert(name.clone(), source(name, fleet, &table, config.tick).map_err(NotReady)?);
         }
+        source::warn_of_others(&config);
         let queries = Queries::new(&config.queries, within(config.tick)).map_err(NotReady)?;
         let (store, rollouts): (Arc<dyn Store>, _) = match &config.store {
             StoreAddress::Sql(address) => (Arc::new(Sql::open(address.clone()).await?), None),
@@ -195,6 +199,7 @@ impl Ready {
             config,
             server,
             filters,
+            table,
             hooks,
             sources,
             queries,
@@ -238,13 +243,15 @@ impl Ready {
         };
         let fleets = self.server.publications().filter_map(fleet).collect();
         let gate = ByProof { tokens: self.tokens.clone(), fleets: self.server.fleets().clone(), clock: now };
-        let xds = Xds::new(fleets, Arc::new(gate), Settings::default(), Arc::new(now), refusals);
+        let table = self.table;
+        let xds =
+            Xds::new(fleets, Arc::new(gate), Settings::default(), Arc::new(now), table.clone(), refusals);
         let tokens = self.tokens.clone();
         let mut over = ending.clone();
         let app = App {
             server: self.server.clone(),
             tokens: self.tokens,
-            table: xds.proxies().clone(),
+            table: table.clone(),
             public_url: self.config.public_url.clone(),
             has_tls: self.certificates.is_some(),
             ending: ending.clone(),
@@ -271,7 +278,6 @@ impl Ready {
         let file = |(name, fleet): (&String, &config::Fleet)| Some((name.clone(), fleet.file.clone()?));
         let files = self.config.fleets.iter().filter_map(file).collect();
         tasks.spawn(reconcile::publish_always(self.server.clone(), files, ending.clone()));
-        let table = xds.proxies().clone();
         tasks.spawn(reconcile::refuse_always(self.server.clone(), refused, table, ending.clone()));
         // Objects of a cluster are written by whichever client there is.
         let client = self.cluster.as_ref().map(|(_, client)| client.clone());
@@ -401,20 +407,6 @@ fn filter(fleet: &config::Fleet) -> Result<Filter, NotReady> {
         }
     };
     Ok(Filter { module, environment: fleet.environment.iter().cloned().collect() })
-}
-
-/// How long one reading may take.
-fn within(tick: u64) -> Duration {
-    Duration::from_secs(tick) / READ_WITHIN
-}
-
-/// Where the configuration says that evidence of a fleet is read.
-fn source(fleet: &config::Fleet, tick: u64) -> Result<Box<dyn Source>, String> {
-    let (within, served) = (within(tick), fleet.served.clone());
-    Ok(match &fleet.evidence {
-        Evidence::Proxies(addresses) => Box::new(Proxies::new(addresses.clone(), within, served)?),
-        Evidence::Prometheus(address) => Box::new(Prometheus::new(address, within, served)?),
-    })
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub(super) fn good() -> Vec<Value> {
             "edge": {"clusters": ["edge-*"], "spiffe": ["spiffe://cluster.local/ns/edge/*"], "rollouts": ["shop/*"], "xds": {"inline": "a.wasm"}, "file": "a.json",
                      "evidence": {"prometheus": prometheus, "served": {"cluster": "c"}, "counters": "served"},
                      "plugins": plugins},
-            "rest": {"rollouts": ["*"]},
+            "rest": {"rollouts": ["*"], "evidence": {"proxies": {"streams": 9901}}},
         }}),
     ]
 }

@@ -39,6 +39,43 @@ fn what_versions_served_is_counted_by_envoy_or_by_istio() {
 }
 
 #[test]
+fn proxies_are_listed_or_found_by_their_streams() {
+    let evidence = |text: &str| {
+        let config = read(&format!("evidence: {{proxies: {text}}}"))?;
+        Ok::<_, Vec<String>>(config.fleets[FLEET].evidence.clone())
+    };
+    assert_eq!(evidence("['a:9901']"), Ok(Evidence::Proxies(vec!["a:9901".to_owned()])));
+    assert_eq!(evidence("{streams: 9901}"), Ok(Evidence::Streams(9901)));
+    for (text, expected) in [
+        ("{streams: 0}", "evidence.proxies.streams: must be a whole number from 1 to 65535, not 0"),
+        ("{streams: 65536}", "evidence.proxies.streams: must be a whole number from 1 to 65535"),
+        (
+            "{streams: '9901'}",
+            "evidence.proxies.streams: must be a number, not the string \"9901\": write it",
+        ),
+        ("{}", "evidence.proxies: \"streams\" is missing: the port"),
+        ("{stream: 9901}", "evidence.proxies.stream: unknown field"),
+        (
+            "9901",
+            "evidence.proxies: must be a list of admin interfaces, as [\"127.0.0.1:9901\"], or {streams: 9901}",
+        ),
+        ("[{streams: 9901}]", "evidence.proxies[0]: must be a string"),
+    ] {
+        let problems = evidence(text).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{text}: {problems:?}");
+    }
+    // Each fleet has streams of its own, at the same port or at another one.
+    let two = "
+fleets:
+  edge: {rollouts: [shop/*], evidence: {proxies: {streams: 9901}}}
+  rest: {rollouts: ['*'], evidence: {proxies: {streams: 9901}}}
+";
+    assert!(read(two).unwrap().fleets.values().all(|fleet| fleet.evidence == Evidence::Streams(9901)));
+    let listed = read(&two.replace("{streams: 9901}", "['a:9901']")).unwrap_err();
+    assert!(listed[0].contains("reads the proxies of the fleet edge"), "{listed:?}");
+}
+
+#[test]
 fn a_query_has_selectors_or_a_service() {
     let config = read(
         "

@@ -116,12 +116,14 @@ impl Default for Settings {
 // === impl Xds ===
 
 impl Xds {
-    /// Serves these fleets, by their names, to whom the gate lets in. What proxies refuse is told to `refusals`.
+    /// Serves these fleets, by their names, to whom the gate lets in. Who is connected is kept in `proxies`, and what proxies
+    /// refuse is told to `refusals`.
     pub fn new(
         fleets: BTreeMap<String, Fleet>,
         gate: Arc<dyn Gate>,
         settings: Settings,
         clock: Clock,
+        proxies: Arc<ProxyTable>,
         refusals: mpsc::Sender<Refusal>,
     ) -> Self {
         let serve = |(name, fleet)| (name, Served { fleet, resource: Mutex::new(None) });
@@ -131,7 +133,7 @@ impl Xds {
             gate,
             settings,
             clock,
-            proxies: Arc::default(),
+            proxies,
             refusals,
             streams: Arc::new(Semaphore::new(streams)),
             is_ending: watch::Sender::new(false),

@@ -71,7 +71,7 @@ impl Lab {
             fleets.insert(name.to_owned(), Fleet { filter: filter.clone(), latest });
         }
         let (sender, refusals) = mpsc::channel(16);
-        let xds = Xds::new(fleets, gate, settings, Arc::new(|| 1_000), sender);
+        let xds = Xds::new(fleets, gate, settings, Arc::new(|| 1_000), Arc::default(), sender);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = tonic::service::Routes::new(xds.service()).into_axum_router();
@@ -475,6 +475,8 @@ async fn the_gate_decides_who_comes_in_and_into_which_fleet() {
     open("x", Some("Bearer secret")).await.unwrap().revision(5).await;
     let denied = open("bank", Some("Bearer secret")).await.unwrap().ends().await;
     assert_eq!(denied.code(), Code::PermissionDenied);
+    // Evidence is read from whoever is in this table.
+    lab.rows(|rows| rows.iter().all(|row| (row.fleet.as_str(), row.node.as_str()) == ("shop", "x-1"))).await;
 }
 
 #[test]
