@@ -88,18 +88,21 @@ def test_an_object_from_before_a_stricter_schema_stops_nobody(controller: Contro
 def test_a_deletion_takes_everybody_to_stable_first(checkout: Steered) -> None:
     """Users are on the canary: the object stays until no proxy sends anybody there."""
     old = checkout.running("stable")
-    with Load([checkout.gateway(), checkout.sidecar()], USERS, per_second=200) as load:
-        load.rounds()
-        new = checkout.new_version()
-        checkout.await_status("25 %", lambda status: status["weight"] == 25)
-        kube.kubectl("delete", "canaryrollout", "-n", "shop", "checkout", "--timeout=60s")
-        assert not checkout.plugin()["spec"]["wasm"]["pluginConfig"]["rollouts"]
-        for door in (checkout.gateway(), checkout.sidecar()):
-            door.await_versions({user: old for user in USERS})
-    assert not load.failures, load.failures[:5]
-    assert_moved_along(load, old, new, old)
-    checkout.set_version("canary", old)
-    checkout.apply("CanaryRollout")
+    try:
+        with Load([checkout.gateway(), checkout.sidecar()], USERS, per_second=200) as load:
+            load.rounds()
+            new = checkout.new_version()
+            checkout.await_status("25 %", lambda status: status["weight"] == 25)
+            kube.kubectl("delete", "canaryrollout", "-n", "shop", "checkout", "--timeout=60s")
+            for door in (checkout.gateway(), checkout.sidecar()):
+                door.await_versions({user: old for user in USERS})
+            wait_until("a policy without it", lambda: (
+                not checkout.plugin()["spec"]["wasm"]["pluginConfig"]["rollouts"]))
+        assert not load.failures, load.failures[:5]
+        assert_moved_along(load, old, new, old)
+    finally:
+        checkout.set_version("canary", old)
+        checkout.apply("CanaryRollout")
 
 
 def test_a_namespace_that_is_deleted_goes_although_the_controller_is_away(controller: Controller, checkout: Steered) -> None:
