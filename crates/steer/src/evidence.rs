@@ -21,6 +21,8 @@ struct Gathered<'a> {
     counted: Vec<&'a Counted>,
     /// Proxies that do not run the latest form.
     late: Vec<&'a str>,
+    /// Whether one of them runs an older form, and so may lead a user elsewhere than the others do.
+    is_behind: bool,
     /// Proxies that run it and cannot carry it out.
     disabled: Vec<&'a str>,
     /// Proxies whose evidence is left out after a change.
@@ -77,6 +79,7 @@ impl<'a> At<'a> {
             gathered.present += 1;
             if !self.runs_latest(proxy) {
                 gathered.late.push(&proxy.name);
+                gathered.is_behind |= proxy.revision.is_some();
                 continue;
             }
             if proxy.disabled {
@@ -130,7 +133,11 @@ impl<'a> At<'a> {
                 }
                 false => "the latest form is not published yet".to_owned(),
             };
-            self.note(Kind::Proxies, message);
+            // One that runs no policy at all sends everybody to stable, as before the release.
+            match gathered.is_behind {
+                true => self.hold(Kind::Proxies, message),
+                false => self.note(Kind::Proxies, message),
+            }
         }
         if !gathered.disabled.is_empty() {
             let (disabled, present) = (gathered.disabled.len(), gathered.present);

@@ -165,10 +165,13 @@ async fn what_is_no_fault_of_the_canary_moves_nothing() {
         version.takes(100);
     }
 
-    // A proxy that no longer hears the server goes on with what it has, is left out, and is named.
+    // A proxy that no longer hears the server goes on with what it has, is left out, is named, and holds the rollout.
     fleet.relays()[1].cut();
     done(&fleet, "advance shop/checkout").await;
-    until(&fleet, "the late proxy is named", |it| it.to_string().contains("is left out: edge-2")).await;
+    until(&fleet, "the late proxy holds and is named", |it| {
+        it["verdict"] == "hold" && it["message"].as_str().is_some_and(|why| why.ends_with("is left out: edge-2"))
+    })
+    .await;
     let requests = status(&fleet).await["requests"].as_u64().unwrap();
     until(&fleet, "the other proxy is judged", |it| it["requests"].as_u64() > Some(requests + 100)).await;
     fleet.relays()[1].mend();

@@ -1,5 +1,6 @@
 //! Each row of "when something changes underneath".
 
+use coalmine_steer::simulate::SimulatedProxy;
 use coalmine_steer::{Action, Kind, Outcome, Phase, Verb, What};
 
 use crate::common::Story;
@@ -192,16 +193,33 @@ fn deletion_with_users_on_canary_sends_everybody_to_stable_first() {
 }
 
 #[test]
-fn a_proxy_that_lags_is_named_and_left_out() {
+fn a_proxy_that_lags_is_named_and_holds() {
     let mut story = Story::kubernetes("{}");
     story.until_weight(1);
     story.run(60);
-    story.world.proxies[2].lag = 100_000;
+    story.world.proxies[2].lag = 4 * 3600;
     story.until_weight(5);
     story.run(60);
     let message = story.condition(Kind::Proxies).unwrap();
     assert!(message.starts_with("1 of 4 proxies does not run revision"), "{message}");
     assert!(message.ends_with("is left out: proxy-3"), "{message}");
+    let requests = story.world.state.release.as_ref().unwrap().here.requests;
+    story.run(3 * 3600);
+    assert_eq!(story.percent(), 5, "a user has one version on it, and another one elsewhere");
+    assert!(story.world.state.release.as_ref().unwrap().here.requests > requests, "the others are judged");
+    story.until_weight(25);
+}
+
+#[test]
+fn a_proxy_without_a_policy_is_named_and_holds_nothing() {
+    let mut story = Story::kubernetes("{}");
+    story.until_weight(1);
+    let mut bare = SimulatedProxy::new(5);
+    bare.lag = 1_000_000;
+    story.world.proxies.push(bare);
+    story.run(60);
+    let message = story.condition(Kind::Proxies).unwrap();
+    assert!(message.ends_with("is left out: proxy-5"), "{message}");
     story.until_weight(25);
 }
 
