@@ -25,7 +25,7 @@ def judged(shared: Shared) -> Iterator[Judged]:
     shared.drop()
     with movers.argo(), Judge(stable="stable"):
         application = Judged("istio/argo")
-        # At once: whoever answers of the weight before would send it on from step to step.
+        # At once: an answer about the weight before would send it on from step to step.
         application.find("AnalysisTemplate")["spec"]["metrics"][0] |= {"interval": "2s", "initialDelay": "0s"}
         application.find("Deployment", "checkout")["spec"]["replicas"] = 0       # the Rollout makes its pods
         with application:
@@ -49,6 +49,7 @@ def test_it_goes_up_by_the_verdict_and_waits_for_it(judged: Judged) -> None:
     with load_on(judged) as load:
         new = judged.new_version()
         wait_until("the first weight", lambda: status()["weight"] == 5, 120)
+        judged.await_tester(new)
         with Person("ada") as ada:
             ada.says("pause", "shop/checkout")
             assert_nothing_moves(status, "weight", "phase", "ended", "pauses", "aborted")

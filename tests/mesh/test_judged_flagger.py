@@ -27,12 +27,16 @@ def judged(shared: Shared) -> Iterator[Judged]:
         application = Judged("istio/flagger")
         canary = application.find("Canary")
         canary["spec"]["analysis"]["interval"] = "10s"      # the least that Flagger allows
-        canary["spec"]["analysis"]["stepWeights"] = [5, 25, 50]
+        canary["spec"]["analysis"]["stepWeights"] = [5, 25, 50, 100]
         for hook in canary["spec"]["analysis"]["webhooks"]:
             hook["metadata"]["token"] = application.token()
         with application:
             wait_until("Flagger to have its primary", lambda: status()["phase"] == "Initialized", 180)
+            with load_on(application) as load:
+                application.add("istio/flagger/sticky")
+                load.rounds(2)
             yield application
+            application.remove_added()
 
 
 def status() -> Object:
@@ -46,6 +50,7 @@ def test_it_goes_up_by_the_verdict_and_waits_for_it(judged: Judged) -> None:
     with load_on(judged) as load:
         new = judged.new_version()
         wait_until("the first weight", lambda: status()["canaryWeight"] == 5, 120)
+        judged.await_tester(new)
         with Person("ada") as ada:
             ada.says("pause", "shop/checkout")
             assert_nothing_moves(status, "canaryWeight", "failedChecks", "phase")

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use coalmine_steer::inputs::{GONE_AFTER, Workloads};
-use coalmine_steer::{Action, Condition, Kind, Outcome};
+use coalmine_steer::inputs::{GONE_AFTER, Holder, Workloads};
+use coalmine_steer::{Action, Condition, Kind};
 
 use crate::evidence::{ProxyReading, Reading};
 use crate::rollout::{Name, Operator, Spec, WorkloadNames};
@@ -53,8 +53,8 @@ pub struct Observed {
     pub obstacles: Vec<String>,
     /// Canary's weight in parts per million that another controller holds, where one is named and says it.
     pub held: Option<u32>,
-    /// How that controller says that its latest release ended, where it says so.
-    pub ended_there: Option<Outcome>,
+    /// What that controller says of its release beside, where it is read.
+    pub holder: Option<Holder>,
 }
 
 /// The proxies of a cluster.

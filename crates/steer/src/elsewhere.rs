@@ -18,6 +18,10 @@ const DRAWN_AFTER: u64 = 30;
 impl At<'_> {
     pub(crate) fn judge_only(&mut self) {
         self.take_policy();
+        // What is read wins, and stays what is known last: an older word must not come back when it cannot be read.
+        if self.inputs.held.is_some() {
+            self.state.told = None;
+        }
         let held = self.held();
         self.draw_ahead(held);
         let Some(held) = held else {
@@ -29,6 +33,10 @@ impl At<'_> {
         if self.state.stage != Stage::Progressing {
             // It asks before its first weight too, when there are no requests of a canary that evidence could be of.
             self.hold_for_people();
+            // It would meet the first users.
+            if !self.state.drawn_ahead || !self.is_published() {
+                self.hold(Kind::Proxies, "users are drawn for the next release".to_owned());
+            }
             if !self.is_held() {
                 self.verdict = Verdict::Advance;
                 self.decided = Some(
@@ -38,17 +46,18 @@ impl At<'_> {
             return;
         }
         let is_mixed = self.follow_versions();
-        let mut is_safe = false;
-        if self.state.weight < 1_000_000 {
-            match self.weigh(is_mixed) {
-                Some(safe) => is_safe = safe,
-                None => return,
-            }
+        if self.state.weight >= 1_000_000 {
+            return self.judge_all();
         }
+        let Some(is_safe) = self.weigh(is_mixed) else { return };
         if self.verdict == Verdict::Rollback {
             return;
         }
         self.hold_for_people();
+        if self.state.weight == 0 {
+            return self
+                .hold(Kind::Workload, "the other controller has taken the users back for now".to_owned());
+        }
         self.hold_for_obstacles();
         gates::hold_for_step(self);
         let is_last = self.plan.next(self.state.weight).is_none();
@@ -64,6 +73,16 @@ impl At<'_> {
             true => format!("{weight} % may be promoted"),
             false => format!("{weight} % may be raised"),
         });
+    }
+
+    /// The verdict while the canary has all users: what was proved before it got them is all that there will be.
+    fn judge_all(&mut self) {
+        self.hold_for_people();
+        self.hold_for_obstacles();
+        if !self.is_held() {
+            self.verdict = Verdict::Promote;
+            self.decided = Some("100 % may be promoted: there is nobody left to compare with".to_owned());
+        }
     }
 
     /// The weight that the other controller holds: what is read there, or else what somebody said.
@@ -94,6 +113,11 @@ impl At<'_> {
         let goes_on = self.state.going_on().is_some();
         match (held, goes_on) {
             (0, false) => self.state.stage = Stage::Idle,
+            (0, true) if !self.is_over_there() => {
+                if self.state.weight > 0 {
+                    self.move_to(0, What::Lowered, "the other controller took the users back");
+                }
+            }
             (0, true) => {
                 let outcome = self.outcome();
                 self.move_to(0, What::Lowered, "the other controller took all users back");
@@ -114,6 +138,11 @@ impl At<'_> {
             (_, false) => {
                 let drawn = self.state.salt.clone().unwrap_or_else(|| self.new_salt());
                 self.begin(drawn, "the other controller sends users to the canary");
+                let version = self.version_there();
+                if let Some(release) = self.state.release.as_mut().filter(|_| self.inputs.workloads.is_none())
+                {
+                    release.canary = version;
+                }
                 self.move_to(held, What::Advanced, "the other controller holds this weight");
             }
             (_, true) if held != self.state.weight => {
@@ -143,11 +172,12 @@ impl At<'_> {
 
     /// How a release ended that another controller ended.
     fn outcome(&self) -> Outcome {
-        if self.state.said.verdict == Verdict::Rollback {
-            return Outcome::RolledBack;
-        }
-        if let Some(told) = self.inputs.ended_there {
-            return told;
+        match self.inputs.holder.as_ref().and_then(|holder| holder.ended) {
+            // What it runs everywhere is another version: the one before, or one that came later.
+            Some(Outcome::Promoted) if self.is_another_version() => return Outcome::RolledBack,
+            Some(told) => return told,
+            None if self.state.said.verdict == Verdict::Rollback => return Outcome::RolledBack,
+            None => {}
         }
         let canary = self.state.release.as_ref().and_then(|release| release.canary.as_ref());
         match (&self.inputs.workloads, canary) {
@@ -156,8 +186,35 @@ impl At<'_> {
         }
     }
 
+    /// Whether the release of the other controller is over. It also takes all users back for a while, as when the canary has no
+    /// ready replica.
+    fn is_over_there(&self) -> bool {
+        let Some(holder) = &self.inputs.holder else { return true };
+        holder.ended.is_some() || self.is_another_version()
+    }
+
+    /// Whether the other controller releases another version than that of the release.
+    fn is_another_version(&self) -> bool {
+        let known = self.state.going_on().and_then(|release| release.canary.clone());
+        known.zip(self.version_there()).is_some_and(|(known, there)| known != there)
+    }
+
+    /// The version that the other controller says it releases, where no workload says it.
+    fn version_there(&self) -> Option<String> {
+        let holder = self.inputs.holder.as_ref().filter(|_| self.inputs.workloads.is_none())?;
+        holder.version.clone()
+    }
+
     /// Takes the versions that there are. Evidence of others begins anew.
     fn follow_versions(&mut self) -> bool {
+        if self.is_another_version() {
+            let version = self.version_there();
+            if let Some(release) = &mut self.state.release {
+                release.canary = version;
+            }
+            self.new_life("another version runs");
+            return true;
+        }
         let Some(workloads) = &self.inputs.workloads else { return false };
         let versions = (Some(workloads.canary.version.clone()), Some(workloads.stable.version.clone()));
         let Some(release) = &mut self.state.release else { return false };

@@ -61,12 +61,24 @@ pub struct Inputs {
     /// it is not, somebody tells it, and the state remembers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<u32>,
-    /// How the other controller says that its latest release ended, where it says so.
+    /// What that controller says of its release beside, where it is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_there: Option<Outcome>,
+    pub holder: Option<Holder>,
     /// Numbers of the notices that were delivered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub delivered: Vec<u64>,
+}
+
+/// What another controller says of its release.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// How its latest release ended, where it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Outcome>,
+    /// The version that it releases, where it says that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// The policy part of a rollout.

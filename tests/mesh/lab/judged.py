@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from .users import crowd
 # For how long the server is away: `make proof-mesh-judged` takes two minutes.
 AWAY = float(os.environ.get("MESH_AWAY", "25"))
 USERS = crowd(400)
+TESTER = "tester"
 
 
 class Judge(Controller):
@@ -35,7 +37,8 @@ class Judge(Controller):
                                "metadata": {"name": "coalmine-tls", "namespace": SYSTEM},
                                "stringData": {"tls.crt": certificate, "tls.key": key}})
         configuration = self.configuration
-        configuration["policy"]["bucketRoute"] = {"bucketHeader": {"name": "x-coalmine-bucket", "total": 100}}
+        configuration["policy"]["bucketRoute"] = {
+            "bucketHeader": {"name": "x-coalmine-bucket", "total": 100, "canary": "last"}}
         cluster = 'cluster_name="outbound|80||$name-$variant.$namespace.svc.cluster.local"'
         configuration["queries"] = {"errors": {
             "prometheus": {"url": prometheus.ADDRESS}, "names": {"stable": stable},
@@ -65,15 +68,22 @@ class Judged(Rollout):
         self.set_image(f"{FILTER_IMAGE}:lab")
         self.find("CanaryRollout")["spec"]["plan"] |= {
             "steps": [5, 25, 50], "dwell": "3s", "warmUp": "2s", "minRequests": 20, "onInconclusive": "promote"}
+        self.find("CanaryRollout")["spec"]["policy"]["pins"] = {"canary": [TESTER]}
         for pods in (document["spec"]["template"] for document in self.documents if document["kind"] == "Deployment"):
             _show_clusters(pods)
+        self.original = copy.deepcopy(self.documents)
+
+    def await_tester(self, version: str) -> None:
+        """Wait until somebody who is pinned to the canary has it, whatever the weight is."""
+        for door in (self.gateway(), self.sidecar()):
+            door.await_versions({TESTER: version})
 
     def token(self) -> str:
         """The token of istio/verdict-reader, which Flagger wants in its Canary."""
-        reader = [document for document in self.documents if document["metadata"]["name"] in ("verdict-reader", "coalmine")
+        reader = [document for document in self.documents if document["metadata"]["name"] == "verdict-reader"
                   and document["kind"] in ("ServiceAccount", "Secret")]
         kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([self.find("Namespace", "shop"), *reader]))
-        path = "/api/v1/namespaces/shop/secrets/coalmine"
+        path = "/api/v1/namespaces/shop/secrets/verdict-reader"
         return base64.b64decode(wait_until("the token", lambda: kube.get(path).get("data", {}).get("token"))).decode()
 
     def served(self) -> str:

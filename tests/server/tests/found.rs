@@ -39,7 +39,17 @@ async fn releases_are_judged_by_the_proxies_that_are_connected() {
     was_rolled_back_for(&fleet, "errors: the canary has").await;
     traffic.stop().await;
     let known = json(&fleet, "proxies").await;
-    assert!(known["fleets"][0]["away"].is_null() && known["proxies"][1]["connected"].is_null(), "{known}");
+    let names: Vec<&str> =
+        known["proxies"].as_array().unwrap().iter().filter_map(|it| it["name"].as_str()).collect();
+    assert_eq!(names, ["edge-1", "edge-2"]);
+    assert!(
+        known["fleets"].as_array().unwrap().len() == 1 && known["fleets"][0]["away"].is_null(),
+        "{known}"
+    );
+    assert!(
+        known["proxies"][0]["connected"].is_string() && known["proxies"][1]["connected"].is_null(),
+        "{known}"
+    );
 
     fleet.add_proxy().await.unwrap();
     all_follow(&fleet).await;

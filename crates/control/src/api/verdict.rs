@@ -123,19 +123,22 @@ async fn verdict(app: &App, name: &Name) -> Result<ShownVerdict, Trouble> {
     }
     let mut shown = show::verdict(&stored.record);
     // Harm is harm at every weight.
-    if let Some(held) = unjudged(app, &stored.record).filter(|_| shown.verdict != Verdict::Rollback) {
-        shown.verdict = Verdict::Hold;
-        shown.message =
-            format!("the other controller holds {} % by now, which is not judged yet", percent(held));
+    if let Some(why) = unjudged(app, &stored.record).filter(|_| shown.verdict != Verdict::Rollback) {
+        (shown.verdict, shown.message) = (Verdict::Hold, why);
     }
     Ok(shown)
 }
 
-/// The weight that another controller holds by now, where it is not the one of the latest tick. What was said of that one, as
-/// that users may come, would send it on from step to step before anybody has looked.
-fn unjudged(app: &App, record: &Record) -> Option<u32> {
+/// Why the latest tick says nothing of the weight that another controller holds by now. The verdict on the earlier weight, such as
+/// `advance` at 0 %, would send it on before the new weight is judged.
+fn unjudged(app: &App, record: &Record) -> Option<String> {
     let spec = record.spec().ok()?;
     spec.workloads.as_ref()?.held_by.as_ref()?;
-    let held = app.server.cluster()?.observe(&record.name, &spec, &app.server.operator()).held?;
-    (held != record.state.weight).then_some(held)
+    match app.server.cluster()?.observe(&record.name, &spec, &app.server.operator()).held {
+        None => Some("the weight that the other controller holds cannot be read here".to_owned()),
+        Some(held) if held == record.state.weight => None,
+        Some(held) => {
+            Some(format!("the other controller holds {} % by now, which is not judged yet", percent(held)))
+        }
+    }
 }

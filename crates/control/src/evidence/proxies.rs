@@ -16,6 +16,8 @@ use crate::tls;
 
 /// How many proxies are read at a time.
 const AT_ONCE: usize = 32;
+/// How long a connection may take: those that are gone must not keep the tick from the others.
+const CONNECTED: Duration = Duration::from_secs(1);
 /// The most bytes of a page.
 const MAX_BYTES: usize = 16 << 20;
 /// The page with the metrics that are needed; the parameter `filter` is an expression on Envoy's own names of them.
@@ -41,8 +43,8 @@ impl Proxies {
     /// No client can be made.
     pub fn new(admins: Admins, within: Duration, served: Option<ServedBy>) -> Result<Self, String> {
         // An admin interface is asked directly and never sends anybody elsewhere.
-        let client =
-            tls::client(true).timeout(within).no_proxy().build().map_err(|error| sentence(&error))?;
+        let client = tls::client(true).timeout(within).connect_timeout(CONNECTED).no_proxy().build();
+        let client = client.map_err(|error| sentence(&error))?;
         Ok(Self { admins, client, within, served, table: Table::default() })
     }
 }

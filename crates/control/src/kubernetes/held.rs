@@ -1,6 +1,7 @@
 //! The weight that another controller holds, and how its release ended: Flagger or Argo Rollouts.
 
 use coalmine_steer::Outcome;
+use coalmine_steer::inputs::Holder;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
@@ -8,21 +9,21 @@ use serde_json::Value;
 const WHOLE: u32 = 1_000_000;
 
 /// What is kept of an object of another controller.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
     /// The canary's weight in parts per million, where it says one.
     pub(super) weight: Option<u32>,
-    /// How its latest release ended, where it has.
-    pub(super) ended: Option<Outcome>,
+    /// What it says of its release.
+    pub(super) holder: Holder,
 }
 
-/// What Flagger says in a `Canary`.
+/// What Flagger says in a `Canary`. The versions are those of the Deployments.
 pub(super) fn of_flagger(canary: &DynamicObject) -> Told {
     let phase = text(canary, "/status/phase").unwrap_or_default();
     let said = canary.data.pointer("/status/canaryWeight").and_then(parts);
     let weight = match (said, phase) {
-        // From where it waits to promote until stable is renewed, its routes keep the last weight.
-        (Some(0), "WaitingPromotion" | "Promoting") => Some(last_of_flagger(canary)),
+        // Where it waits to promote, and when it promotes after that, its routes keep the last weight.
+        (Some(0), "WaitingPromotion" | "Promoting") => last_of_flagger(canary),
         _ => said,
     };
     let ended = match phase {
@@ -30,11 +31,11 @@ pub(super) fn of_flagger(canary: &DynamicObject) -> Told {
         "Failed" => Some(Outcome::RolledBack),
         _ => None,
     };
-    Told { weight, ended }
+    Told { weight, holder: Holder { ended, version: None } }
 }
 
-/// The weight at which Flagger promotes.
-fn last_of_flagger(canary: &DynamicObject) -> u32 {
+/// The weight at which Flagger promotes; none where it does not go up by weights.
+fn last_of_flagger(canary: &DynamicObject) -> Option<u32> {
     let spec = canary.data.get("spec");
     let analysis = spec.and_then(|spec| spec.get("analysis").or_else(|| spec.get("canaryAnalysis")));
     let number = |field: &str| analysis.and_then(|it| it.get(field)).and_then(parts).filter(|it| *it > 0);
@@ -42,9 +43,9 @@ fn last_of_flagger(canary: &DynamicObject) -> u32 {
     let last = match (steps.and_then(|steps| steps.last()), number("stepWeight")) {
         (Some(last), _) => parts(last).unwrap_or(WHOLE),
         (None, Some(step)) => number("maxWeight").unwrap_or(WHOLE).div_ceil(step).saturating_mul(step),
-        (None, None) => WHOLE,
+        (None, None) => return None,
     };
-    last.min(WHOLE)
+    Some(last.min(WHOLE))
 }
 
 /// What Argo Rollouts says in a `Rollout`: the weight that the router has, not what the step asks for.
@@ -58,7 +59,8 @@ pub(super) fn of_argo(rollout: &DynamicObject) -> Told {
         }
         (false, _) => None,
     };
-    Told { weight: weight_of_argo(rollout), ended }
+    let version = text(rollout, "/status/currentPodHash").filter(|hash| !hash.is_empty()).map(str::to_owned);
+    Told { weight: weight_of_argo(rollout), holder: Holder { ended, version } }
 }
 
 fn weight_of_argo(rollout: &DynamicObject) -> Option<u32> {
@@ -119,18 +121,18 @@ mod tests {
         assert_eq!(at(steps, "Progressing", 0), Some(0));
         assert_eq!(at(json!({"stepWeight": 20, "maxWeight": 50}), "WaitingPromotion", 0), Some(600_000));
         assert_eq!(at(json!({"stepWeight": 30}), "WaitingPromotion", 0), Some(WHOLE));
-        assert_eq!(at(json!({"iterations": 10}), "Promoting", 0), Some(WHOLE));
+        assert_eq!(at(json!({"iterations": 10}), "WaitingPromotion", 0), None, "blue/green has no weights");
     }
 
     #[test]
     fn how_a_release_ended_is_what_the_other_controller_says() {
-        let flagger = |phase: &str| of_flagger(&object(json!({}), json!({"phase": phase}))).ended;
+        let flagger = |phase: &str| of_flagger(&object(json!({}), json!({"phase": phase}))).holder.ended;
         assert_eq!(flagger("Finalising"), Some(Outcome::Promoted));
         assert_eq!(flagger("Failed"), Some(Outcome::RolledBack));
         assert_eq!(flagger("Progressing"), None);
         let argo = |stable: &str, abort: bool| {
             let status = json!({"stableRS": stable, "currentPodHash": "new", "abort": abort});
-            of_argo(&object(json!({}), status)).ended
+            of_argo(&object(json!({}), status)).holder.ended
         };
         assert_eq!(argo("new", false), Some(Outcome::Promoted));
         assert_eq!((argo("old", false), argo("", false)), (None, None));

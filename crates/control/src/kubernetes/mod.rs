@@ -194,7 +194,9 @@ impl Kubernetes {
             return Err(trouble);
         }
         let found = watched.get(namespace, name);
-        found.map(|told| *told).ok_or_else(|| format!("there is no {kind} {namespace}/{name}"))
+        found
+            .map(|told| held::Told::clone(&told))
+            .ok_or_else(|| format!("there is no {kind} {namespace}/{name}"))
     }
 
     fn plugin(&self, plugin: &Plugin) -> Option<pods::Reach> {
@@ -218,7 +220,7 @@ impl Cluster for Kubernetes {
         }
         if let Some(holder) = &names.held_by {
             match self.held(namespace, holder) {
-                Ok(told) => (observed.held, observed.ended_there) = (told.weight, told.ended),
+                Ok(told) => (observed.held, observed.holder) = (told.weight, Some(told.holder)),
                 Err(why) => observed.obstacles.push(why),
             }
         }

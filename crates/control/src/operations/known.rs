@@ -53,7 +53,7 @@ impl<'a> Known<'a> {
             workloads: observed.workloads,
             obstacles: observed.obstacles,
             held: observed.held,
-            ended_there: observed.ended_there,
+            holder: observed.holder,
             published,
             unpublished,
             refused: held.map(|held| held.why.clone()),

@@ -14,9 +14,9 @@ pub use coalmine_judge::simulate::{Random, repeat};
 pub use fleet::{Exposure, SimulatedProxy};
 
 use crate::actions::{Action, Step};
-use crate::inputs::{GateAnswer, Inputs, Policy, Published};
+use crate::inputs::{GateAnswer, Holder, Inputs, Policy, Published};
 use crate::plan::{Mode, Plan};
-use crate::state::{Outcome, State};
+use crate::state::State;
 use crate::verbs::{Refusal, Request, verb};
 
 /// A service, its proxies, its workloads and the server that steers it.
@@ -54,8 +54,8 @@ pub struct World {
     pub is_deleted: bool,
     /// Canary's weight that another controller holds.
     pub held: Option<u32>,
-    /// How that controller says that its latest release ended.
-    pub ended_there: Option<Outcome>,
+    /// What that controller says of its release, where it is read.
+    pub holder: Option<Holder>,
     /// Whether the server can read that there; otherwise somebody has to tell it.
     pub is_held_read: bool,
     /// The record in the store.
@@ -106,7 +106,7 @@ impl World {
             frozen: None,
             is_deleted: false,
             held: None,
-            ended_there: None,
+            holder: None,
             is_held_read: true,
             state: State::default(),
             published: None,
@@ -165,7 +165,7 @@ impl World {
             frozen: self.frozen.clone(),
             deleted: self.is_deleted,
             held: self.held.filter(|_| self.is_held_read),
-            ended_there: self.ended_there,
+            holder: self.holder.clone(),
             delivered: Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! `mode: judge`: Flagger or Argo Rollouts moves, Coalmine answers for the verdict.
 
+use coalmine_steer::inputs::Holder;
 use coalmine_steer::{Kind, Outcome, Phase, Verb, Verdict, What};
 
 use crate::common::Story;
@@ -133,18 +134,103 @@ fn users_are_drawn_before_the_first_weight_and_not_with_it() {
     assert_eq!((salt(&story), story.happened(What::Started)), (second, 3), "it began too early for a draw");
 }
 
+fn says(ended: Option<Outcome>, version: &str) -> Option<Holder> {
+    Some(Holder { ended, version: Some(version.to_owned()) })
+}
+
+/// A rollout whose workloads only the other controller knows.
+fn without_workloads(percent: u32) -> Story {
+    let mut story = Story::envoy("{mode: judge}");
+    story.world.holder = says(None, "v2");
+    story.world.held = Some(percent * 10_000);
+    story
+}
+
 #[test]
 fn the_other_controller_says_how_its_release_ended() {
-    for (says, outcome) in [
-        (Some(Outcome::Promoted), Outcome::Promoted),
-        (Some(Outcome::RolledBack), Outcome::RolledBack),
-        (None, Outcome::Superseded),
+    for (ended, version, outcome) in [
+        (Outcome::Promoted, "v2", Outcome::Promoted),
+        (Outcome::RolledBack, "v2", Outcome::RolledBack),
+        (Outcome::Promoted, "v1", Outcome::RolledBack),
     ] {
-        let mut story = held_at(5);
-        story.world.ended_there = says;
+        let mut story = without_workloads(5);
         story.run(60);
-        story.world.held = Some(0);
+        (story.world.held, story.world.holder) = (Some(0), says(Some(ended), version));
         story.run(15);
-        assert_eq!(story.world.state.release.as_ref().unwrap().outcome, Some(outcome));
+        assert_eq!(
+            story.world.state.release.as_ref().unwrap().outcome,
+            Some(outcome),
+            "{ended:?} of {version}"
+        );
     }
+    let mut harmed = without_workloads(5);
+    harmed.canary_fails(0.2);
+    harmed.until(|story| story.world.state.said.verdict == Verdict::Rollback);
+    (harmed.world.held, harmed.world.holder) = (Some(0), says(Some(Outcome::Promoted), "v2"));
+    harmed.tick();
+    let outcome = harmed.world.state.release.as_ref().unwrap().outcome;
+    assert_eq!(outcome, Some(Outcome::Promoted), "somebody promoted it all the same, and that is said");
+}
+
+#[test]
+fn users_that_are_taken_back_for_a_while_are_no_end() {
+    let mut story = without_workloads(25);
+    story.run(120);
+    let salt = story.world.state.salt.clone();
+    story.world.held = Some(0);
+    story.run(120);
+    assert_eq!((story.percent(), story.phase()), (0, Phase::Progressing));
+    assert_eq!(
+        story.condition(Kind::Workload).unwrap(),
+        "the other controller has taken the users back for now"
+    );
+    story.world.held = Some(250_000);
+    story.run(60);
+    assert_eq!((story.happened(What::Started), story.life(), &story.world.state.salt), (1, 1, &salt));
+    story.world.holder = says(None, "v3");
+    story.run(15);
+    assert_eq!(
+        (story.happened(What::Started), story.life()),
+        (1, 2),
+        "evidence of another version begins anew"
+    );
+}
+
+#[test]
+fn all_users_on_the_canary_may_be_promoted() {
+    let mut story = held_at(50);
+    story.until(|story| story.world.state.said.verdict == Verdict::Promote);
+    story.world.held = Some(1_000_000);
+    story.run(15);
+    assert_eq!(story.world.state.said.verdict, Verdict::Promote);
+    story.say(Verb::Pause).unwrap();
+    story.run(15);
+    assert_eq!(story.world.state.said.verdict, Verdict::Hold);
+}
+
+#[test]
+fn what_was_told_does_not_come_back_when_nothing_can_be_read() {
+    let mut story = held_at(0);
+    story.world.is_held_read = false;
+    story.say(Verb::Weight(0)).unwrap();
+    story.run(60);
+    story.world.is_held_read = true;
+    story.world.held = Some(250_000);
+    story.run(60);
+    let salt = story.world.state.salt.clone();
+    story.world.is_held_read = false;
+    story.run(120);
+    assert_eq!((story.percent(), story.phase(), &story.world.state.salt), (25, Phase::Progressing, &salt));
+    assert_eq!(story.world.state.said.verdict, Verdict::Hold);
+}
+
+#[test]
+fn nobody_may_begin_while_users_are_drawn() {
+    let mut story = held_at(5);
+    story.run(60);
+    story.world.held = Some(0);
+    story.run(30);
+    assert_eq!(story.world.state.said.verdict, Verdict::Hold);
+    story.run(45);
+    assert_eq!(story.world.state.said.verdict, Verdict::Advance);
 }

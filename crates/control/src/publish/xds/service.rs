@@ -116,8 +116,8 @@ impl Default for Settings {
 // === impl Xds ===
 
 impl Xds {
-    /// Serves these fleets, by their names, to whom the gate lets in. Who is connected is kept in `proxies`, and what proxies
-    /// refuse is told to `refusals`.
+    /// Serves these fleets, by their names, to the proxies that the gate lets in. `proxies` keeps their streams, and `refusals` is
+    /// told what they refuse.
     pub fn new(
         fleets: BTreeMap<String, Fleet>,
         gate: Arc<dyn Gate>,
