@@ -197,7 +197,7 @@ RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test comma
 
 .PHONY: test
 test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every test that needs no privileges: 10 to 25 minutes on 2 cores from nothing
-	@echo "left out: the mesh tests, which need root and Go (make test-mesh proof-mesh-routes proof-mesh-away); other versions of Envoy (make test-matrix);"
+	@echo "left out: the mesh tests, which need root and Go (make test-mesh test-mesh-judged proof-mesh-routes proof-mesh-away); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); a real Kubernetes API (make test-kubernetes test-chart test-gitops);"
 	@echo "the dashboard in a browser (make test-browser); the unit for systemd (make test-systemd);"
 	@echo "the fleet by Docker Compose, which needs root (make test-compose); the server's image, too (make test-image); pipelines, which need Go (make test-delivery);"

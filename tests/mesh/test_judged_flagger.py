@@ -32,6 +32,7 @@ def judged(shared: Shared) -> Iterator[Judged]:
             hook["metadata"]["token"] = application.token()
         with application:
             wait_until("Flagger to have its primary", lambda: status()["phase"] == "Initialized", 180)
+            application.served()
             with load_on(application) as load:
                 application.add("istio/flagger/sticky")
                 load.rounds(2)
