@@ -40,10 +40,10 @@ class Controller:
     def tick(self):
         if self.ask("rollback"):
             return "rolls back"
-        if self.weight == self.weights[-1]:
-            return "promotes" if self.ask("confirm-promotion") else "waits for promotion"
         if not self.ask("confirm-traffic-increase"):
             return "halts"
+        if self.weight == self.weights[-1]:
+            return "promotes" if self.ask("confirm-promotion") else "waits for promotion"
         self.weight = self.weights[self.weights.index(self.weight) + 1] if self.weight else self.weights[0]
         return "advances"
 
@@ -65,7 +65,8 @@ def test_a_verdict_of_promote_goes_up_and_promotes(lab):
     lab.say("start")
     until("promoting", lambda: lab.rollout()["phase"] == "Promoting")
     flagger = Controller(lab)
-    assert [flagger.tick() for _ in range(5)] == ["advances"] * 4 + ["promotes"]
+    steps = len(flagger.weights)
+    assert [flagger.tick() for _ in range(steps + 1)] == ["advances"] * steps + ["promotes"]
 
 
 def test_a_proved_harm_rolls_back(lab):
