@@ -10,7 +10,7 @@ import yaml
 from . import kube, processes, prometheus
 from .kube import Object
 from .processes import wait_until
-from .scenario import Scenario, metrics
+from .scenario import Scenario, endpoints, metrics
 from .users import crowd
 
 SYSTEM = "coalmine-system"
@@ -75,6 +75,7 @@ class Rollout(Scenario):
     def __init__(self, source: str, name: str = "checkout") -> None:
         super().__init__(source)
         self.name = name
+        self.release_before = 0
         self.path = f"/apis/coalmine.dev/v1alpha1/namespaces/shop/canaryrollouts/{name}"
 
     def rollout(self) -> Object:
@@ -106,16 +107,17 @@ class Rollout(Scenario):
         return self.await_status(f"phase {phase}", lambda status: status.get("phase") == phase, seconds)
 
     def await_outcome(self, outcome: str, seconds: float = 120) -> Object:
-        """Wait until the latest release has ended in this way; its status."""
+        """Wait until the release of the latest new version has ended in this way; its status."""
         def ended(status: Object) -> bool:
             releases: list[Object] = status.get("releases", [])
-            return bool(releases) and releases[-1]["release"] == status.get("release") and (
+            latest = status.get("release", 0)
+            return bool(releases) and releases[-1]["release"] == latest > self.release_before and (
                 releases[-1].get("outcome") == outcome)
         return self.await_status(f"outcome {outcome}", ended, seconds)
 
-    @staticmethod
-    def next_version(suffix: str = "") -> str:
-        """The tag of an image that was never there."""
+    def next_version(self, suffix: str = "") -> str:
+        """The tag of an image that was never there, which begins another release than the latest."""
+        self.release_before = int(self.status.get("release", 0))
         Rollout.versions += 1
         return f"7.0.{Rollout.versions}{suffix}"
 
@@ -171,3 +173,7 @@ class Steered(Rollout):
             "Idle", "RolledBack"))
         for door in (self.gateway(), self.sidecar()):
             door.await_versions({user: stable for user in crowd(20)})
+        # After an outage istiod follows the cluster anew only after a while: until then a new canary has no pods for the proxies.
+        pods = {pod["status"]["podIP"] for pod in self.pods(f"app={self.name},version=canary")}
+        cluster = f"outbound|80|canary|{self.name}.shop.svc.cluster.local"
+        wait_until("the proxies to know the canary's pods", lambda: endpoints(self.sidecar(), cluster) == pods)

@@ -17,7 +17,7 @@ import yaml
 from . import kube, users
 from .client import Door
 from .kube import Object
-from .paths import LOGS, REGISTRY, ROOT
+from .paths import KUBECONFIG, LOGS, REGISTRY, ROOT
 from .processes import log_tail, wait_until
 
 PLUGINS = ("TrafficExtension", "WasmPlugin")
@@ -56,7 +56,9 @@ class Scenario:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.delete()
+        # With the mesh, all that was in it has been taken away.
+        if KUBECONFIG.exists():
+            self.delete()
 
     # --- The resources -------------------------------------------------------------------------------------------
 
@@ -213,6 +215,14 @@ def access_log(pod: Object) -> list[Object]:
     text = (LOGS / f"{metadata['namespace']}.{metadata['name']}.proxy.log").read_text(errors="replace")
     entries = [json.loads(line) for line in text.splitlines() if line.startswith("{") and '"cluster"' in line]
     return [entry | {"at": float(entry["at"])} for entry in entries if entry.get("user")]
+
+
+def endpoints(door: Door, cluster: str) -> set[str]:
+    """The addresses that a proxy, in whose pod a door stands, has for a cluster whose name begins like this."""
+    page = Door(door.name, door.pod, ("127.0.0.1", 15000), "localhost").ask(None, "/clusters?format=json").body
+    hosts = [host for found in json.loads(page)["cluster_statuses"] if found["name"].startswith(cluster)
+             for host in found.get("host_statuses", [])]
+    return {host["address"]["socket_address"]["address"] for host in hosts}
 
 
 def config_dump(door: Door) -> dict[str, Any]:
