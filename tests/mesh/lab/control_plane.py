@@ -62,15 +62,19 @@ def _openssl(*argv: str) -> None:
     subprocess.run(["openssl", *argv], cwd=PKI, check=True, capture_output=True)
 
 
+def _certify(name: str, subject: str, alternatives: str) -> None:
+    """A key `NAME-key.pem`, and the authority's certificate of it, `NAME.pem`."""
+    _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", subject,
+             "-addext", f"subjectAltName={alternatives}", "-keyout", f"{name}-key.pem", "-out", f"{name}.csr")
+    _openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial",
+             "-days", "30", "-copy_extensions", "copy", "-out", f"{name}.pem")
+
+
 def _make_certificates() -> None:
     """One authority, one certificate that serves and administers, one key pair for service account tokens."""
     _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
              "-subj", "/CN=coalmine-mesh", "-keyout", "ca-key.pem", "-out", "ca.pem")
-    _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-             "-subj", "/O=system:masters/CN=admin", "-addext", f"subjectAltName=IP:127.0.0.1,IP:{BRIDGE_IP}",
-             "-keyout", "admin-key.pem", "-out", "admin.csr")
-    _openssl("x509", "-req", "-in", "admin.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial",
-             "-days", "30", "-copy_extensions", "copy", "-out", "admin.pem")
+    _certify("admin", "/O=system:masters/CN=admin", f"IP:127.0.0.1,IP:{BRIDGE_IP}")
     _openssl("genrsa", "-out", "accounts-key.pem", "2048")
     _openssl("rsa", "-in", "accounts-key.pem", "-pubout", "-out", "accounts.pem")
     KUBECONFIG.write_text(f"""\
@@ -94,10 +98,7 @@ def authority() -> str:
 
 def certificate(name: str) -> tuple[str, str]:
     """A certificate for a name, and its key, in PEM."""
-    _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
-             "-addext", f"subjectAltName=DNS:{name}", "-keyout", f"{name}-key.pem", "-out", f"{name}.csr")
-    _openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial",
-             "-days", "30", "-copy_extensions", "copy", "-out", f"{name}.pem")
+    _certify(name, f"/CN={name}", f"DNS:{name}")
     return (PKI / f"{name}.pem").read_text(), (PKI / f"{name}-key.pem").read_text()
 
 

@@ -6,7 +6,6 @@ from . import control_plane
 from .controller import Installed
 from .kube import Object
 from .paths import go_module
-from .scenario import render
 
 AUTHORITY = "/etc/coalmine-authority"
 
@@ -37,14 +36,6 @@ class Mover(Installed):
         container.setdefault("env", []).append({"name": "SSL_CERT_FILE", "value": f"{AUTHORITY}/ca.crt"})
 
 
-def definitions() -> list[Object]:
-    """What a Canary and a Rollout are."""
-    documents = [document for folder in (
-        go_module("github.com/fluxcd/flagger", "others") / "kustomize/istio",
-        go_module("github.com/argoproj/argo-rollouts", "others") / "manifests/crds") for document in render(folder)]
-    return [document for document in documents if document["kind"] == "CustomResourceDefinition"]
-
-
 def flagger() -> Mover:
     """Flagger, as its own kustomization for Istio has it."""
     return Mover("github.com/fluxcd/flagger", "kustomize/istio", "istio-system", "flagger")
@@ -53,3 +44,9 @@ def flagger() -> Mover:
 def argo() -> Mover:
     """Argo Rollouts, as its own installation for a cluster has it."""
     return Mover("github.com/argoproj/argo-rollouts", "manifests/cluster-install", "argo-rollouts", "argo-rollouts")
+
+
+def definitions() -> list[Object]:
+    """What a Canary and a Rollout are, and what comes with them."""
+    return [document for mover in (flagger(), argo()) for document in mover.documents
+            if document["kind"] == "CustomResourceDefinition"]
