@@ -146,11 +146,6 @@ impl Xds {
         ExtensionConfigDiscoveryServiceServer::new(self.clone()).max_decoding_message_size(MAX_REQUEST)
     }
 
-    /// Who is connected.
-    pub fn proxies(&self) -> &Arc<ProxyTable> {
-        &self.shared.proxies
-    }
-
     /// Ends every stream with `UNAVAILABLE`, and takes no new one: the proxies go on with what they have, and look for
     /// another server. Returns when all have ended; bound it with a timeout.
     pub async fn shut_down(&self) {

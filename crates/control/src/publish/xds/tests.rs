@@ -33,6 +33,7 @@ const SILENCE: Duration = Duration::from_millis(150);
 
 struct Lab {
     xds: Xds,
+    proxies: Arc<ProxyTable>,
     publish: BTreeMap<&'static str, watch::Sender<Option<Arc<Publication>>>>,
     refusals: mpsc::Receiver<Refusal>,
     address: SocketAddr,
@@ -71,12 +72,13 @@ impl Lab {
             fleets.insert(name.to_owned(), Fleet { filter: filter.clone(), latest });
         }
         let (sender, refusals) = mpsc::channel(16);
-        let xds = Xds::new(fleets, gate, settings, Arc::new(|| 1_000), Arc::default(), sender);
+        let proxies = Arc::<ProxyTable>::default();
+        let xds = Xds::new(fleets, gate, settings, Arc::new(|| 1_000), proxies.clone(), sender);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = tonic::service::Routes::new(xds.service()).into_axum_router();
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { xds, publish, refusals, address, server }
+        Self { xds, proxies, publish, refusals, address, server }
     }
 
     fn publish(&self, fleet: &'static str, revision: u64) {
@@ -105,14 +107,14 @@ impl Lab {
     async fn rows(&self, fine: impl Fn(&[Proxy]) -> bool) -> Vec<Proxy> {
         let found = timeout(PATIENCE, async {
             loop {
-                let rows = self.xds.proxies().list(1_000);
+                let rows = self.proxies.list(1_000);
                 if fine(&rows) {
                     return rows;
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         });
-        found.await.unwrap_or_else(|_| panic!("the rows are {:?}", self.xds.proxies().list(1_000)))
+        found.await.unwrap_or_else(|_| panic!("the rows are {:?}", self.proxies.list(1_000)))
     }
 }
 
@@ -265,7 +267,7 @@ async fn delta_gets_each_revision_and_its_answers_are_written_down() {
     drop(proxy);
     let rows = lab.rows(|rows| rows[0].ended.is_some()).await;
     assert_eq!(rows.len(), 1);
-    assert_eq!(lab.xds.proxies().list(1_120), [], "forgotten after two minutes");
+    assert_eq!(lab.proxies.list(1_120), [], "forgotten after two minutes");
 }
 
 #[tokio::test]
