@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use coalmine_control::publish::Publication;
-use coalmine_control::publish::xds::{ByCluster, Filter, Fleet, Module, Refusal, Settings, Xds};
+use coalmine_control::publish::xds::{ByCluster, Filter, Fleet, Module, ProxyTable, Refusal, Settings, Xds};
 use coalmine_envoy_tests::{rollout, user, visit};
 use coalmine_harness::{Connection, Lab, LabBuilder, Protocol, tools, wait};
 use serde_json::json;
@@ -34,8 +34,10 @@ pub struct Server {
     process: Process,
     address: SocketAddr,
     latest: watch::Sender<Option<Arc<Publication>>>,
-    /// Who is connected.
+    /// What it answers with.
     pub xds: Xds,
+    /// Who is connected.
+    pub proxies: Arc<ProxyTable>,
     /// What was refused.
     pub refusals: mpsc::Receiver<Refusal>,
 }
@@ -65,7 +67,8 @@ impl Server {
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let (sender, refusals) = mpsc::channel(16);
         let (gate, settings) = (Arc::new(ByCluster), Settings::default());
-        let xds = Xds::new(fleets, gate, settings, Arc::new(clock), Arc::default(), sender);
+        let proxies = Arc::<ProxyTable>::default();
+        let xds = Xds::new(fleets, gate, settings, Arc::new(clock), proxies.clone(), sender);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let handle = runtime.handle().clone();
         let process = Process(Some(runtime));
@@ -77,7 +80,7 @@ impl Server {
             std::io::Result::Ok(address)
         };
         let address = handle.spawn(serve).await?.context("the server does not start")?;
-        Ok(Self { process, address, latest, xds, refusals })
+        Ok(Self { process, address, latest, xds, proxies, refusals })
     }
 
     /// Where it is.

@@ -94,5 +94,5 @@ async fn each_request_is_decided_by_the_policy_that_is_logged_with_it() {
         // A proxy may skip one that is followed at once by the next, and then takes the latest.
         assert!(decided as u64 > last / 2, "only {decided} of {last} revisions were in force");
     }
-    assert!(server.xds.proxies().list(0).iter().all(|row| row.acked == Some(last) && row.refused.is_none()));
+    assert!(server.proxies.list(0).iter().all(|row| row.acked == Some(last) && row.refused.is_none()));
 }

@@ -53,7 +53,7 @@ async fn a_hundred_pushes_under_load_fail_no_request() {
         }
     }
     println!("{requests} requests, none failed");
-    let rows = server.xds.proxies().list(0);
+    let rows = server.proxies.list(0);
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row.acked == Some(101) && row.refused.is_none()), "{rows:?}");
 }
@@ -88,10 +88,10 @@ async fn a_server_that_is_killed_or_ends_is_not_missed_and_its_successor_is_foun
 
         let second = Server::start(port.address(), local_module().unwrap()).await.unwrap();
         second.publish(1, everybody(1, 100.0));
-        let row = wait::until("the proxy", || async { second.xds.proxies().list(0).into_iter().next() });
+        let row = wait::until("the proxy", || async { second.proxies.list(0).into_iter().next() });
         let row = row.await.unwrap();
         wait::until("what it has", || async {
-            second.xds.proxies().list(0).first().filter(|row| row.reported == Some(1)).map(|_| ())
+            second.proxies.list(0).first().filter(|row| row.reported == Some(1)).map(|_| ())
         })
         .await
         .unwrap();
