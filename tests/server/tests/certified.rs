@@ -68,7 +68,7 @@ fleets:
         command.env("COALMINE_CA", &self.operator.authority);
         command
             .env("COALMINE_CERTIFICATE", &self.operator.certificate)
-            .env("COALMINE_KEY", &self.operator.key);
+            .env("COALMINE_CERTIFICATE_KEY", &self.operator.key);
         let output = command.output().unwrap();
         let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
         (output.status.code().unwrap_or(-1), text.concat())

@@ -40,7 +40,7 @@ pub(crate) struct ServerArguments {
     )]
     certificate: Option<PathBuf>,
     /// The key of that, in PEM
-    #[arg(long, env = "COALMINE_KEY", value_name = "FILE", help_heading = "Server")]
+    #[arg(long, env = "COALMINE_CERTIFICATE_KEY", value_name = "FILE", help_heading = "Server")]
     key: Option<PathBuf>,
     /// Send the token without TLS to another host
     #[arg(long, help_heading = "Server")]
@@ -107,7 +107,7 @@ impl ServerArguments {
             token_file: file("COALMINE_TOKEN_FILE"),
             ca: file("COALMINE_CA"),
             certificate: file("COALMINE_CERTIFICATE"),
-            key: file("COALMINE_KEY"),
+            key: file("COALMINE_CERTIFICATE_KEY"),
             insecure: false,
         }
     }
