@@ -1,6 +1,7 @@
 //! A server from its configuration to its end.
 
 mod gate;
+mod not_ready;
 mod source;
 
 use std::collections::BTreeMap;
@@ -33,10 +34,12 @@ use crate::publish::xds::{Filter, Fleet, Module, ProxyTable, Settings, Xds};
 use crate::reconcile::{self, Gates, Hooks};
 use crate::rollout::Operator;
 use crate::server::{Delivery, Server};
-use crate::store::{self, Address, Sql, Store, StoreError};
-use crate::tls::{self, Certificates, TlsError};
+use crate::store::{self, Address, Sql, Store};
+use crate::tls::{self, Certificates};
 use gate::ByProof;
 use source::{source, within};
+
+pub use not_ready::NotReady;
 
 /// How many refusals wait to be written down.
 const REFUSALS: usize = 1_000;
@@ -73,10 +76,6 @@ pub struct Handle {
     server: Arc<Server>,
     tokens: Tokens,
 }
-
-/// Why a server cannot start: a sentence.
-#[derive(Debug)]
-pub struct NotReady(String);
 
 /// Serves until the process is told to end, by SIGTERM or SIGINT. At SIGHUP the configuration is loaded again: tokens and
 /// what the operator says are exchanged, and a bad one changes nothing; what is wrong with it, a text, goes to the log.
@@ -350,34 +349,6 @@ async fn reload(certificates: Arc<Certificates>, mut ending: Ending) {
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
-
-// === impl NotReady ===
-
-impl From<StoreError> for NotReady {
-    fn from(error: StoreError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl From<TlsError> for NotReady {
-    fn from(error: TlsError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl From<io::Error> for NotReady {
-    fn from(error: io::Error) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl fmt::Display for NotReady {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NotReady {}
 
 /// A cluster that is to be followed, and a client of it.
 async fn cluster(

@@ -50,7 +50,10 @@ pub(super) async fn follow<K: Watched>(
         match event {
             Ok(event) => {
                 let mut known = cache.known();
-                known.away = None;
+                // That a list begins says only that it will be asked for.
+                if !matches!(event, Event::Init) {
+                    known.away = None;
+                }
                 if K::take(&mut known, event) {
                     known.counted += 1;
                 }
