@@ -196,12 +196,12 @@ ENVOY_NEEDS := $(FILTER) $(FILTER_CRASH) $(COMMAND_TESTED) $(FLAGS)
 RENDERED = $(call ENVOY_TESTS,$(1)) cargo test --locked --workspace --test command -- --ignored render::
 
 .PHONY: test
-test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every test that needs no privileges: 10 to 25 minutes on 2 cores from nothing
-	@echo "left out: the mesh tests, which need root and Go (make test-mesh test-mesh-judged proof-mesh-routes proof-mesh-away); other versions of Envoy (make test-matrix);"
+test: test-unit test-wasm test-envoy test-server test-api test-bench ## Every test that needs Rust and Python alone: 10 to 25 minutes on 2 cores from nothing
+	@echo "left out: the mesh tests, which need root and Go (make test-mesh test-mesh-judged proof-mesh-judged proof-mesh-routes proof-mesh-away); other versions of Envoy (make test-matrix);"
 	@echo "a real Prometheus (make test-prometheus); a real PostgreSQL (make test-postgres); a real Kubernetes API (make test-kubernetes test-chart test-gitops);"
 	@echo "the dashboard in a browser (make test-browser); the unit for systemd (make test-systemd);"
 	@echo "the fleet by Docker Compose, which needs root (make test-compose); the server's image, too (make test-image); pipelines, which need Go (make test-delivery);"
-	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale proof-replicas judge-table)"
+	@echo "long runs (make proof-agreement proof-explain proof-routes proof-evidence proof-flat proof-fuzz proof-steer proof-store proof-kills proof-pushes proof-detect proof-streams proof-scale proof-replicas proof-cluster judge-table)"
 
 .PHONY: test-unit
 test-unit: $(FILTER) ## The core, the command, the adapter against a fake host, the built module

@@ -42,7 +42,8 @@ const TIME: Duration = Duration::ZERO;
 pub(crate) struct Weights {
     /// The document to change; - reads standard input and writes standard output
     ///
-    /// With --server or --kubeconfig, the name of a rollout whose release is in progress.
+    /// With --server or --kubeconfig, the name of a rollout. Its release has to be in progress, unless its plan says
+    /// `mode: judge`: then this says which weight the other controller holds.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// A variant and its new weight in percent, as canary=10
