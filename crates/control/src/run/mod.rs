@@ -2,6 +2,7 @@
 
 mod gate;
 mod not_ready;
+mod reload;
 mod source;
 
 use std::collections::BTreeMap;
@@ -37,9 +38,11 @@ use crate::server::{Delivery, Server};
 use crate::store::{self, Address, Sql, Store};
 use crate::tls::{self, Certificates};
 use gate::ByProof;
+use reload::Listening;
 use source::{source, within};
 
 pub use not_ready::NotReady;
+pub use reload::Handle;
 
 /// How many refusals wait to be written down.
 const REFUSALS: usize = 1_000;
@@ -47,6 +50,8 @@ const REFUSALS: usize = 1_000;
 const RELOAD: Duration = Duration::from_secs(10);
 /// How long streams of proxies may take to end.
 const STREAMS_WITHIN: Duration = Duration::from_secs(2);
+/// How long all of it may take to end: open requests have ten seconds of that.
+const ENDS_WITHIN: Duration = Duration::from_secs(12);
 
 /// A server that listens, and does nothing yet.
 pub struct Ready {
@@ -67,13 +72,6 @@ pub struct Ready {
     certificates: Option<Arc<Certificates>>,
     listener: TcpListener,
     admin: TcpListener,
-    tokens: Tokens,
-}
-
-/// What can be exchanged while a server runs: its tokens, and what the operator says for all rollouts.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    server: Arc<Server>,
     tokens: Tokens,
 }
 
@@ -111,27 +109,6 @@ pub fn serve(
     })
 }
 
-// === impl Handle ===
-
-impl Handle {
-    fn reload(&self, loaded: Result<Config, String>) {
-        let exchanged = loaded.and_then(|mut config| {
-            self.tokens.set(std::mem::take(&mut config.tokens), &config.oidc).map(|()| config)
-        });
-        match exchanged {
-            Ok(config) => {
-                // What proxies get and where evidence is read need a restart.
-                let Operator { filters, served, .. } = Operator::clone(&self.server.operator());
-                self.server.set_operator(Operator { filters, served, ..config.operator });
-                let tokens = self.tokens.clone();
-                tokio::spawn(async move { tokens.fetch_keys(now()).await });
-                tracing::info!("the configuration was read again: its tokens and its policy are in force");
-            }
-            Err(why) => tracing::error!("the configuration before stays in force: {why}"),
-        }
-    }
-}
-
 // === impl Ready ===
 
 impl Ready {
@@ -141,11 +118,8 @@ impl Ready {
     /// One of that is not possible, or would be unsafe.
     pub async fn new(config: Config) -> Result<Self, NotReady> {
         tls::choose_provider();
-        // Health and metrics have no TLS of their own.
-        for (address, has_tls) in [(config.listen, config.tls.is_some()), (config.admin, false)] {
-            if let Some(why) = listen::refuses(address, config.has_tokens(), has_tls, config.insecure) {
-                return Err(NotReady(why));
-            }
+        if let Some(why) = Listening::of(&config).refuses(config.has_tokens()) {
+            return Err(NotReady(why));
         }
         let certificates = config.tls.clone().map(Certificates::load).transpose()?.map(Arc::new);
         let cannot = |why| NotReady(format!("gates and notifiers cannot be asked: {why}"));
@@ -229,10 +203,11 @@ impl Ready {
 
     /// What can be exchanged while it runs.
     pub fn handle(&self) -> Handle {
-        Handle { server: self.server.clone(), tokens: self.tokens.clone() }
+        let has_reviewer = self.config.kubernetes.as_ref().is_some_and(|it| it.tokens.is_some());
+        Handle::new(self.server.clone(), self.tokens.clone(), has_reviewer, Listening::of(&self.config))
     }
 
-    /// Serves until `stop`, and then for as long as open requests take, at most ten seconds.
+    /// Serves until `stop`, and then for as long as open requests take, at most ten seconds and a few for the rest.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (end, ending) = ending();
         let (refusals, refused) = mpsc::channel(REFUSALS);
@@ -314,7 +289,9 @@ impl Ready {
         end.now();
         // Streams end first: a proxy looks for another server, and its connection can be drained.
         let _ = tokio::time::timeout(STREAMS_WITHIN, xds.shut_down()).await;
-        tasks.join_all().await;
+        if tokio::time::timeout(ENDS_WITHIN, tasks.join_all()).await.is_err() {
+            tracing::warn!("not everything has come to its end; what is recorded is whole");
+        }
     }
 }
 

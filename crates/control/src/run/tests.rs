@@ -63,6 +63,46 @@ async fn what_would_be_unsafe_does_not_start() {
     assert!(refused.contains("there are no tokens"), "{refused}");
 }
 
+#[tokio::test]
+async fn a_configuration_without_tokens_does_not_open_what_is_public() {
+    tls::choose_provider();
+    let folder = tempfile::tempdir().unwrap();
+    let text = |listen: &str, tokens: &str| {
+        let store = folder.path().join("coalmine.db").display().to_string();
+        format!(
+            "{{listen: '{listen}', admin: '127.0.0.1:0', insecure: true, store: '{store}', tokens: [{tokens}]}}"
+        )
+    };
+    let token = "{name: admins, value: {env: X}, may: write}";
+    let ready = Ready::new(config(&text("0.0.0.0:0", token))).await.unwrap();
+    let handle = ready.handle();
+    // What it says of where to listen concerns the next start.
+    for listen in ["0.0.0.0:0", "127.0.0.1:0"] {
+        handle.reload(Ok(config(&text(listen, ""))));
+        assert!(ready.tokens.caller(None, now()).await.is_err(), "everybody is let in");
+        assert!(ready.tokens.caller(Some("admin-0123456789"), now()).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn who_is_asked_and_told_stays_until_a_restart() {
+    tls::choose_provider();
+    let folder = tempfile::tempdir().unwrap();
+    let text = |name: &str, slow: &str| {
+        let store = folder.path().join("coalmine.db").display().to_string();
+        format!(
+            "{{listen: '127.0.0.1:0', admin: '127.0.0.1:0', store: '{store}', policy: {{slow: [{slow}]}}, gates: {{{name}: \
+             'http://127.0.0.1:9/'}}, notifiers: {{{name}: {{url: 'http://127.0.0.1:9/'}}}}}}"
+        )
+    };
+    let ready = Ready::new(config(&text("first", "250ms"))).await.unwrap();
+    ready.handle().reload(Ok(config(&text("second", "1s"))));
+    let operator = ready.server.operator();
+    assert!(operator.gates.contains("first") && operator.notifiers.contains("first"), "{operator:?}");
+    assert!(!operator.gates.contains("second") && !operator.notifiers.contains("second"), "{operator:?}");
+    assert_eq!(operator.slow, [1_000], "the filter counts by other times at once");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_for_tokens_of_others_are_exchanged_while_it_runs() {
     tls::choose_provider();
