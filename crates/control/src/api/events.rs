@@ -15,10 +15,11 @@ use axum::response::sse::{Event, KeepAlive};
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::watch;
 
-use super::caller::{Sender, whole};
+use super::caller::{Sender, token, whole};
 use super::description::{self, Reads};
 use super::shapes::Trouble;
 use super::{App, show};
+use crate::access::{Denial, Tokens};
 use crate::server::Server;
 use crate::store::Recorded;
 
@@ -31,7 +32,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Who follows history.
 struct Follower {
     server: Arc<Server>,
-    sender: Sender,
+    tokens: Tokens,
+    /// What the sender has shown.
+    token: Option<String>,
     recorded: watch::Receiver<()>,
     /// The position up to which it has been told.
     position: u64,
@@ -47,7 +50,7 @@ struct Follower {
 )]
 pub(super) async fn events(
     State(app): State<App>,
-    sender: Sender,
+    _: Sender,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Trouble> {
     let recorded = app.server.recorded();
@@ -58,25 +61,32 @@ pub(super) async fn events(
             Trouble::bad_request("Last-Event-ID is no id of an event here, as 7; leave it out to begin now")
         })?,
     };
-    let mut follower =
-        Follower { server: app.server, sender, recorded, position: after, events: VecDeque::new() };
+    let mut follower = Follower {
+        server: app.server,
+        tokens: app.tokens,
+        token: token(&headers),
+        recorded,
+        position: after,
+        events: VecDeque::new(),
+    };
     // The store has another history, as one that was lost or is an older copy.
     if after > last {
         follower.miss(last);
     }
     let mut ending = app.ending;
     let ended = async move { ending.comes().await };
-    let stream = stream::unfold(follower, async |mut follower| Some((Ok(follower.next().await), follower)));
+    let stream = stream::unfold(follower, async |mut follower| Some((Ok(follower.next().await?), follower)));
     Ok(Sse::new(stream.take_until(Box::pin(ended))).keep_alive(KeepAlive::default()))
 }
 
 // === impl Follower ===
 
 impl Follower {
-    async fn next(&mut self) -> Event {
+    /// The next event; none once the sender's token is good no longer.
+    async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.events.pop_front() {
-                return event;
+                return Some(event);
             }
             // What is recorded from here on is seen at the next reading.
             self.recorded.mark_unchanged();
@@ -85,22 +95,28 @@ impl Follower {
                     // The server holds the other end.
                     let _ = self.recorded.changed().await;
                 }
-                Ok(lines) => {
-                    for line in &lines {
-                        self.take(line).await;
+                // A stream may be older than what its token was good for.
+                Ok(lines) => match self.tokens.caller(self.token.as_deref(), self.server.now()).await {
+                    Ok(caller) => {
+                        let sender = Sender::acting(caller, None);
+                        for line in &lines {
+                            self.take(line, &sender).await;
+                        }
                     }
-                }
+                    Err(Denial::Missing | Denial::Invalid(_)) => return None,
+                    Err(Denial::Away(_)) => tokio::time::sleep(RETRY).await,
+                },
                 Err(_) => tokio::time::sleep(RETRY).await,
             }
         }
     }
 
-    async fn take(&mut self, line: &Recorded) {
+    async fn take(&mut self, line: &Recorded, sender: &Sender) {
         if line.is_after_gap {
             self.miss(line.position.saturating_sub(1));
         }
         self.position = line.position;
-        if !self.sender.may_see(&line.rollout).await {
+        if !sender.may_see(&line.rollout).await {
             return;
         }
         let event = Event::default().event("history").id(line.position.to_string());

@@ -47,6 +47,9 @@ pub use backup::{NoBackup, back_up};
 pub use kubernetes::{Intent, Kubernetes, Unpublished};
 pub use sql::Sql;
 
+/// Seconds for which answers are kept: as long as a pipeline may last that has said `start`, with a person in it who judges.
+pub(crate) const ANSWERS_FOR: u64 = 30 * 24 * 60 * 60;
+
 /// What a store can do. Times are seconds since 1970, and arguments: a store reads no clock.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
@@ -73,7 +76,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// store.
     async fn counter(&self) -> Result<u64, StoreError>;
 
-    /// The history of a rollout, the newest first: at most `limit` lines with a number below `before`.
+    /// The history of a rollout, the newest first: at most `limit` lines with a number below `before`. The decisions behind them
+    /// may be left out.
     async fn history(&self, name: &Name, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, StoreError>;
 
     /// Lines of history of all rollouts, in the order in which they were recorded: at most `limit` of those behind this
@@ -89,7 +93,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The release of a rollout with the highest number, also of one that is gone.
     async fn latest_release(&self, name: &Name) -> Result<Option<ReleaseRecord>, StoreError>;
 
-    /// Removes history from before this time, and answers from more than a day before `now`.
+    /// Removes history from before this time, and answers from more than [`ANSWERS_FOR`] before `now`.
     async fn forget(&self, history_before: u64, now: u64) -> Result<(), StoreError>;
 
     /// Which [`Store::publications`] of a fleet there are, without reading them.

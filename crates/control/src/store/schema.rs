@@ -15,7 +15,7 @@ pub(super) const VERSION: i64 = 1;
 const FIRST: &str = "CREATE TABLE IF NOT EXISTS coalmine_schema (version BIGINT NOT NULL PRIMARY KEY)";
 
 /// Makes what is missing; each may be run again.
-const STATEMENTS: [&str; 11] = [
+const STATEMENTS: [&str; 12] = [
     // One row that every writer takes first. It puts them in a row, on PostgreSQL as well as in SQLite, and tells readers
     // that something changed.
     "CREATE TABLE IF NOT EXISTS coalmine_changes (id BIGINT NOT NULL PRIMARY KEY, counted BIGINT NOT NULL)",
@@ -23,6 +23,9 @@ const STATEMENTS: [&str; 11] = [
         name TEXT NOT NULL PRIMARY KEY, version BIGINT NOT NULL, body TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS coalmine_history (
         name TEXT NOT NULL, number BIGINT NOT NULL, at BIGINT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (name, number))",
+    // The decision behind a line is large: what shows history leaves it alone.
+    "CREATE TABLE IF NOT EXISTS coalmine_decisions (
+        name TEXT NOT NULL, number BIGINT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (name, number))",
     // For what is forgotten.
     "CREATE INDEX IF NOT EXISTS coalmine_history_at ON coalmine_history (at)",
     // The order of the lines of all rollouts, for who follows them.

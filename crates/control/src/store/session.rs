@@ -72,6 +72,12 @@ impl Database {
         &self.address
     }
 
+    /// How many connections there are, in use or not.
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> usize {
+        self.pool.size().try_into().unwrap()
+    }
+
     /// A connection for reading.
     pub(super) async fn session(&self) -> Result<Session<'_>, StoreError> {
         let mut connection = self.pool.acquire().await.map_err(|error| match error {

@@ -18,11 +18,12 @@ use super::reserve::Reserve;
 use super::schema;
 use super::session::{Database, Session, Statement};
 use super::writes::signed;
-use super::{Answer, Change, Entry, Head, Publications, Recorded, Store, StoreError, Stored, Versions};
+use super::{
+    ANSWERS_FOR, Answer, Change, Entry, Head, Publications, Recorded, Store, StoreError, Stored, Versions,
+};
 use crate::publish::Publication;
 use crate::rollout::{Logged, Name, ReleaseRecord};
 
-const DAY: u64 = 24 * 60 * 60;
 const FREEZE: &str = "freeze";
 const LEASE: &str = "tick";
 
@@ -32,7 +33,7 @@ pub struct Sql {
     reserve: Reserve,
 }
 
-/// Of a line, what happened: not the decision behind it, which is large.
+/// Of a line, what happened. A release before this one kept the decision in it, which is large.
 #[derive(Deserialize)]
 struct Line {
     logged: Logged,
@@ -213,9 +214,8 @@ impl Store for Sql {
         );
         let before = before.map_or(i64::MAX, signed);
         let read = |row: &AnyRow| {
-            let mut entry: Entry = self.body(row, 1, "a line of history")?;
-            entry.number = self.number(row, 0)?;
-            Ok(entry)
+            let Line { logged } = self.body(row, 1, "a line of history")?;
+            Ok(Entry { number: self.number(row, 0)?, logged, decision: None })
         };
         let rows = self.all(select.bind(name.as_str()).bind(before).bind(i64::from(limit))).await?;
         rows.iter().map(read).collect()
@@ -261,7 +261,7 @@ impl Store for Sql {
 
     async fn forget(&self, history_before: u64, now: u64) -> Result<(), StoreError> {
         let mut writing = self.write().await?;
-        let forgotten = writing.forget(history_before, now.saturating_sub(DAY)).await;
+        let forgotten = writing.forget(history_before, now.saturating_sub(ANSWERS_FOR)).await;
         writing.end(forgotten).await?;
         self.reserve.keep().await;
         Ok(())

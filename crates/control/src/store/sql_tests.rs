@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
+use coalmine_steer::{Inputs, Moment, State, What};
+
 use super::*;
 use crate::rollout::Record;
-use crate::store::contract;
 use crate::store::schema::VERSION;
+use crate::store::{Decision, contract};
 
 async fn opened(folder: &tempfile::TempDir) -> Sql {
     Sql::open(Address::File(folder.path().join("a b?#%.db"))).await.unwrap()
@@ -46,6 +48,41 @@ async fn a_store_of_a_much_newer_release_is_refused_and_of_the_next_one_is_not()
         assert_eq!(opened.is_ok(), is_read, "{opened:?}");
         assert!(is_read || opened.unwrap_err().to_string().contains("newer by more than one"));
     }
+}
+
+#[tokio::test]
+async fn a_line_is_written_also_where_its_decision_is_too_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(&folder).await;
+    let decision = |written: &str| Decision {
+        written: written.to_owned(),
+        state: State::default(),
+        moment: Moment { inputs: Inputs::default(), request: None },
+    };
+    let mut large = change("shop/checkout");
+    let line = |why: &str, written: &str| Entry {
+        number: 0,
+        logged: Logged { at: 1, what: What::RollsBack, weight: 0, by: None, why: why.to_owned() },
+        decision: Some(decision(written)),
+    };
+    large.history = vec![line("too large", &"x".repeat(5 << 20)), line("usual", "x")];
+    store.commit(large).await.unwrap();
+    let name = "shop/checkout".parse().unwrap();
+    let history = store.history(&name, None, 9).await.unwrap();
+    let whys: Vec<_> = history.iter().map(|line| line.logged.why.as_str()).collect();
+    assert_eq!(whys, ["usual", "too large"]);
+    let kept = async || {
+        let rows = store.all(sqlx::query("SELECT number FROM coalmine_decisions")).await.unwrap();
+        rows.iter().map(|row| store.number(row, 0).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(kept().await, [2]);
+    let stored = store.record(&name).await.unwrap().unwrap();
+    let mut later = change("shop/checkout");
+    later.expected = stored.version;
+    later.history = vec![Entry { logged: Logged { at: 1_000, ..line("later", "").logged }, ..line("", "y") }];
+    store.commit(later).await.unwrap();
+    store.forget(500, 500).await.unwrap();
+    assert_eq!(kept().await, [3], "a decision goes with its line");
 }
 
 #[tokio::test]
@@ -111,12 +148,18 @@ async fn processes_may_open_a_new_file_together() {
 async fn a_full_disk_is_told_and_it_goes_on_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let store = opened(&folder).await;
-    // SQLite says of this what it says of a disk without room; it holds for the one connection that there is.
+    // SQLite says of this what it says of a disk without room; it holds for one connection, and there may be several.
     let limit = |pages| format!("PRAGMA max_page_count = {pages}");
     let set = async |pages: u32| {
-        let mut session = store.database.session().await.unwrap();
-        session.first(sqlx::query(sqlx::AssertSqlSafe(limit(pages)))).await.unwrap();
-        session.back().await;
+        let mut sessions = Vec::new();
+        while sessions.len() < store.database.connections().max(1) {
+            let mut session = store.database.session().await.unwrap();
+            session.first(sqlx::query(sqlx::AssertSqlSafe(limit(pages)))).await.unwrap();
+            sessions.push(session);
+        }
+        for session in sessions {
+            session.back().await;
+        }
     };
     set(64).await;
     let mut written = 0;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use sqlx::Row;
 
 use super::session::Session;
-use super::{Answer, Change, StoreError, Versions};
+use super::{Answer, Change, Decision, Entry, StoreError, Versions};
 use crate::publish::Publication;
 use crate::rollout::Name;
 
@@ -67,8 +67,9 @@ impl Session<'_> {
                 "INSERT INTO coalmine_history (name, number, at, body)
                  SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3 FROM coalmine_history WHERE name = $1",
             );
-            let body = written(entry, "a line of history")?;
+            let body = written(&Entry { decision: None, ..entry.clone() }, "a line of history")?;
             self.run(insert.bind(name).bind(signed(entry.logged.at)).bind(body)).await?;
+            self.add_decision(name, entry.decision.as_ref()).await?;
             let insert = sqlx::query(
                 "INSERT INTO coalmine_lines (position, name, number)
                  SELECT COALESCE(MAX(position), 0) + 1, $1, (SELECT MAX(number) FROM coalmine_history WHERE name = $1)
@@ -77,6 +78,24 @@ impl Session<'_> {
             self.run(insert.bind(name)).await?;
         }
         Ok(())
+    }
+
+    /// Writes the decision behind the latest line. One of a fleet that is too large for it is left out: a rollback must not
+    /// fail by what explains it.
+    async fn add_decision(&mut self, name: &str, decision: Option<&Decision>) -> Result<(), StoreError> {
+        let Some(decision) = decision else { return Ok(()) };
+        let body = match written(decision, "the decision behind a line of history") {
+            Err(StoreError::Full(what)) => {
+                tracing::warn!(rollout = name, "{what}: it is left out");
+                return Ok(());
+            }
+            body => body?,
+        };
+        let insert = sqlx::query(
+            "INSERT INTO coalmine_decisions (name, number, body)
+             SELECT $1, MAX(number), $2 FROM coalmine_history WHERE name = $1",
+        );
+        self.run(insert.bind(name).bind(body)).await.map(drop)
     }
 
     /// The same key at the same time: the second one does nothing.
@@ -104,6 +123,12 @@ impl Session<'_> {
         let delete = sqlx::query(
             "DELETE FROM coalmine_lines WHERE NOT EXISTS (SELECT 1 FROM coalmine_history
                  WHERE coalmine_history.name = coalmine_lines.name AND coalmine_history.number = coalmine_lines.number)",
+        );
+        self.run(delete).await?;
+        let delete = sqlx::query(
+            "DELETE FROM coalmine_decisions WHERE NOT EXISTS (SELECT 1 FROM coalmine_history
+                 WHERE coalmine_history.name = coalmine_decisions.name
+                   AND coalmine_history.number = coalmine_decisions.number)",
         );
         self.run(delete).await?;
         let delete = sqlx::query("DELETE FROM coalmine_answers WHERE at < $1");

@@ -119,6 +119,23 @@ async fn who_comes_too_late_is_told_that_something_was_missed() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_with_what_its_token_was_good_for() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    let (_, mut reader) = watch(&world, READER).await;
+    let (_, mut admin) = watch(&world, ADMIN).await;
+    world.post("start", &[], "").await;
+    for stream in [&mut reader, &mut admin] {
+        assert!(next(stream).await.contains("started") && next(stream).await.contains("verb"));
+    }
+    let admins = Token::new("admin", ADMIN, May::Write, vec!["*".parse().unwrap()]);
+    world.app.tokens.set(vec![admins], &[]).unwrap();
+    world.ask(ADMIN, Method::POST, &format!("{PATH}/pause"), &[], "").await;
+    assert!(next(&mut admin).await.contains("pause"));
+    assert!(reader.next().await.is_none(), "its token is nobody's any more");
+}
+
+#[tokio::test]
 async fn a_slow_reader_misses_nothing_nor_one_of_another_server() {
     let world = World::new().await;
     world.put(ROLLOUT).await;

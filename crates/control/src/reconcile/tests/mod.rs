@@ -28,6 +28,7 @@ mod fleets;
 mod judging;
 mod others;
 mod releases;
+mod replayed;
 mod workloads;
 
 const ROLLOUT: &str = "

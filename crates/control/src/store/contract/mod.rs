@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use coalmine_steer::{Form, Outcome, Phase, What};
 
-use super::{Answer, Change, Entry, Head, Store, StoreError, Versions};
+use super::{ANSWERS_FOR, Answer, Change, Entry, Head, Store, StoreError, Versions};
 use crate::publish::{Part, Publication};
 use crate::rollout::{Logged, Name, Record, ReleaseRecord};
 
@@ -216,9 +216,9 @@ async fn answers(store: &dyn Store) {
     second.answer = Some(answer);
     assert!(matches!(store.commit(second).await, Err(StoreError::Moved)));
     assert_eq!(store.record(&name("shop/answered")).await.unwrap().unwrap().version, version);
-    store.forget(0, 100 + 86_400).await.unwrap();
+    store.forget(0, 100 + ANSWERS_FOR).await.unwrap();
     assert!(store.answer("pipeline 1").await.unwrap().is_some());
-    store.forget(0, 101 + 86_400).await.unwrap();
+    store.forget(0, 101 + ANSWERS_FOR).await.unwrap();
     assert_eq!(store.answer("pipeline 1").await.unwrap(), None);
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::conditions::{set_accepted, set_standing};
 use crate::kubernetes::{CanaryRollout, CanaryRolloutSpec, CanaryRolloutStatus, FINALIZER, HistoryLine};
 use crate::rollout::{Logged, Name, Record, ReleaseRecord, read_text};
-use crate::store::{Answer, Change, Entry, Recorded, StoreError, Stored};
+use crate::store::{ANSWERS_FOR, Answer, Change, Entry, Recorded, StoreError, Stored};
 
 /// How many lines of history are kept.
 const KEPT_LINES: usize = 50;
@@ -23,7 +23,6 @@ const LINES: u64 = 64;
 const MAX_DECISIONS: usize = 128 << 10;
 /// The most bytes of a status. The API takes objects of 1.5 MiB, with what others write into them.
 const MAX_STATUS: usize = 1 << 20;
-const DAY: u64 = 24 * 60 * 60;
 
 /// An object at one version.
 #[derive(Clone, Debug)]
@@ -240,7 +239,7 @@ impl Kept {
             self.releases.drain(..surplus);
         }
         if let Some(answer) = &change.answer {
-            self.answers.retain(|it| it.at + DAY >= answer.at);
+            self.answers.retain(|it| it.at + ANSWERS_FOR >= answer.at);
             self.answers.push(answer.clone());
             let surplus = self.answers.len().saturating_sub(KEPT_ANSWERS);
             self.answers.drain(..surplus);

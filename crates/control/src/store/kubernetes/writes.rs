@@ -7,9 +7,7 @@ use super::object::{Kept, changed, spec_of, version_of};
 use super::{Inner, MANAGER, told};
 use crate::kubernetes::{CanaryRollout, CanaryRolloutStatus, FINALIZER, within};
 use crate::rollout::Name;
-use crate::store::{Change, StoreError};
-
-const DAY: u64 = 24 * 60 * 60;
+use crate::store::{ANSWERS_FOR, Change, StoreError};
 
 // === impl Inner ===
 
@@ -167,7 +165,7 @@ impl Inner {
 
     /// What somebody writes meanwhile is left alone: its turn comes the next day.
     pub(super) async fn forget(&self, history_before: u64, now: u64) -> Result<(), StoreError> {
-        let answers_before = now.saturating_sub(DAY);
+        let answers_before = now.saturating_sub(ANSWERS_FOR);
         let all: Vec<_> =
             self.cache.known().rollouts.iter().map(|(name, kept)| (name.clone(), kept.clone())).collect();
         for (name, kept) in all {
