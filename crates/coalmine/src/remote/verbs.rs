@@ -29,11 +29,21 @@ struct Common {
     server: ServerArguments,
 }
 
+/// Which release a verb is about.
+#[derive(Args)]
+struct About {
+    /// The release that is meant, by its number: another one is left alone
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    release: Option<u64>,
+}
+
 /// A verb that begins or ends something, so that one can wait for its end.
 #[derive(Args)]
 pub(crate) struct Verb {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    about: About,
     #[command(flatten)]
     wait: WaitArguments,
 }
@@ -82,6 +92,8 @@ pub(crate) struct Rollback {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
+    about: About,
+    #[command(flatten)]
     wait: WaitArguments,
 }
 
@@ -89,7 +101,8 @@ pub(crate) struct Rollback {
 
 impl Verb {
     pub(crate) fn run(&self, verb: &str) -> Result<(), Failure> {
-        let said = Said { message: self.common.message.clone(), ..Said::default() };
+        let (message, release) = (self.common.message.clone(), self.about.release);
+        let said = Said { message, release, ..Said::default() };
         self.common.say(verb, &said, &self.wait, "Promoted")
     }
 }
@@ -117,7 +130,8 @@ impl Start {
 
 impl Rollback {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let said = Said { message: self.common.message.clone(), ..Said::default() };
+        let (message, release) = (self.common.message.clone(), self.about.release);
+        let said = Said { message, release, ..Said::default() };
         self.common.say("rollback", &said, &self.wait, "RolledBack")
     }
 }

@@ -1,7 +1,7 @@
-//! Which release a rollback is about that comes with the idempotency key of a start.
+//! Which release a verb is about that comes with the idempotency key of a start.
 //!
-//! A pipeline may post `rollback` after a `start` that was refused, as Spinnaker does with the headers of the `start`. It means
-//! the release that it has begun, and never one of somebody else.
+//! A pipeline may post `rollback` after a `start` that was refused, as Spinnaker does with the headers of the `start`, and what it
+//! approves is what it has shown to a person. It means the release that it has begun, and never one of somebody else.
 
 use axum::http::StatusCode;
 
@@ -39,21 +39,21 @@ pub(super) async fn remember(app: &App, name: &Name, start: &str) -> Result<(), 
 /// Number of the release that a start with this place has begun; none where no such start is known.
 ///
 /// # Errors
-/// That start has begun none: there is nothing of its own to roll back.
+/// That start has begun none: the verb is about nothing.
 pub(super) async fn release(app: &App, start: &str) -> Result<Option<u64>, Trouble> {
     let refuse = |why: &str| Err(Trouble::of(Refused::Refusal(why.to_owned()), ""));
     if let Some(answer) = app.server.store().answer(start).await? {
         let done: Option<Done> = serde_json::from_str(&answer.body).ok();
         return match done {
             Some(done) if !done.changed => refuse(
-                "the start with this key has begun no release: another one went on already, and is not rolled back",
+                "the start with this key has begun no release: another one went on already, and this is not about that one",
             ),
             done => Ok(done.and_then(|done| Some(done.rollout.release?.release))),
         };
     }
     match app.server.store().answer(&place_of_refusal(start)).await? {
         Some(_) => refuse(
-            "the start with this key was refused: the release that goes on is another one, and is not rolled back",
+            "the start with this key was refused: the release that goes on is another one, and this is not about that one",
         ),
         None => Ok(None),
     }

@@ -254,6 +254,10 @@ pub struct Said {
     /// With `start`: draw users anew.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub new_users: bool,
+    /// The release that the verb is about: another one is left alone. Not with `start`, which begins one.
+    #[schema(minimum = 1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<u64>,
     /// With `weights`: canary's weight.
     #[schema(minimum = 0, maximum = 100)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -49,7 +49,7 @@ pub(super) struct ReleasePath {
     post, path = "/v1/rollouts/{namespace}/{name}/{verb}", operation_id = "sayVerb",
     params(
         NamePath, VerbPath, DryRun, IfVersion,
-        ("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 256, pattern = "^[ -~]+$", description = "Of the token's own, 1 to 256 characters: the same key has the same answer for a day. A rollback with the key of a start is about the release that this start has begun"),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 256, pattern = "^[ -~]+$", description = "Of the token's own, 1 to 256 characters: the same key has the same answer for 30 days. Another verb with the key of a start is about the release that this start has begun"),
         ("Coalmine-Actor" = Option<String>, Header, nullable = false, description = "The person for whom a tool acts, for history")
     ),
     request_body(content = Option<Said>, description = "May be empty, except with weights", example = json!({"message": "build 7"})),
@@ -79,14 +79,17 @@ pub(super) async fn act(
     let said: Said = read(&text)?;
     is_short(&said.message)?;
     let request = Request { verb: verb_of(&verb, &said)?, by: sender.by(), message: said.message };
+    let is_start = matches!(request.verb, Verb::Start { .. });
+    if is_start && said.release.is_some() {
+        return Err(Trouble::bad_request("start begins a release, and is about none; leave out \"release\""));
+    }
     let given = key(&parts)?;
     let key = given.map(|given| begun::place(&sender, parts.uri.path(), given));
     let digest = digest(&[parts.uri.path(), parts.uri.query().unwrap_or_default(), &text]);
     if let Some(answer) = answered(&app, key.as_deref()).await? {
         return repeat(answer, &digest);
     }
-    let is_start = matches!(request.verb, Verb::Start { .. });
-    let release = match given.filter(|_| request.verb == Verb::Rollback) {
+    let begun = match given.filter(|_| !is_start) {
         Some(given) => begun::release(&app, &begun::place(&sender, &path_of(&name, "start"), given)).await?,
         None => None,
     };
@@ -102,7 +105,7 @@ pub(super) async fn act(
     let asked = Asked {
         by: &request.by,
         expected: expected(&parts.headers)?,
-        release,
+        release: said.release.or(begun),
         dry_run,
         answer: key.is_some().then_some(&answer),
     };

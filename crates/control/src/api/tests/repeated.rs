@@ -137,6 +137,34 @@ async fn a_rollback_that_comes_late_leaves_the_next_release_alone() {
     assert_eq!(world.get(PATH).await.body["phase"], "Progressing");
 }
 
+/// What a person approves is what was shown to them, though it may take days until they do.
+#[tokio::test]
+async fn a_verb_about_one_release_leaves_another_one_alone() {
+    let world = World::new().await;
+    world.put(ROLLOUT).await;
+    let key = [("idempotency-key", "execution-1")];
+    assert_eq!(world.post("start", &key, "{\"release\": 1}").await.status, 400, "it begins one");
+    assert_eq!(world.post("start", &key, "").await.status, 202);
+    assert_eq!(world.post("advance", &[], "{\"release\": 1}").await.status, 202);
+    world.is_rolled_back().await;
+    assert_eq!(world.post("start", &[], "").await.status, 202);
+    for verb in ["advance", "promote", "pause", "rollback"] {
+        for (headers, body) in [(&[][..], "{\"release\": 1}"), (&key[..], "")] {
+            let late = world.post(verb, headers, body).await;
+            assert_eq!(late.status, 409, "{verb} {body}: {}", late.body);
+            assert!(
+                late.body["detail"].as_str().unwrap().starts_with("release 1, "),
+                "{verb}: {}",
+                late.body
+            );
+        }
+        let none = world.post(verb, &[], "{\"release\": 9}").await;
+        assert_eq!(none.status, 409, "{verb}: {}", none.body);
+    }
+    assert_eq!(world.get(PATH).await.body["phase"], "Progressing");
+    assert_eq!(world.post("pause", &[], "{\"release\": 2}").await.status, 202);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_writers_of_one_version_one_wins() {
     let world = Arc::new(World::new().await);
