@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::App;
 use super::shapes::Trouble;
-use crate::access::{Caller, Deed, May, Pattern};
+use crate::access::{Caller, Deed, Denial, May, Pattern};
 use crate::rollout::Name;
 
 /// The header in which a tool says for which person it acts.
@@ -68,24 +68,25 @@ impl Sender {
         self.caller.name()
     }
 
-    /// Whether they may see a rollout; not where that cannot be known now.
-    pub(crate) async fn may_see(&self, name: &Name) -> bool {
-        self.may(May::Read, name).await
+    /// Whether they may do this to a rollout.
+    ///
+    /// # Errors
+    /// That cannot be known now.
+    pub(crate) async fn may(&self, deed: impl Into<Deed>, name: &Name) -> Result<bool, Denial> {
+        self.caller.may(deed, &[Pattern::One(name.clone())]).await
     }
 
-    /// Whether they may do this to a rollout; not where that cannot be known now.
-    pub(crate) async fn may(&self, deed: impl Into<Deed>, name: &Name) -> bool {
-        self.caller.may(deed, &[Pattern::One(name.clone())]).await.unwrap_or(false)
-    }
-
-    /// Whether they may do this to all rollouts; not where that cannot be known now.
-    pub(crate) async fn may_everywhere(&self, may: May) -> bool {
-        self.caller.may(may, &[Pattern::Every]).await.unwrap_or(false)
+    /// Whether they may do this to all rollouts.
+    ///
+    /// # Errors
+    /// That cannot be known now.
+    pub(crate) async fn may_everywhere(&self, may: May) -> Result<bool, Denial> {
+        self.caller.may(may, &[Pattern::Every]).await
     }
 
     pub(crate) async fn must(&self, deed: impl Into<Deed>, name: &Name) -> Result<(), Trouble> {
         let deed = deed.into();
-        if self.caller.may(deed, &[Pattern::One(name.clone())]).await? {
+        if self.may(deed, name).await? {
             return Ok(());
         }
         let detail = format!("the token {} may not {deed} {name}", self.caller.name());
@@ -93,7 +94,7 @@ impl Sender {
     }
 
     pub(crate) async fn must_everywhere(&self, may: May) -> Result<(), Trouble> {
-        if self.caller.may(may, &[Pattern::Every]).await? {
+        if self.may_everywhere(may).await? {
             return Ok(());
         }
         let detail =

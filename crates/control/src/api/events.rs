@@ -19,7 +19,7 @@ use super::caller::{Sender, token, whole};
 use super::description::{self, Reads};
 use super::shapes::Trouble;
 use super::{App, show};
-use crate::access::{Denial, Tokens};
+use crate::access::{Denial, May, Tokens};
 use crate::server::Server;
 use crate::store::Recorded;
 
@@ -100,7 +100,10 @@ impl Follower {
                     Ok(caller) => {
                         let sender = Sender::acting(caller, None);
                         for line in &lines {
-                            self.take(line, &sender).await;
+                            if self.take(line, &sender).await.is_err() {
+                                tokio::time::sleep(RETRY).await;
+                                break;
+                            }
                         }
                     }
                     Err(Denial::Missing | Denial::Invalid(_)) => return None,
@@ -111,16 +114,21 @@ impl Follower {
         }
     }
 
-    async fn take(&mut self, line: &Recorded, sender: &Sender) {
+    /// Takes a line, which is told to those who may read it.
+    ///
+    /// # Errors
+    /// Whether they may cannot be known now: its turn comes again.
+    async fn take(&mut self, line: &Recorded, sender: &Sender) -> Result<(), Denial> {
+        let is_seen = sender.may(May::Read, &line.rollout).await?;
         if line.is_after_gap {
             self.miss(line.position.saturating_sub(1));
         }
         self.position = line.position;
-        if !sender.may_see(&line.rollout).await {
-            return;
+        if is_seen {
+            let event = Event::default().event("history").id(line.position.to_string());
+            self.events.extend(event.json_data(show::line(&line.rollout, line.number, &line.logged)));
         }
-        let event = Event::default().event("history").id(line.position.to_string());
-        self.events.extend(event.json_data(show::line(&line.rollout, line.number, &line.logged)));
+        Ok(())
     }
 
     /// Lines up to this position are not there any more.

@@ -50,7 +50,7 @@ pub(super) async fn list(State(app): State<App>, sender: Sender) -> Result<Json<
     let records = app.server.store().records().await?;
     let mut seen = Vec::new();
     for stored in &records {
-        if sender.may_see(&stored.record.name).await {
+        if sender.may(May::Read, &stored.record.name).await? {
             seen.push(show::rollout(stored, &view));
         }
     }

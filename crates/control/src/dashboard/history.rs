@@ -98,9 +98,9 @@ impl History {
                 }
                 @if self.lines.is_empty() { p.dim { "Nothing has happened." } }
                 nav.pages aria-label="Pages of history" {
-                    @if self.before.is_some() { a href={ "/rollouts/" (name) "#history" } { "Newest" } }
+                    @if self.before.is_some() { a #newest href={ "/rollouts/" (name) "#history" } { "Newest" } }
                     @if let Some(number) = older {
-                        a href={ "/rollouts/" (name) "?before=" (number) "#history" } { "Older" }
+                        a #older href={ "/rollouts/" (name) "?before=" (number) "#history" } { "Older" }
                     }
                 }
             }

@@ -13,6 +13,7 @@ use super::Dashboard;
 use super::page::{Page, Stop};
 use super::visitor::Visitor;
 use super::words;
+use crate::access::May;
 use crate::server::View;
 use crate::snapshot::Parsed;
 
@@ -31,7 +32,7 @@ pub(super) async fn show(
     let (snapshot, view) = (server.snapshot().await?, server.view());
     let mut seen: Vec<&Arc<Parsed>> = Vec::new();
     for (name, parsed) in &snapshot.rollouts {
-        if visitor.sender.may_see(name).await {
+        if visitor.sender.may(May::Read, name).await? {
             seen.push(parsed);
         }
     }
@@ -111,7 +112,7 @@ fn table(shown: &[&Arc<Parsed>], view: &View) -> Markup {
                 @for parsed in shown {
                     @let record = &parsed.stored.record;
                     @let said = &record.state.said;
-                    tr role="row" {
+                    tr #{ (record.name) } role="row" {
                         th.name scope="row" role="rowheader" {
                             a href={ "/rollouts/" (record.name) } {
                                 span.dim { (record.name.namespace()) "/" } (record.name.name())

@@ -138,6 +138,12 @@ impl From<Trouble> for Stop {
     }
 }
 
+impl From<Denial> for Stop {
+    fn from(denial: Denial) -> Self {
+        Trouble::from(denial).into()
+    }
+}
+
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
         Trouble::from(error).into()
@@ -152,11 +158,15 @@ impl IntoResponse for Stop {
             Self::SignIn(path) => Redirect::to(&format!("/sign-in?next={path}")).into_response(),
             Self::Because(status, why) => {
                 let title = status.canonical_reason().unwrap_or("Error");
+                // What is final stays as it is. Of what is not, the script asks until there is a page.
+                let follows = (status == StatusCode::SERVICE_UNAVAILABLE).then_some("*");
                 let main = html! {
-                    section.narrow {
-                        h1 { (title) }
-                        p { (why) "." }
-                        p { a href="/" { "All rollouts" } }
+                    div #live data-follows=[follows] {
+                        section.narrow {
+                            h1 { (title) }
+                            p #why { (why) "." }
+                            p { a href="/" { "All rollouts" } }
+                        }
                     }
                 };
                 (status, framed(title, &html! {}, &main, None)).into_response()

@@ -26,7 +26,7 @@ pub(super) struct Before {
 /// The rollout that a path names, where this visitor may see it. What they may not see is not there.
 pub(super) async fn named(visitor: &Visitor, namespace: &str, name: &str) -> Result<Name, Stop> {
     let name = Name::new(namespace, name).map_err(|_| unknown())?;
-    if visitor.sender.may_see(&name).await { Ok(name) } else { Err(unknown()) }
+    if visitor.sender.may(May::Read, &name).await? { Ok(name) } else { Err(unknown()) }
 }
 
 pub(super) fn unknown() -> Stop {
@@ -47,10 +47,8 @@ pub(super) async fn show(
     let nothing = Seen::default();
     let seen = view.rollouts.get(&name).unwrap_or(&nothing);
     let plan = parsed.spec.as_ref().ok().and_then(|spec| spec.plan.as_ref());
-    let verbs = match dashboard.read_only || !visitor.sender.may(May::Operate, &name).await {
-        true => Vec::new(),
-        false => confirm::possible(server, &visitor, parsed).await?,
-    };
+    let says_verbs = !dashboard.read_only && visitor.sender.may(May::Operate, &name).await?;
+    let verbs = if says_verbs { confirm::possible(server, &visitor, parsed).await? } else { Vec::new() };
     let state = &parsed.stored.record.state;
     let proxies = proxies::of_rollout(&dashboard, &visitor, &name).await;
     let body = html! {

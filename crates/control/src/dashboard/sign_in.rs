@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::Dashboard;
 use super::page::{Stop, framed};
 use super::visitor::{Browser, Posted, Visitor, cookie, is_led_here, no_cookie, path_back};
+use crate::access::Denial;
 
 #[derive(Deserialize)]
 pub(super) struct Next {
@@ -24,12 +25,18 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     let next = path_back(&next);
-    if Visitor::of(&dashboard, browser.clone()).await.is_ok() {
-        return Redirect::to(&next).into_response();
-    }
+    let refused = match Visitor::of(&dashboard, browser.clone()).await {
+        Ok(_) => return Redirect::to(&next).into_response(),
+        Err(Denial::Missing | Denial::Invalid(_)) => None,
+        // Their session goes on. They may have another token, which somebody else knows.
+        Err(denial @ Denial::Away(_)) => {
+            let why = format!("Whether you are signed in cannot be checked now: {denial}.");
+            Some((StatusCode::SERVICE_UNAVAILABLE, why))
+        }
+    };
     // A link on another site leads here without the cookie; from a page of ours it is sent along.
     let again = is_led_here(&headers).then(|| format!("/sign-in?next={next}"));
-    page(&dashboard, &browser, &next, None, again.as_deref())
+    page(&dashboard, &browser, &next, refused, again.as_deref())
 }
 
 pub(super) async fn sign_in(
@@ -40,11 +47,16 @@ pub(super) async fn sign_in(
     let now = dashboard.app.server.now();
     let token = fields.token.trim();
     if token.is_empty() {
-        return Ok(page(&dashboard, &browser, &next, Some("Type a token."), None));
+        let refused = (StatusCode::UNAUTHORIZED, "Type a token.".to_owned());
+        return Ok(page(&dashboard, &browser, &next, Some(refused), None));
     }
     if let Err(denial) = dashboard.app.tokens.caller(Some(token), now).await {
-        let why = format!("Not signed in: {denial}.");
-        return Ok(page(&dashboard, &browser, &next, Some(&why), None));
+        let status = match denial {
+            Denial::Missing | Denial::Invalid(_) => StatusCode::UNAUTHORIZED,
+            Denial::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let refused = (status, format!("Not signed in: {denial}."));
+        return Ok(page(&dashboard, &browser, &next, Some(refused), None));
     }
     let actor = Some(fields.actor).filter(|actor| !actor.trim().is_empty());
     // Another number than before: whoever knew that one knows nothing.
@@ -65,17 +77,18 @@ pub(super) async fn sign_out(State(dashboard): State<Dashboard>, Posted { browse
     response
 }
 
+/// The form. What was refused before is said with the status for it.
 fn page(
     dashboard: &Dashboard,
     browser: &Browser,
     next: &str,
-    refused: Option<&str>,
+    refused: Option<(StatusCode, String)>,
     again: Option<&str>,
 ) -> Response {
     let main = html! {
         section.narrow {
             h1 { "Sign in" }
-            @if let Some(why) = refused { p.banner.bad role="alert" { (why) } }
+            @if let Some((_, why)) = &refused { p.banner.bad role="alert" { (why) } }
             form method="post" action="/sign-in" {
                 input type="hidden" name="code" value=(dashboard.sessions.code(&browser.id));
                 input type="hidden" name="next" value=(next);
@@ -96,8 +109,8 @@ fn page(
         }
     };
     let mut response = framed("Sign in", &html! {}, &main, again).into_response();
-    if refused.is_some() {
-        *response.status_mut() = StatusCode::UNAUTHORIZED;
+    if let Some((status, _)) = refused {
+        *response.status_mut() = status;
     }
     if let Some(cookie) = browser.cookie(dashboard) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);

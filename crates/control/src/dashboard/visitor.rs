@@ -102,7 +102,7 @@ impl Visitor {
     /// Who looks with this browser.
     ///
     /// # Errors
-    /// Nobody who may: why. A session whose token is withdrawn is over.
+    /// Nobody who may, or that cannot be known now: why. A session whose token is withdrawn is over.
     pub(super) async fn of(dashboard: &Dashboard, browser: Browser) -> Result<Self, Denial> {
         let now = dashboard.app.server.now();
         let session = dashboard.sessions.get(&browser.id, now);
@@ -111,8 +111,8 @@ impl Visitor {
             Ok(caller) => {
                 let actor = session.as_ref().and_then(|session| session.actor.as_deref());
                 let sender = Sender::acting(caller, actor);
-                let sees_all = sender.may_everywhere(May::Read).await;
-                let operates_all = sees_all && sender.may_everywhere(May::Operate).await;
+                let sees_all = sender.may_everywhere(May::Read).await?;
+                let operates_all = sees_all && sender.may_everywhere(May::Operate).await?;
                 Ok(Self { browser, sender, sees_all, operates_all, has_session: session.is_some() })
             }
             Err(denial) => {

@@ -20,6 +20,7 @@ use crate::rollout::{Logged, Name, Operator};
 use crate::server::Server;
 use crate::store::{Address, Change, Entry, Sql, Store as _};
 
+mod away;
 mod forms;
 mod pages;
 mod signing_in;

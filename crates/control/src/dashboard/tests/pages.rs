@@ -204,7 +204,7 @@ async fn events_tell_of_what_one_may_see_until_the_session_is_over() {
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
     let mut told = response.into_body().into_data_stream();
     let mut next = async || String::from_utf8(told.next().await.unwrap().unwrap().to_vec()).unwrap();
-    assert!(next().await.contains("event: beat\ndata: -"), "a browser drops an event without data");
+    assert!(next().await.contains("event: beat\ndata: 15\n"), "the seconds of a tick");
     world.makes(&"bank/payments".parse().unwrap(), |_| {}, line("x")).await;
     world.makes(&checkout(), |_| {}, line("x")).await;
     world.app.server.wake();
