@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { Person, launch } from './person.mjs';
 import { ScriptedProxy } from './proxies.mjs';
-import { Server, freePort } from './server.mjs';
+import { Server, freePort, until } from './server.mjs';
 
 const ADMIN = 'admin-0123456789abcdef';
 const READER = 'reader-0123456789abcdef';
@@ -157,6 +157,51 @@ test('a page changes by itself, and what has the focus keeps it', async () => {
   await person.leaves();
 });
 
+test('what is read and where somebody is stays so while the page changes', async () => {
+  const person = await Person.at(browser, server.address, { viewport: { width: 360, height: 740 } });
+  const { page } = person;
+  await person.signIn(ADMIN);
+  await person.goto('/rollouts/shop/checkout');
+  const rates = page.getByRole('region', { name: 'Rates of errors' });
+  const summary = page.getByText('The document, as it was written');
+  const written = page.locator('#document pre');
+  await summary.click();
+  for (const wide of [rates, written]) {
+    assert.equal(await wide.evaluate((it) => (it.scrollLeft = 40) && it.scrollLeft), 40, 'it is wider than a phone');
+  }
+  // Each reading says anew how long ago something was.
+  const facts = page.getByRole('region', { name: 'Where it is' });
+  for (const focused of [summary, rates, written, page.getByRole('link', { name: 'Proxies' }).first()]) {
+    await focused.focus();
+    for (let beats = 0; beats < 2; beats += 1) {
+      const before = await facts.textContent();
+      await until('a beat', async () => (await facts.textContent()) !== before);
+    }
+    assert.ok(await focused.evaluate((it) => it === document.activeElement), `the focus is still at ${focused}`);
+  }
+  for (const wide of [rates, written]) assert.equal(await wide.evaluate((it) => it.scrollLeft), 40);
+  assert.ok(await written.isVisible(), 'what was open stays so');
+  await person.leaves();
+});
+
+test('the namespaces keep the focus while the list changes', async () => {
+  const person = await Person.at(browser, server.address);
+  const { page } = person;
+  await person.signIn(ADMIN);
+  const link = page.getByRole('link', { name: 'shop/checkout' });
+  for (const focused of [page.getByRole('button', { name: 'Show' }), link]) {
+    await focused.focus();
+    const name = focused === link ? 'aaa/before' : 'shop/aaa';
+    await server.apply(name, rollout(name.replace('/', '-'), '[5, 25]'));
+    await page.getByRole('link', { name }).waitFor();
+    assert.ok(await focused.evaluate((it) => it === document.activeElement), `the focus is still at ${focused}`);
+    await server.ask('DELETE', `rollouts/${name}`);
+    await page.getByRole('link', { name }).waitFor({ state: 'detached' });
+    assert.ok(await focused.evaluate((it) => it === document.activeElement), `the focus is still at ${focused}`);
+  }
+  await person.leaves();
+});
+
 test('approve and roll back', async () => {
   const person = await Person.at(browser, server.address);
   await person.signIn(ADMIN);
@@ -251,6 +296,99 @@ test('a reader sees what is theirs, without verbs, until the token is withdrawn'
   await person.leaves();
 });
 
+test('a page that cannot be shown now comes by itself', async () => {
+  const person = await Person.at(browser, server.address);
+  const { page } = person;
+  await person.signIn(ADMIN);
+  await person.goto('/rollouts/shop/returns');
+  const heading = page.getByRole('heading', { level: 1, name: /shop\/returns/ });
+  // Nothing that this server asks can be away: another page of errors stands for that one, as the server would mark it.
+  const refused = /\/(events|rollouts\/shop\/returns)$/;
+  const refuse = async (route) => {
+    const response = await route.fetch({ url: `${server.address}/rollouts/no/such` });
+    const body = (await response.text()).replace('<div id="live">', '<div id="live" data-follows="*">');
+    await route.fulfill({ response, status: 503, body });
+  };
+  person.mayFail = true; // The answers are errors, 503 and 404.
+  await page.route(refused, refuse);
+  await page.getByText('The server cannot show this page now: there is no such rollout').waitFor();
+  assert.ok(await heading.isVisible(), 'what was there stays');
+  await page.unrouteAll({ behavior: 'wait' });
+  await page.getByText('The server is back').waitFor();
+  await page.route(refused, refuse);
+  await page.reload();
+  await page.getByRole('heading', { name: 'Not Found' }).waitFor();
+  await page.unrouteAll({ behavior: 'wait' });
+  await heading.waitFor();
+  await page.getByRole('button', { name: 'Sign out' }).waitFor();
+
+  await server.apply('shop/brief', rollout('brief', '[5, 25]'));
+  await person.goto('/rollouts/shop/brief');
+  await server.ask('DELETE', 'rollouts/shop/brief');
+  await page.getByText('there is no such rollout').waitFor();
+  await server.apply('shop/brief', rollout('brief', '[5, 25]'));
+  await page.getByRole('heading', { level: 1, name: /shop\/brief/ }).waitFor();
+  person.mayFail = false;
+  await person.leaves();
+});
+
+test('nobody sees seven tabs, and the eighth is as live as the first', async () => {
+  const person = await Person.at(browser, server.address);
+  await person.signIn(ADMIN);
+  await server.apply('shop/tabs', rollout('tabs', '[5, 25]'));
+  // A browser without a window takes no page for hidden, so the page is told in its place.
+  const turn = (page, state) =>
+    page.evaluate((said) => {
+      Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => said });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, state);
+  const tabs = [];
+  for (let number = 1; number <= 8; number += 1) {
+    if (number > 1) await turn(tabs.at(-1), 'hidden');
+    const tab = number > 1 ? await person.context.newPage() : person.page;
+    const live = tab.waitForResponse(`${server.address}/events`);
+    await Promise.all([live, tab.goto(`${server.address}/rollouts/shop/tabs`)]);
+    tabs.push(tab);
+  }
+  const [first, last] = [tabs[0], tabs[7]];
+  const started = (tab) => tab.getByRole('heading', { level: 1, name: /Progressing/ });
+  await server.say('shop/tabs', 'start', 'seen in the eighth');
+  await started(last).waitFor();
+  assert.equal(await started(first).count(), 0, 'nobody sees it');
+  await turn(last, 'hidden');
+  await turn(first, 'visible');
+  await started(first).waitFor();
+  await server.say('shop/tabs', 'pause', 'seen in the first');
+  await first.getByRole('heading', { level: 1, name: /Paused/ }).waitFor();
+  await person.leaves();
+});
+
+test('a server that ticks seldom is not away', async () => {
+  const [port, admin] = await Promise.all([freePort(), freePort()]);
+  const seldom = new Server(port, admin, () => '', null, '10s');
+  try {
+    await seldom.start();
+    await seldom.apply('shop/checkout', rollout('checkout', '[5, 25]'));
+    const person = await Person.at(browser, seldom.address);
+    const { page } = person;
+    await person.goto('/rollouts/shop/checkout');
+    await page.evaluate(() => {
+      globalThis.said = [];
+      const line = document.getElementById('connection');
+      new MutationObserver(() => globalThis.said.push(line.textContent)).observe(line, { childList: true });
+    });
+    // Events that come soon after one another, as after a verb, say nothing about how long a tick is.
+    await page.waitForTimeout(1500);
+    await seldom.say('shop/checkout', 'start', 'build 7');
+    // The page is of more than two ticks later, and has been told at each of them.
+    await page.getByText(/1, started .* \([23]\ds ago\)/).waitFor({ timeout: 60_000 });
+    assert.deepEqual(await page.evaluate(() => globalThis.said), []);
+    await person.leaves();
+  } finally {
+    await seldom.remove();
+  }
+});
+
 test('a server that goes away and returns, 200 rollouts and 30 days of history', async () => {
   const [port, admin] = await Promise.all([freePort(), freePort()]);
   const many = new Server(port, admin, () => '', null);
@@ -295,9 +433,15 @@ test('a server that goes away and returns, 200 rollouts and 30 days of history',
     await person.page.getByText('The server is back').waitFor();
     await many.say('team-0/service-000', 'pause', 'seen after the return');
     await person.page.getByText('Paused', { exact: true }).first().waitFor();
+    // One that is only stopped keeps its connections, and says nothing.
+    many.process.kill('SIGSTOP');
+    await person.page.getByText('The server does not answer').waitFor({ timeout: 60_000 });
+    many.process.kill('SIGCONT');
+    await person.page.getByText('The server is back').waitFor();
     person.mayFail = false;
     await person.leaves();
   } finally {
+    many.process?.kill('SIGCONT');
     await many.remove();
   }
 });

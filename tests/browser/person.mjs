@@ -77,7 +77,7 @@ export class Person {
       return violations.flatMap((it) => it.nodes.map((node) => `${it.id}: ${node.html} ${node.failureSummary}`));
     });
     assert.deepEqual(found, [], this.page.url());
-    const wider = await this.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    const wider = await this.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.ok(wider <= 0, `${this.page.url()} is ${wider} pixels wider than the window`);
   }
 

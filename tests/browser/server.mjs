@@ -31,7 +31,7 @@ export async function until(what, holds, seconds = 60) {
 
 /** `coalmine serve` with a store in a folder of its own. It can be stopped and started again where it was. */
 export class Server {
-  constructor(port, admin, config, token) {
+  constructor(port, admin, config, token, tick = '1s') {
     this.folder = mkdtempSync(join(tmpdir(), 'coalmine-browser-'));
     this.config = join(this.folder, 'server.yaml');
     this.address = `http://127.0.0.1:${port}`;
@@ -39,7 +39,7 @@ export class Server {
     writeFileSync(
       this.config,
       `listen: 127.0.0.1:${port}\nadmin: 127.0.0.1:${admin}\nstore: ${this.folder}/coalmine.db\n` +
-        `tick: 1s\npolicy: {slow: [250ms]}\n${config(this.folder)}`,
+        `tick: ${tick}\npolicy: {slow: [250ms]}\n${config(this.folder)}`,
     );
   }
 
