@@ -104,6 +104,30 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def losing(lab, answers):
+    """A proxy before the server, on which the answers to the first so many posts are lost. The server has done what they say."""
+    lost = iter(range(answers))
+
+    class Losing(Handler):
+        def do_GET(self):
+            self.forward("GET")
+
+        def do_POST(self):
+            self.forward("POST")
+
+        def forward(self, method):
+            names = ("idempotency-key", "content-type")
+            headers = {name.replace("-", "_"): it for name, it in self.headers.items() if name.lower() in names}
+            token = self.headers["Authorization"].removeprefix("Bearer ")
+            status, body, told = lab.ask(method, self.path, self.body(), token, **headers)
+            if method == "POST" and next(lost, None) is not None:
+                return self.answer(503)
+            location = {"Location": told["Location"]} if told["Location"] else {}
+            return self.answer(status, json.dumps(body, separators=(",", ":")), **location)
+
+    return Served(Losing)
+
+
 def version(failing):
     """A version of the application, of whose requests `failing()` is the share that fails."""
     dice = random.Random(1)
@@ -250,6 +274,13 @@ class Lab:
     def say(self, verb):
         status, told, _ = self.ask("POST", f"/v1/rollouts/shop/checkout/{verb}")
         assert status in (200, 202), told
+
+    def begin_another(self, phase):
+        """Instead of the release that goes on, another one, in this phase."""
+        self.say("rollback")
+        until("rolled back", lambda: self.rollout()["phase"] == "RolledBack")
+        self.say("start")
+        until(phase, lambda: self.rollout()["phase"] == phase)
 
     def rollout(self):
         return self.ask("GET", "/v1/rollouts/shop/checkout")[1]

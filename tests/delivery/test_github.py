@@ -48,6 +48,7 @@ jobs:
           rollout: shop/checkout
           audience: https://coalmine.example
           verb: promote
+          release: ${{ steps.coalmine.outputs.release }}
           poll-seconds: 1
       - if: cancelled()
         uses: ./.github/actions/coalmine
@@ -57,8 +58,8 @@ jobs:
           audience: https://coalmine.example
           verb: withdraw
 """
-GATED = """
-name: gated
+REVIEWED = """
+name: reviewed
 on: workflow_dispatch
 permissions: {}
 jobs:
@@ -90,7 +91,7 @@ def make_repository(folder):
         shutil.copy(FOLDER / name, action)
     shutil.copy(FOLDER / "rollout.yml", workflows)
     (workflows / "release.yml").write_text(RELEASE)
-    (workflows / "gated.yml").write_text(GATED)
+    (workflows / "reviewed.yml").write_text(REVIEWED)
     commit(folder)
     return folder
 
@@ -162,23 +163,41 @@ def test_a_workflow_that_is_cancelled_rolls_back(lab, act):
     until(f"rolled back\n{printed}", lambda: lab.rollout()["phase"] == "RolledBack", 10)
 
 
-def test_a_gate_that_is_passed_goes_on(lab, act):
+def test_an_approval_that_is_given_goes_on(lab, act):
     lab.apply(APPROVED)
-    ran = act("gated")
+    ran = act("reviewed")
     assert ran.returncode == 0, ran.printed
     assert lab.rollout()["phase"] == "Promoting"
     assert "approve by github:repo:acme/shop" in str(lab.history())
 
 
-def test_a_gate_that_is_refused_rolls_back(lab, act, repository):
-    # GitHub fails the job of an environment whose reviewer says no; act knows no environments, so its first step fails.
+def reviewed_by(step, repository):
+    """act knows no environments: instead of a reviewer, a first step of the job in the environment."""
     workflow = repository / ".github/workflows/rollout.yml"
-    text = workflow.read_text()
-    gate = "    environment: ${{ inputs.environment }}\n"
-    before, after = text.split(gate)
-    workflow.write_text(before + after.replace("    steps:\n", "    steps:\n      - run: exit 1\n", 1))
+    before, after = workflow.read_text().split("    environment: ${{ inputs.environment }}\n")
+    workflow.write_text(before + after.replace("    steps:\n", f"    steps:\n      - run: {step}\n", 1))
+
+
+def test_an_approval_is_of_the_release_that_the_reviewer_was_shown(lab, act, repository, tmp_path):
+    asked, answered = tmp_path / "asked", tmp_path / "answered"
+    reviewed_by(f"touch {asked}; until [ -e {answered} ]; do sleep 0.2; done", repository)
     lab.apply(APPROVED)
-    ran = act("gated")
+    process = act.start("reviewed")
+    until("the reviewer is asked", lambda: asked.exists() or process.poll() is not None, 60)
+    shown = lab.release()["release"]
+    lab.begin_another("WaitingForApproval")
+    answered.touch()
+    printed = process.communicate(timeout=60)[0]
+    assert process.returncode == 1 and "the server refuses (409): " in printed, printed
+    # Neither the yes nor the job that rolls back after what went wrong is about this one.
+    assert (lab.rollout()["phase"], lab.release()["release"]) == ("WaitingForApproval", shown + 1), printed
+
+
+def test_an_approval_that_is_refused_rolls_back(lab, act, repository):
+    # GitHub fails the job of an environment whose reviewer says no.
+    reviewed_by("exit 1", repository)
+    lab.apply(APPROVED)
+    ran = act("reviewed")
     assert ran.returncode == 1, ran.printed
     assert lab.release()["outcome"] == "RolledBack", ran.printed
     assert "the approval was refused" in str(lab.history())
@@ -217,3 +236,22 @@ def test_the_files_are_what_githubs_schemas_say(copied):
 def test_no_input_is_a_part_of_a_shells_text():
     for step in yaml.safe_load((FOLDER / "action.yml").read_text())["runs"]["steps"]:
         assert "${{" not in step["run"], step
+
+
+@pytest.mark.parametrize("minutes", ["a[$(touch MADE)]", "1+1", "1.5", "-1", "08", "0x1", "", "123456"])
+def test_minutes_that_are_no_number_are_refused_and_never_evaluated(minutes, tmp_path):
+    made = tmp_path / "made"
+    [step] = yaml.safe_load((FOLDER / "action.yml").read_text())["runs"]["steps"]
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "GITHUB_ACTION_PATH": str(FOLDER),
+        "COALMINE_VERB": "start",
+        "COALMINE_MINUTES": minutes.replace("MADE", str(made)),
+    }
+    # As GitHub runs a step of a composite action.
+    words = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]]
+    ran = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 1 and "timeout-minutes is no number in plain digits" in ran.stderr, ran.stderr
+    assert not made.exists()
+    ran = subprocess.run(words, env=environment | {"COALMINE_MINUTES": "350"}, cwd=tmp_path, capture_output=True, text=True)
+    assert "COALMINE_SERVER" in ran.stderr, "this one comes to the script"

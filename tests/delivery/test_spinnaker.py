@@ -6,7 +6,7 @@ import time
 
 import pytest
 import yaml
-from lab import APPROVED, FAST, ROOT, SLOW, SPINNAKER, Handler, Served, until
+from lab import APPROVED, FAST, ROOT, SLOW, SPINNAKER, losing, until
 from orca import DEFAULT_LIMIT, Stage, Terminal, configured
 
 FOLDER = ROOT / "delivery/spinnaker"
@@ -94,18 +94,7 @@ def test_the_first_poll_is_about_this_release_and_never_about_the_one_before(lab
 def test_a_start_that_is_posted_again_after_a_503_is_one_release(lab, execution):
     """The server does what it is asked, and the answer is lost on the way: Orca posts it again."""
     lab.apply(SLOW)
-    before, lost = lab.release().get("release", 0), iter([True, True])
-
-    class Losing(Handler):
-        def do_POST(self):
-            headers = {name.replace("-", "_"): it for name, it in self.headers.items() if name.lower() in ("idempotency-key", "content-type")}
-            token = self.headers["Authorization"].removeprefix("Bearer ")
-            status, body, told = lab.ask("POST", self.path, self.body(), token, **headers)
-            if next(lost, False):
-                return self.answer(503)
-            return self.answer(status, json.dumps(body), Location=told["Location"])
-
-    proxy = Served(Losing)
+    before, proxy = lab.release().get("release", 0), losing(lab, 2)
     try:
         execution.address = proxy.url
         stage = execution.stage(START)
