@@ -105,6 +105,32 @@ def test_a_deletion_takes_everybody_to_stable_first(checkout: Steered) -> None:
         checkout.apply("CanaryRollout")
 
 
+def test_a_deleted_rollout_without_a_plan_is_gone_only_once_nobody_is_on_the_canary(checkout: Steered) -> None:
+    """Its team takes the canary away as soon as the object is gone, and nobody misses it."""
+    old, new = checkout.running("stable"), checkout.next_version()
+    by_hand = copy.deepcopy(checkout.find("CanaryRollout"))
+    by_hand["spec"].pop("plan")
+    by_hand["spec"]["weights"] = {"canary": 25}
+    try:
+        kube.kubectl("delete", "canaryrollout", "-n", "shop", "checkout", "--timeout=60s")
+        checkout.set_version("canary", new)
+        checkout.await_ready()
+        kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(by_hand))
+        with Load([checkout.gateway(), checkout.sidecar()], USERS, per_second=200) as load:
+            wait_until("users of the canary", lambda: any(new in versions for versions in load.moves().values()))
+            load.rounds()
+            kube.kubectl("delete", "canaryrollout", "-n", "shop", "checkout", "--timeout=60s")
+            kube.kubectl("scale", "-n", "shop", "deployment/checkout-canary", "--replicas=0")
+            load.rounds(2)
+        assert not load.failures, load.failures[:5]
+        assert {versions[-1] for versions in load.moves().values()} == {old}
+    finally:
+        kube.kubectl("scale", "-n", "shop", "deployment/checkout-canary", "--replicas=2")
+        checkout.set_version("canary", old)
+        checkout.await_ready()
+        checkout.apply("CanaryRollout")
+
+
 def test_a_namespace_that_is_deleted_goes_although_the_controller_is_away(controller: Controller, checkout: Steered) -> None:
     """Its rollout has a finalizer, and nobody to take it off. README says how to go on without the controller."""
     theirs = copy.deepcopy(checkout.find("CanaryRollout"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import defaultdict
 
+from lab import kube
 from lab.client import Load, assert_in_order, assert_moved_along
 from lab.controller import Controller, Steered
 from lab.kube import Object
+from lab.processes import wait_until
 from lab.scenario import access_log
 from lab.users import crowd
 
@@ -45,6 +48,33 @@ def test_a_new_image_is_found_ramped_and_becomes_stable(checkout: Steered) -> No
     assert {versions[-1] for versions in load.moves().values()} == {new}
     for pod in (*checkout.pods("istio=ingressgateway", "istio-ingress"), *checkout.pods("app=caller")):
         assert_routed_along(pod, began, "stable", "canary", "stable")
+
+
+def test_a_release_waits_for_stable_that_a_pipeline_renews(checkout: Steered) -> None:
+    """With `whenStableIsNew` nothing is copied. Users go back once stable has the version, and the canary's pods go after them."""
+    old = checkout.running("stable")
+    checkout.find("CanaryRollout")["spec"]["plan"] |= {"promote": "whenStableIsNew", "scaleDownCanary": True}
+    try:
+        checkout.apply("CanaryRollout")
+        with Load([checkout.gateway(), checkout.sidecar()], USERS, per_second=200) as load:
+            load.rounds()
+            new = checkout.new_version()
+            checkout.await_phase("Promoting", 120)
+            for door in (checkout.gateway(), checkout.sidecar()):
+                door.await_versions({user: new for user in USERS})
+            assert checkout.running("stable") == old
+            checkout.set_version("stable", new)
+            status = checkout.await_outcome("Promoted")
+            wait_until("the canary to have no pods", lambda: not checkout.pods("app=checkout,version=canary"))
+            load.rounds()
+        assert status["weight"] == 0
+        assert not load.failures, load.failures[:5]
+        assert_moved_along(load, old, new)
+        assert {versions[-1] for versions in load.moves().values()} == {new}
+    finally:
+        checkout.documents = copy.deepcopy(checkout.original)
+        checkout.apply("CanaryRollout")
+        kube.kubectl("scale", "-n", "shop", "deployment/checkout-canary", "--replicas=2")
 
 
 def test_a_broken_image_is_taken_back_and_says_why(checkout: Steered, controller: Controller) -> None:
