@@ -45,6 +45,10 @@ pub use served::{NotATemplate, ServedBy, Servers, Template};
 pub trait Source: Send + fmt::Debug {
     /// Reads every proxy now. What was counted is the difference to the reading before, proxy by proxy and series by series.
     async fn read(&mut self, now: u64, forms: &Forms) -> Reading;
+
+    /// Forgets the readings before, as another server may have judged what was counted since: the next reading counts
+    /// nothing, as the first one after a start.
+    fn forget(&mut self);
 }
 
 /// Of each rollout, the revision since which it stands as it does.

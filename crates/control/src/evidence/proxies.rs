@@ -73,6 +73,10 @@ impl Source for Proxies {
         let away = if read.is_empty() { errors.first().cloned() } else { None };
         Reading { away, proxies: self.table.take(now, read, forms), served: self.served.clone() }
     }
+
+    fn forget(&mut self) {
+        self.table = Table::default();
+    }
 }
 
 async fn page(
@@ -170,6 +174,20 @@ mod tests {
         let names: Vec<(&str, Option<u64>)> =
             reading.proxies.iter().map(|proxy| (proxy.name.as_str(), proxy.revision)).collect();
         assert_eq!(names, [("edge-1", Some(7))]);
+    }
+
+    #[tokio::test]
+    async fn after_forgetting_the_next_reading_counts_nothing() {
+        crate::tls::choose_provider();
+        let mut proxies = listed(vec![answering(OK, PAGE, false).await], Duration::from_secs(20));
+        let mut counted = async |now| {
+            let reading = proxies.read(now, &Forms::new()).await;
+            let counted = reading.proxies[0].counted.is_some();
+            proxies.forget();
+            (counted, proxies.read(now + 1, &Forms::new()).await.proxies[0].counted.is_some())
+        };
+        assert_eq!(counted(100).await, (false, false));
+        assert_eq!(counted(115).await, (true, false));
     }
 
     #[tokio::test]

@@ -38,20 +38,22 @@ struct Evidence<'a> {
 /// The store did not do it. What was read of the proxies is lost then, and nothing moves.
 pub(super) async fn tick_all(
     server: &Server,
-    sources: Sources<'_>,
+    mut sources: Sources<'_>,
     queries: &mut Queries,
     hooks: &Hooks,
     holder: &str,
 ) -> Result<(), StoreError> {
-    let now = server.now();
-    let leads = match server.store().lease(holder, now, now + LEASE_TICKS * server.tick() + 1).await {
+    let (now, before) = (server.now(), server.view());
+    let leads = match server.store().lease(holder, now, leased_until(server, now)).await {
         // Without room nobody has a lease, and harm still has to be seen.
         Err(StoreError::Full(_)) => true,
         leads => leads?,
     };
     server.look(|view| view.leads = leads);
     if !leads {
-        // Another server ticks now, and what this one saw when it last did is old.
+        // Another server ticks now, and what this one saw when it last did is old. What is counted from here on the other
+        // one judges.
+        forget(&mut sources, queries);
         server.look(|view| {
             view.at = now;
             view.readings.clear();
@@ -60,6 +62,9 @@ pub(super) async fn tick_all(
         return Ok(());
     }
     let known = Known::read(server).await?;
+    if before.leads && has_lost_the_lease(server, before.at, &known) {
+        forget(&mut sources, queries);
+    }
     let wanted = wanted(&known);
     let (mut readings, queried) = join(read(sources, &known), queries.read(known.now, &wanted)).await;
     if let Some(cluster) = server.cluster() {
@@ -96,6 +101,25 @@ pub(super) async fn tick_all(
     });
     server.wake();
     full.map_or(Ok(()), Err)
+}
+
+/// Until when a lease that is taken now lasts.
+fn leased_until(server: &Server, now: u64) -> u64 {
+    now + LEASE_TICKS * server.tick() + 1
+}
+
+/// Whether another server has ticked since this one last did, at this time: as while this one did not reach the store.
+fn has_lost_the_lease(server: &Server, last: u64, known: &Known<'_>) -> bool {
+    let was_ticked = || known.snapshot.rollouts.values().any(|it| it.stored.record.state.ticked > Some(last));
+    known.now >= leased_until(server, last) && was_ticked()
+}
+
+/// The next reading counts nothing: what was counted before it another server may have judged.
+fn forget(sources: &mut Sources<'_>, queries: &mut Queries) {
+    for (_, source) in sources {
+        source.forget();
+    }
+    queries.forget();
 }
 
 /// Reads all fleets at once: one that answers slowly keeps no other waiting.

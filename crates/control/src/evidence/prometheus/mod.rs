@@ -91,6 +91,10 @@ impl Source for Prometheus {
             }
         }
     }
+
+    fn forget(&mut self) {
+        self.table = Table::default();
+    }
 }
 
 /// One range selector for everything that is read.

@@ -231,6 +231,11 @@ async fn a_replica_that_is_behind_counts_nothing_twice() {
         }
     }
     assert_eq!(counted, 250);
+    source.forget();
+    let (url, _asked) = answering(page(130.0, "1300")).await;
+    source.api = self::source(url, None).api;
+    let reading = source.read(135, &Forms::new()).await;
+    assert_eq!(reading.proxies[0].counted, None, "another server may have judged it");
 }
 
 /// A certificate for this host of this authority, and its key.

@@ -113,6 +113,11 @@ impl Queries {
         }
         said
     }
+
+    /// Forgets the answers before, as [`Source::forget`](crate::evidence::Source::forget) does.
+    pub fn forget(&mut self) {
+        self.counters.clear();
+    }
 }
 
 /// A rollout, the name of a query, and what it answers.

@@ -138,6 +138,8 @@ async fn counters_are_subtracted_series_by_series() {
     let expected = QueryCounts { from: 97, until: 115, stable: [107, 3], canary: [25, 2] };
     assert_eq!(counted(&mut queries, 116).await, Some(expected), "since the earliest of the times before");
     assert_eq!(counted(&mut queries, 117).await, None, "no scrape since");
+    queries.forget();
+    assert_eq!(counted(&mut queries, 118).await, None, "another server may have judged it");
     let asked = prometheus.asked.lock().unwrap();
     let asked: Vec<&str> = asked.iter().map(|(_, body)| body.as_str()).collect();
     let whole = "query=all_total%7Bapp%3D%22shop-checkout%22%2Cversion%3D%22canary%22%7D%5B2m%5D&time=101";

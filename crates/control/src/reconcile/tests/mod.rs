@@ -105,6 +105,11 @@ impl Source for MadeUp {
         };
         Reading { proxies: vec![proxy], ..Reading::default() }
     }
+
+    fn forget(&mut self) {
+        self.read = None;
+        self.since.clear();
+    }
 }
 
 impl World {

@@ -139,6 +139,55 @@ async fn a_server_that_does_not_tick_knows_when_the_other_one_did() {
     assert!(view.rollouts.values().all(|seen| seen.conditions.is_empty()));
 }
 
+/// What the proxy of this server counted, as the latest tick read it.
+fn counted(server: &Server) -> Option<(u64, u64)> {
+    let counted = server.view().proxies(FLEET)[0].counted.clone()?;
+    Some((counted.from, counted.until))
+}
+
+#[tokio::test]
+async fn a_server_that_leads_again_counts_nothing_that_another_one_has_judged() {
+    let mut world = World::new().await;
+    world.progressing().await;
+    world.tick().await;
+    assert!(counted(&world.server).is_some());
+    let (second, _) = serve(&world.folder, &world.clock).await;
+    let mut proxy = MadeUp::default();
+    world.clock.fetch_add(100, Ordering::Relaxed);
+    ticks(&second, &mut proxy, "two").await.unwrap();
+    ticks(&world.server, &mut world.proxy, "one").await.unwrap();
+    assert!(second.view().leads && !world.server.view().leads);
+    // Hours later it has the lease again.
+    world.clock.fetch_add(10_000, Ordering::Relaxed);
+    world.tick().await;
+    assert!(world.server.view().leads);
+    assert_eq!(counted(&world.server), None, "the other one has judged that");
+    let from = world.clock.load(Ordering::Relaxed);
+    world.tick().await;
+    assert_eq!(counted(&world.server), Some((from, from + 15)));
+}
+
+#[tokio::test]
+async fn a_server_that_has_not_seen_another_one_lead_counts_nothing_twice_either() {
+    let mut world = World::new().await;
+    world.progressing().await;
+    world.tick().await;
+    let from = world.clock.load(Ordering::Relaxed);
+    world.clock.fetch_add(100, Ordering::Relaxed);
+    world.tick().await;
+    assert_eq!(counted(&world.server), Some((from, from + 115)), "nobody has ticked meanwhile");
+    let (second, _) = serve(&world.folder, &world.clock).await;
+    let mut proxy = MadeUp { revision: world.proxy.revision, ..MadeUp::default() };
+    for _ in 0..3 {
+        world.clock.fetch_add(100, Ordering::Relaxed);
+        ticks(&second, &mut proxy, "two").await.unwrap();
+    }
+    let now = world.clock.load(Ordering::Relaxed);
+    second.store().lease("two", now, now).await.unwrap();
+    world.tick().await;
+    assert_eq!(counted(&world.server), None);
+}
+
 #[tokio::test]
 async fn two_servers_publish_and_none_undoes_the_other() {
     let mut world = World::new().await;
