@@ -24,10 +24,21 @@ pub struct Snapshot {
     pub counted: u64,
     /// The rollouts.
     pub rollouts: BTreeMap<Name, Arc<Parsed>>,
+    /// The rollouts whose records cannot be read.
+    pub unreadable: BTreeMap<Name, Unreadable>,
     /// Why everything is frozen, where it is.
     pub frozen: Option<String>,
     /// By fleet.
     published: BTreeMap<String, (Head, Arc<Publications>)>,
+}
+
+/// A record that cannot be read, as somebody has changed it by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its version.
+    pub version: u64,
+    /// Why, in words.
+    pub why: String,
 }
 
 /// A record, and what is written in it.
@@ -81,7 +92,9 @@ impl Parsed {
 impl Snapshot {
     /// The versions of all records.
     pub fn versions(&self) -> Versions {
-        self.rollouts.iter().map(|(name, parsed)| (name.clone(), parsed.stored.version)).collect()
+        let readable = self.rollouts.iter().map(|(name, parsed)| (name, parsed.stored.version));
+        let unreadable = self.unreadable.iter().map(|(name, it)| (name, it.version));
+        readable.chain(unreadable).map(|(name, version)| (name.clone(), version)).collect()
     }
 
     /// The publications of a fleet that matter.
@@ -98,17 +111,35 @@ impl Snapshot {
         for (name, version) in versions {
             match self.rollouts.get(&name).filter(|parsed| parsed.stored.version == version) {
                 Some(parsed) => drop(rollouts.insert(name, parsed.clone())),
-                None => changed.push(name),
+                None => changed.push((name, version)),
             }
         }
         let mut read = Vec::new();
-        if changed.len() * ONE_IN <= all {
-            for name in &changed {
-                read.extend(store.record(name).await?);
+        let mut unreadable = BTreeMap::new();
+        let all_at_once = match changed.len() * ONE_IN <= all {
+            true => None,
+            false => match store.records().await {
+                // One by one it is found which.
+                Err(StoreError::Unreadable(_)) => None,
+                records => Some(records?),
+            },
+        };
+        match all_at_once {
+            Some(mut records) => {
+                records.retain(|stored| !rollouts.contains_key(&stored.record.name));
+                read = records;
             }
-        } else {
-            read = store.records().await?;
-            read.retain(|stored| !rollouts.contains_key(&stored.record.name));
+            None => {
+                for (name, version) in changed {
+                    match store.record(&name).await {
+                        Err(error @ StoreError::Unreadable(_)) => {
+                            let why = error.to_string();
+                            unreadable.insert(name, Unreadable { version, why });
+                        }
+                        stored => read.extend(stored?),
+                    }
+                }
+            }
         }
         for stored in read {
             let name = stored.record.name.clone();
@@ -124,7 +155,7 @@ impl Snapshot {
             };
             published.insert(fleet.to_owned(), (head, publications));
         }
-        Ok(Self { counted, rollouts, frozen: store.frozen().await?, published })
+        Ok(Self { counted, rollouts, unreadable, frozen: store.frozen().await?, published })
     }
 }
 

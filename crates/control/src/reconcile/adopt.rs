@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{POLL, told};
+use super::{POLL, is_of_one, told};
 use crate::ending::Ending;
 use crate::operations::{self, Asked, Refused};
 use crate::rollout::Name;
@@ -20,6 +20,8 @@ const AGAIN: u64 = 60;
 pub async fn adopt_always(server: Arc<Server>, store: Arc<Kubernetes>, mut ending: Ending) {
     // What cannot be answered, by generation, and when that was tried last.
     let mut unanswered: BTreeMap<Name, (i64, u64)> = BTreeMap::new();
+    // Those whose status does not take whether they are published, and when that was tried last.
+    let mut unsaid: BTreeMap<Name, u64> = BTreeMap::new();
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -27,7 +29,7 @@ pub async fn adopt_always(server: Arc<Server>, store: Arc<Kubernetes>, mut endin
             _ = poll.tick() => {}
             () = ending.comes() => return,
         }
-        say_published(&server, &store).await;
+        say_published(&server, &store, &mut unsaid).await;
         for intent in store.intents() {
             let now = server.now();
             let tried =
@@ -40,8 +42,8 @@ pub async fn adopt_always(server: Arc<Server>, store: Arc<Kubernetes>, mut endin
                 // Somebody else has written it meanwhile, and its turn comes again.
                 Err(StoreError::Moved) => {}
                 // As an object from before its definition became stricter, whose status nobody can write.
-                Err(StoreError::Refused(why)) => {
-                    tracing::error!(rollout = %intent.name, "{why}");
+                Err(error) if is_of_one(&error) => {
+                    tracing::error!(rollout = %intent.name, "{error}");
                     unanswered.insert(intent.name.clone(), (intent.generation, now));
                 }
                 done => drop(told(&server, done)),
@@ -50,17 +52,28 @@ pub async fn adopt_always(server: Arc<Server>, store: Arc<Kubernetes>, mut endin
     }
 }
 
-/// Says of each rollout whether the policy of the proxies has it as it should.
-async fn say_published(server: &Server, store: &Kubernetes) {
-    let view = server.view();
+/// Says of each rollout whether the policy of the proxies has it as it should. An object that does not take it keeps no other
+/// from being told.
+async fn say_published(server: &Server, store: &Kubernetes, unsaid: &mut BTreeMap<Name, u64>) {
+    let (view, now) = (server.view(), server.now());
     if !view.leads {
         return;
     }
+    unsaid.retain(|name, _| view.rollouts.contains_key(name));
     for (name, seen) in &view.rollouts {
+        if unsaid.get(name).is_some_and(|at| now < at + AGAIN) {
+            continue;
+        }
         let left_out = seen.left_out.clone().map(Unpublished::LeftOut);
         let trouble = left_out.or_else(|| undelivered(server, &view, name).map(Unpublished::NotDelivered));
-        match store.say_published(name, trouble.as_ref(), server.now()).await {
-            Err(StoreError::Moved) | Ok(()) => {}
+        match store.say_published(name, trouble.as_ref(), now).await {
+            Err(StoreError::Moved) => {}
+            Ok(()) => drop(unsaid.remove(name)),
+            Err(error) if is_of_one(&error) => {
+                if unsaid.insert(name.clone(), now).is_none() {
+                    tracing::error!(rollout = %name, "its object is not told whether it is published: {error}");
+                }
+            }
             done => {
                 told(server, done);
                 return;

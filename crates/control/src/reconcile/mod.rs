@@ -180,6 +180,12 @@ async fn write_document(server: &Server, fleet: &str, path: &Path) {
     }
 }
 
+/// Whether the store refuses one rollout, as where a webhook of the cluster denies the write of its object, and answers for all
+/// others.
+fn is_of_one(error: &StoreError) -> bool {
+    matches!(error, StoreError::Refused(_) | StoreError::Unreadable(_))
+}
+
 /// Says what the store does not do, once for as long as it lasts; it is tried again at the next tick.
 fn told<T>(server: &Server, result: Result<T, StoreError>) -> Option<T> {
     let was_away = server.view().store_away.clone();

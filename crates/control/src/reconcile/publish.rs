@@ -1,6 +1,6 @@
 //! All records become policies, one for each fleet, and proxies get them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coalmine_steer::Form;
@@ -61,22 +61,27 @@ impl Publisher {
 
     async fn publish_once(&mut self, server: &Server) -> Result<(), StoreError> {
         let snapshot = server.snapshot().await?;
-        let mut fleets: BTreeMap<&str, Vec<&Parsed>> =
+        let mut fleets: BTreeMap<&str, Vec<Wanted>> =
             server.fleets().names().map(|fleet| (fleet, Vec::new())).collect();
         let mut left_out = LeftOut::new();
-        for (name, parsed) in &snapshot.rollouts {
+        let readable = snapshot.rollouts.iter().map(|(name, parsed)| (name, Wanted::of(parsed)));
+        let unknown = snapshot.unreadable.keys().map(|name| (name, Some(Wanted::unknown(name))));
+        for (name, wanted) in readable.chain(unknown) {
             match server.fleets().of_rollout(name).and_then(|fleet| fleets.get_mut(fleet)) {
-                Some(members) => members.push(parsed),
+                Some(members) => members.extend(wanted),
                 None => drop(left_out.insert(name.clone(), NO_FLEET.to_owned())),
             }
         }
         for (fleet, members) in fleets {
-            left_out.extend(self.publish_fleet(server, &snapshot, fleet, &members).await?);
+            left_out.extend(self.publish_fleet(server, &snapshot, fleet, members).await?);
         }
         left_out.extend(snapshot.rollouts.values().filter_map(|it| unreadable(it)));
+        left_out.extend(snapshot.unreadable.iter().map(|(name, it)| (name.clone(), it.why.clone())));
         server.look(|view| {
-            view.rollouts.retain(|name, _| snapshot.rollouts.contains_key(name));
-            for name in snapshot.rollouts.keys() {
+            let names = || snapshot.rollouts.keys().chain(snapshot.unreadable.keys());
+            let known: BTreeSet<&Name> = names().collect();
+            view.rollouts.retain(|name, _| known.contains(name));
+            for name in names() {
                 view.rollouts.entry(name.clone()).or_default().left_out = left_out.remove(name);
             }
         });
@@ -88,18 +93,18 @@ impl Publisher {
         server: &Server,
         snapshot: &Snapshot,
         fleet: &str,
-        members: &[&Parsed],
+        wanted: Vec<Wanted>,
     ) -> Result<LeftOut, StoreError> {
         let published = snapshot.publications(fleet);
         // A store without a past may be a lost one. Proxies that run a policy keep it until there is something to say.
-        if members.is_empty() && published.latest.is_none() {
+        if wanted.is_empty() && published.latest.is_none() {
             return Ok(LeftOut::new());
         }
         // Below the latest revision it says nothing, and whatever moves there is no reason to compose anew.
         let latest = published.latest.as_ref().map_or(0, |latest| latest.revision);
         let shown = server.view().proxies(fleet).iter().filter_map(|proxy| proxy.revision).max();
         let parts = Parts {
-            wanted: members.iter().filter_map(|it| Wanted::of(it)).collect(),
+            wanted,
             published,
             operator: server.operator(),
             shown: shown.filter(|shown| *shown > latest).unwrap_or_default(),
@@ -176,6 +181,11 @@ impl Wanted {
             Err(_) => None,
         };
         Some(Self { name: record.name.clone(), created: record.created, said })
+    }
+
+    /// Of a rollout whose record cannot be read. Nobody knows how old it is, and it has its place: it counts as the oldest.
+    fn unknown(name: &Name) -> Self {
+        Self { name: name.clone(), created: 0, said: None }
     }
 
     fn is_same(&self, other: &Self) -> bool {

@@ -7,13 +7,13 @@ use coalmine_steer::inputs::Queried;
 use coalmine_steer::{Action, Condition, Kind, Moment, Plan, Step, tick};
 use futures_util::future::{join, join_all};
 
-use super::Hooks;
+use super::{Hooks, is_of_one};
 use crate::cluster;
 use crate::evidence::queries::{self, Wanted};
 use crate::evidence::{Queries, Reading, Source, counted};
 use crate::operations::{Known, settle};
 use crate::rollout::{Name, Spec};
-use crate::server::Server;
+use crate::server::{Server, View};
 use crate::snapshot::Parsed;
 use crate::store::StoreError;
 
@@ -21,6 +21,8 @@ use crate::store::StoreError;
 const LEASE_TICKS: u64 = 3;
 /// How often a rollout is ticked anew when somebody says a verb meanwhile.
 const ATTEMPTS: usize = 3;
+/// How a condition begins that says why nothing can be recorded of a rollout.
+const NOT_RECORDED: &str = "this rollout does not move, because nothing can be recorded of it: ";
 
 /// Where evidence of each fleet is read.
 pub(super) type Sources<'a> = Vec<(&'a str, &'a mut (dyn Source + 'static))>;
@@ -77,6 +79,9 @@ pub(super) async fn tick_all(
     server.look(|view| view.readings.clone_from(&readings));
     let nothing = Reading::default();
     let mut conditions = BTreeMap::new();
+    for (name, unreadable) in &known.snapshot.unreadable {
+        conditions.insert(name.clone(), vec![unrecorded(&before, name, &unreadable.why)]);
+    }
     let mut full = None;
     for (name, parsed) in &known.snapshot.rollouts {
         let fleet = server.fleets().of_rollout(name);
@@ -88,6 +93,9 @@ pub(super) async fn tick_all(
             }
             // What another rollout has to say may be that users must go back, for which there is room.
             Err(error @ StoreError::Full(_)) => full = Some(error),
+            Err(error) if is_of_one(&error) => {
+                conditions.insert(name.clone(), vec![unrecorded(&before, name, &error.to_string())]);
+            }
             Err(error) => return Err(error),
         }
     }
@@ -244,6 +252,16 @@ async fn carry_out(
 fn seen(server: &Server, name: &Name, mut step: Step) -> Vec<Condition> {
     step.conditions.extend(server.hands().trouble(name));
     step.conditions
+}
+
+/// Says why nothing can be recorded of a rollout; in the log once for as long as that lasts.
+fn unrecorded(before: &View, name: &Name, why: &str) -> Condition {
+    let message = format!("{NOT_RECORDED}{why}");
+    let said = before.rollouts.get(name).map_or(&[][..], |seen| &seen.conditions);
+    if !said.iter().any(|condition| condition.message.starts_with(NOT_RECORDED)) {
+        tracing::error!(rollout = %name, "{message}");
+    }
+    Condition { kind: Kind::Alarm, holds: true, message }
 }
 
 fn unreadable(why: &str) -> Condition {

@@ -17,6 +17,7 @@ pub(crate) struct Scripted {
     is_away: AtomicBool,
     before_commit: First,
     before_publication: First,
+    refused: Mutex<Option<Name>>,
 }
 
 /// What is done first, once.
@@ -27,7 +28,13 @@ type First = Mutex<Option<BoxFuture<'static, ()>>>;
 impl Scripted {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         let is_away = AtomicBool::new(false);
-        Self { store, is_away, before_commit: First::default(), before_publication: First::default() }
+        let (before_commit, before_publication) = (First::default(), First::default());
+        Self { store, is_away, before_commit, before_publication, refused: Mutex::default() }
+    }
+
+    /// From now on it takes nothing of this rollout, as a cluster where a webhook denies it.
+    pub(crate) fn refuse_all_of(&self, name: &str) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = name.parse().ok();
     }
 
     /// From now on it does not answer, or answers again.
@@ -82,6 +89,9 @@ impl Store for Scripted {
 
     async fn commit(&self, change: Change) -> Result<u64, StoreError> {
         come(&self.before_commit).await;
+        if self.refused.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(&change.record.name) {
+            return Err(StoreError::Refused("a webhook denied the request".to_owned()));
+        }
         self.reach()?.commit(change).await
     }
 

@@ -27,6 +27,7 @@ mod away;
 mod fleets;
 mod judging;
 mod others;
+mod refused;
 mod releases;
 mod replayed;
 mod workloads;

@@ -24,7 +24,7 @@ UPDATE coalmine_releases SET body = json_set(body, '$.later', 1);
 ";
 
 /// Does this to the store, as another program.
-async fn sql(folder: &TempDir, statements: &str) {
+pub(super) async fn sql(folder: &TempDir, statements: &str) {
     install_default_drivers();
     let url = format!("sqlite://{}?mode=rwc", folder.path().join("coalmine.db").display());
     let mut connection = AnyConnection::connect(&url).await.unwrap();
