@@ -4,10 +4,10 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::net::lookup_host;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::publish::xds::ProxyTable;
 
@@ -51,19 +51,21 @@ pub(super) struct Found {
 // === impl Admins ===
 
 impl Admins {
-    /// Looks for them; each name may take so long.
-    pub(super) async fn find(&self, now: u64, within: Duration) -> Found {
+    /// Looks for them; names are resolved until the deadline.
+    pub(super) async fn find(&self, now: u64, deadline: Instant) -> Found {
         match self {
-            Self::Listed(addresses) => listed(addresses, within).await,
+            Self::Listed(addresses) => listed(addresses, deadline).await,
             Self::Streams(streams) => streams.find(now),
         }
     }
 }
 
-async fn listed(addresses: &[String], within: Duration) -> Found {
+async fn listed(addresses: &[String], deadline: Instant) -> Found {
     let (mut found, mut left_out) = (Found::default(), 0);
-    for address in addresses {
-        match timeout(within, lookup_host(address)).await {
+    // All at once: a name that is slow keeps no other waiting.
+    let resolved = join_all(addresses.iter().map(|address| timeout_at(deadline, lookup_host(address)))).await;
+    for (address, resolved) in addresses.iter().zip(resolved) {
+        match resolved {
             Ok(Ok(addresses)) => {
                 for address in addresses {
                     left_out += usize::from(!found.add(address, None));
@@ -125,7 +127,7 @@ impl Found {
 }
 
 /// The name of a proxy as the filter writes it into the labels of its metrics.
-pub(super) fn label(node: &str) -> String {
+pub(crate) fn label(node: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:/@".contains(&byte);
     node.bytes().take(MAX_NODE).map(|byte| char::from(if plain(byte) { byte } else { b'_' })).collect()
 }
@@ -133,6 +135,7 @@ pub(super) fn label(node: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
     use super::*;
     use crate::publish::xds::Clock;
@@ -211,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_is_not_there_is_told_and_keeps_no_other_from_being_found() {
         let admins = Admins::Listed(vec!["127.0.0.1:9901".to_owned(), "nothing.invalid:9901".to_owned()]);
-        let found = admins.find(NOW, Duration::from_secs(20)).await;
+        let found = admins.find(NOW, Instant::now() + Duration::from_secs(20)).await;
         assert_eq!(shown(&found), ["127.0.0.1:9901 "]);
         assert!(found.errors.len() == 1 && found.errors[0].starts_with("nothing.invalid:9901: "));
     }

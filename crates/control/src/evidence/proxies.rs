@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
+use tokio::time::{Instant, timeout_at};
 
 use super::admins::{self, Admins};
 use super::answer::{self, sentence};
@@ -32,12 +33,14 @@ pub struct Proxies {
     within: Duration,
     served: Option<ServedBy>,
     table: Table,
+    /// Those that did not answer at the latest reading.
+    silent: BTreeSet<SocketAddr>,
 }
 
 // === impl Proxies ===
 
 impl Proxies {
-    /// Reads these admin interfaces, each within this time, with what versions served where somebody says how that is counted.
+    /// Reads these admin interfaces, all within this time, with what versions served where somebody says how that is counted.
     ///
     /// # Errors
     /// No client can be made.
@@ -45,25 +48,42 @@ impl Proxies {
         // An admin interface is asked directly and never sends anybody elsewhere.
         let client = tls::client(true).timeout(within).connect_timeout(CONNECTED).no_proxy().build();
         let client = client.map_err(|error| sentence(&error))?;
-        Ok(Self { admins, client, within, served, table: Table::default() })
+        Ok(Self { admins, client, within, served, table: Table::default(), silent: BTreeSet::new() })
     }
 }
 
 #[async_trait]
 impl Source for Proxies {
     async fn read(&mut self, now: u64, forms: &Forms) -> Reading {
-        let admins::Found { admins, mut errors } = self.admins.find(now, self.within).await;
+        let begin = Instant::now();
+        let deadline = begin + self.within;
+        // A name that is not resolved leaves time for those that are.
+        let admins::Found { admins, mut errors } = self.admins.find(now, begin + self.within / 2).await;
+        let mut admins: Vec<(SocketAddr, BTreeSet<String>)> = admins.into_iter().collect();
+        // Those that were silent the last time come last, so that they take no time from the others.
+        admins.sort_by_key(|(address, _)| self.silent.contains(address));
         let (client, served) = (&self.client, self.served.as_ref());
         let pages = stream::iter(admins).map(|(address, nodes)| async move {
-            (address, page(client, address, served).await.and_then(|totals| of(totals, &nodes)))
+            if Instant::now() >= deadline {
+                return (address, None);
+            }
+            let page = timeout_at(deadline, page(client, address, served)).await;
+            let page = page.unwrap_or_else(|_| Err("it does not answer in time".to_owned()));
+            (address, Some(page.and_then(|totals| of(totals, &nodes))))
         });
-        let pages: Vec<(SocketAddr, Result<Totals, String>)> =
+        // None of those that were not asked.
+        let pages: Vec<(SocketAddr, Option<Result<Totals, String>>)> =
             pages.buffer_unordered(AT_ONCE).collect().await;
+        self.silent.clear();
         let mut read = Vec::new();
         for (address, page) in pages {
             match page {
-                Ok(totals) => read.push(Page { address: address.to_string(), at: now, totals }),
-                Err(error) => errors.push(format!("{address}: {error}")),
+                Some(Ok(totals)) => read.push(Page { address: address.to_string(), at: now, totals }),
+                Some(Err(error)) => {
+                    self.silent.insert(address);
+                    errors.push(format!("{address}: {error}"));
+                }
+                None => errors.push(format!("{address}: others took all the time that there is to read it")),
             }
         }
         for error in &errors {
@@ -113,6 +133,7 @@ fn of(totals: Totals, nodes: &BTreeSet<String>) -> Result<Totals, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::sync::Arc;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -197,6 +218,49 @@ mod tests {
         let address = silent.local_addr().unwrap().to_string();
         let reading = listed(vec![address], Duration::from_millis(50)).read(100, &Forms::new()).await;
         assert!(reading.away.unwrap().contains("does not answer in time"));
+    }
+
+    /// Listens on a port of all addresses of this host, and answers where the address is this one alone.
+    async fn silent_but(last: u8) -> u16 {
+        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                if stream.local_addr().unwrap().ip() == IpAddr::from([127, 0, 0, last]) {
+                    let mut request = [0; 4096];
+                    let _ = stream.read(&mut request).await;
+                    let _ = stream.write_all(format!("{OK}{PAGE}").as_bytes()).await;
+                } else {
+                    open.push(stream);
+                }
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn many_that_do_not_answer_cost_no_more_time_than_one() {
+        crate::tls::choose_provider();
+        let port = silent_but(0).await;
+        let addresses = (1..=100).map(|last| format!("127.0.0.{last}:{port}")).collect();
+        let begin = Instant::now();
+        let reading = listed(addresses, Duration::from_secs(1)).read(100, &Forms::new()).await;
+        let took = begin.elapsed();
+        assert!(reading.away.is_some() && took < Duration::from_secs(3), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn one_that_answers_is_read_before_those_that_were_silent() {
+        crate::tls::choose_provider();
+        let port = silent_but(250).await;
+        let first = (1..=AT_ONCE).map(|last| format!("127.0.0.{last}:{port}"));
+        let addresses = first.chain([format!("127.0.0.250:{port}")]).collect();
+        let mut proxies = listed(addresses, Duration::from_secs(2));
+        let away = proxies.read(100, &Forms::new()).await.away;
+        assert!(away.is_some(), "the others took all the time");
+        let reading = proxies.read(115, &Forms::new()).await;
+        assert_eq!((reading.away, reading.proxies[0].name.as_str()), (None, "edge-1"));
     }
 
     #[tokio::test]

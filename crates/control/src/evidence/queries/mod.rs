@@ -10,7 +10,7 @@ mod counters;
 mod selector;
 mod webhook;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use coalmine_steer::inputs::Queried;
 use coalmine_steer::plan::GuardSource;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use tokio::time::{Instant, timeout_at};
 
 use self::counters::{Answer, Counters};
 use crate::config::{self, QuerySource};
@@ -36,7 +37,11 @@ const AT_ONCE: usize = 16;
 #[derive(Debug, Default)]
 pub struct Queries {
     known: BTreeMap<String, Query>,
+    /// How long all of them may take together.
+    within: Duration,
     counters: BTreeMap<(Name, String), Counters>,
+    /// Those that did not answer the last time.
+    silent: BTreeSet<(Name, String)>,
 }
 
 /// A rollout whose plan names queries.
@@ -70,7 +75,7 @@ struct Arms<'a> {
 // === impl Queries ===
 
 impl Queries {
-    /// The queries of a configuration, each answered within this time.
+    /// The queries of a configuration, all answered within this time.
     ///
     /// # Errors
     /// A certificate or a secret will not do: a sentence, without the secret.
@@ -88,25 +93,40 @@ impl Queries {
             };
             known.insert(name.clone(), query);
         }
-        Ok(Self { known, counters: BTreeMap::new() })
+        Ok(Self { known, within, counters: BTreeMap::new(), silent: BTreeSet::new() })
     }
 
     /// Asks all queries of these rollouts now. What was counted is the difference to the answer before.
     pub async fn read(&mut self, now: u64, wanted: &[Wanted]) -> Answers {
-        let known = &self.known;
+        let (known, deadline) = (&self.known, Instant::now() + self.within);
         let asked = wanted.iter().flat_map(|wanted| wanted.queries.iter().map(move |query| (wanted, query)));
         let asked = asked.filter_map(|(wanted, name)| Some((wanted, name, known.get(name)?)));
-        let asked: Vec<BoxFuture<'_, Asked<'_>>> =
-            asked.map(|(wanted, name, query)| ask(now, wanted, name, query).boxed()).collect();
+        let mut asked: Vec<(&Wanted, &String, &Query)> = asked.collect();
+        // Those that were silent the last time come last, so that they take no time from the others.
+        let is_silent = |wanted: &Wanted, name: &String| {
+            !self.silent.is_empty() && self.silent.contains(&(wanted.rollout.clone(), name.clone()))
+        };
+        asked.sort_by_key(|(wanted, name, _)| is_silent(wanted, name));
+        let asked =
+            asked.into_iter().map(|(wanted, name, query)| ask(now, deadline, wanted, name, query).boxed());
+        let asked: Vec<BoxFuture<'_, Asked<'_>>> = asked.collect();
         let answers: Vec<Asked<'_>> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        self.silent.clear();
         let mut before = std::mem::take(&mut self.counters);
         let mut said = Answers::new();
         for (wanted, name, answer) in answers {
             let key = (wanted.rollout.clone(), name.clone());
             let mut counters = before.remove(&key).unwrap_or_default();
             let queried = match answer {
-                Ok(answer) => Queried { counted: counters.take(answer), away: None },
-                Err(why) => Queried { counted: None, away: Some(why) },
+                Some(Ok(answer)) => Queried { counted: counters.take(answer), away: None },
+                Some(Err(why)) => {
+                    self.silent.insert(key.clone());
+                    Queried { counted: None, away: Some(why) }
+                }
+                None => {
+                    let why = "other queries took all the time that there is to ask it";
+                    Queried { counted: None, away: Some(why.to_owned()) }
+                }
             };
             self.counters.insert(key, counters);
             said.entry(wanted.rollout.clone()).or_default().insert(name.clone(), queried);
@@ -120,12 +140,22 @@ impl Queries {
     }
 }
 
-/// A rollout, the name of a query, and what it answers.
-type Asked<'a> = (&'a Wanted, &'a String, Result<Answer, String>);
+/// A rollout, the name of a query, and what it answers; none where there was no time to ask it.
+type Asked<'a> = (&'a Wanted, &'a String, Option<Result<Answer, String>>);
 
-async fn ask<'a>(now: u64, wanted: &'a Wanted, name: &'a String, query: &'a Query) -> Asked<'a> {
+async fn ask<'a>(
+    now: u64,
+    deadline: Instant,
+    wanted: &'a Wanted,
+    name: &'a String,
+    query: &'a Query,
+) -> Asked<'a> {
+    if Instant::now() >= deadline {
+        return (wanted, name, None);
+    }
     let arms = Arms { rollout: &wanted.rollout, variants: [wanted.compared, "canary"] };
-    (wanted, name, query.ask(now, arms).await)
+    let answer = timeout_at(deadline, query.ask(now, arms)).await;
+    (wanted, name, Some(answer.unwrap_or_else(|_| Err("it does not answer in time".to_owned()))))
 }
 
 // === impl Query ===

@@ -262,3 +262,20 @@ fn a_selector_is_no_more_than_that() {
     }
     assert!(no("a{v=\"canary\"}").contains("write $variant"));
 }
+
+#[tokio::test]
+async fn many_that_are_not_answered_cost_no_more_time_than_one() {
+    crate::tls::choose_provider();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let source = QuerySource::Webhook { url, token: None };
+    let query = BTreeMap::from([("payments".to_owned(), config::Query { source })]);
+    let mut queries = Queries::new(&query, Duration::from_secs(1)).unwrap();
+    let of = |number| Wanted { rollout: format!("shop/of-{number}").parse().unwrap(), ..wanted()[0].clone() };
+    let wanted: Vec<Wanted> = (0..100).map(of).collect();
+    let begin = Instant::now();
+    let said = queries.read(100, &wanted).await;
+    let took = begin.elapsed();
+    assert!(said.len() == 100 && said.values().all(|said| said["payments"].away.is_some()), "{said:?}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
