@@ -29,25 +29,35 @@ pub async fn adopt_always(server: Arc<Server>, store: Arc<Kubernetes>, mut endin
             _ = poll.tick() => {}
             () = ending.comes() => return,
         }
-        say_published(&server, &store, &mut unsaid).await;
-        for intent in store.intents() {
-            let now = server.now();
-            let tried =
-                unanswered.get(&intent.name).filter(|(generation, _)| *generation == intent.generation);
-            if tried.is_some_and(|(_, at)| now < at + AGAIN) {
-                continue;
+        let work = async {
+            say_published(&server, &store, &mut unsaid).await;
+            adopt_all(&server, &store, &mut unanswered).await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = ending.comes() => return,
+        }
+    }
+}
+
+/// Accepts or refuses what is wanted now.
+async fn adopt_all(server: &Server, store: &Kubernetes, unanswered: &mut BTreeMap<Name, (i64, u64)>) {
+    for intent in store.intents() {
+        let now = server.now();
+        let tried = unanswered.get(&intent.name).filter(|(generation, _)| *generation == intent.generation);
+        if tried.is_some_and(|(_, at)| now < at + AGAIN) {
+            continue;
+        }
+        unanswered.remove(&intent.name);
+        match adopt(server, store, &intent).await {
+            // Somebody else has written it meanwhile, and its turn comes again.
+            Err(StoreError::Moved) => {}
+            // As an object from before its definition became stricter, whose status nobody can write.
+            Err(error) if is_of_one(&error) => {
+                tracing::error!(rollout = %intent.name, "{error}");
+                unanswered.insert(intent.name.clone(), (intent.generation, now));
             }
-            unanswered.remove(&intent.name);
-            match adopt(&server, &store, &intent).await {
-                // Somebody else has written it meanwhile, and its turn comes again.
-                Err(StoreError::Moved) => {}
-                // As an object from before its definition became stricter, whose status nobody can write.
-                Err(error) if is_of_one(&error) => {
-                    tracing::error!(rollout = %intent.name, "{error}");
-                    unanswered.insert(intent.name.clone(), (intent.generation, now));
-                }
-                done => drop(told(&server, done)),
-            }
+            done => drop(told(server, done)),
         }
     }
 }

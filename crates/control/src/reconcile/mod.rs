@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::ending::Ending;
 use crate::evidence::{Queries, Source};
@@ -50,7 +50,10 @@ const POLL: Duration = Duration::from_secs(1);
 const OTHERS_ANSWER: Duration = Duration::from_secs(1);
 /// Days for which history is kept.
 const HISTORY_DAYS: u64 = 90;
-const DAY: u64 = 24 * 60 * 60;
+const HOUR: u64 = 60 * 60;
+const DAY: u64 = 24 * HOUR;
+/// How long the lease may take to be given back at the end.
+const RELEASED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Publishes what is recorded, whenever something changes, until the server ends. Each fleet's policy is written to its file
 /// as well, where it has one.
@@ -66,27 +69,44 @@ pub async fn publish_always(server: Arc<Server>, files: BTreeMap<String, PathBuf
             _ = poll.tick() => {}
             () = ending.comes() => return,
         }
-        let counted = server.store().counter().await;
-        // A publication counts too, so that what comes of it is looked at once more, and nothing in between is missed.
-        let Some(counted) = told(&server, counted) else { continue };
-        if is_due || seen != Some(counted) || is_to_renew(&server) {
-            server.tell();
-            let begin = Instant::now();
-            let published = publisher.publish(&server).await;
-            server.timings().published(begin.elapsed());
-            match published {
-                // Whoever moved a record so often will be done in a moment.
-                Err(StoreError::Moved) => {}
-                published => {
-                    if told(&server, published).is_some() {
-                        seen = Some(counted);
-                    }
-                }
-            }
-            for (fleet, path) in &files {
-                write_document(&server, fleet, path).await;
+        let work = publish_due(&server, &mut publisher, &mut seen, is_due, &files);
+        tokio::select! {
+            () = work => {}
+            // A publication that is on its way is in the store or not, and the next server sends it.
+            () = ending.comes() => return,
+        }
+    }
+}
+
+/// Publishes what is recorded, where something has changed since the count that was `seen` last.
+async fn publish_due(
+    server: &Server,
+    publisher: &mut Publisher,
+    seen: &mut Option<u64>,
+    is_due: bool,
+    files: &BTreeMap<String, PathBuf>,
+) {
+    let counted = server.store().counter().await;
+    // A publication counts too, so that what comes of it is looked at once more, and nothing in between is missed.
+    let Some(counted) = told(server, counted) else { return };
+    if !is_due && *seen == Some(counted) && !is_to_renew(server) {
+        return;
+    }
+    server.tell();
+    let begin = Instant::now();
+    let published = publisher.publish(server).await;
+    server.timings().published(begin.elapsed());
+    match published {
+        // Whoever moved a record so often will be done in a moment.
+        Err(StoreError::Moved) => {}
+        published => {
+            if told(server, published).is_some() {
+                *seen = Some(counted);
             }
         }
+    }
+    for (fleet, path) in files {
+        write_document(server, fleet, path).await;
     }
 }
 
@@ -143,32 +163,54 @@ pub async fn tick_always(
 ) {
     let mut ticks = interval(Duration::from_secs(server.tick()));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut forgotten = 0;
+    let mut clearing = Clearing::default();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = ending.comes() => break,
         }
-        let each = sources.iter_mut().map(|(fleet, source)| (fleet.as_str(), source.as_mut()));
-        let begin = Instant::now();
-        let ticked = tick::tick_all(&server, each.collect(), &mut queries, &hooks, &holder).await;
-        // Where another server ticks, this one has only seen that.
-        if server.view().leads {
-            server.timings().ticked(begin.elapsed());
-        }
-        told(&server, ticked);
-        let now = server.now();
-        if now.saturating_sub(forgotten) > DAY {
-            let pruned = server.store().forget(now.saturating_sub(HISTORY_DAYS * DAY), now).await;
-            if told(&server, pruned).is_some() {
-                forgotten = now;
+        let work = async {
+            let each = sources.iter_mut().map(|(fleet, source)| (fleet.as_str(), source.as_mut()));
+            let begin = Instant::now();
+            let ticked = tick::tick_all(&server, each.collect(), &mut queries, &hooks, &holder).await;
+            // Where another server ticks, this one has only seen that.
+            if server.view().leads {
+                server.timings().ticked(begin.elapsed());
             }
+            told(&server, ticked);
+            clearing.come(&server).await;
+        };
+        tokio::select! {
+            () = work => {}
+            // A record is written as a whole or not at all, and what follows it the next tick does, here or elsewhere.
+            () = ending.comes() => break,
         }
     }
-    // Another server on the same store goes on at once.
+    // Another server on the same store goes on at once; without that, when the lease runs out.
     let now = server.now();
-    let released = server.store().lease(&holder, now, now).await;
+    let released = timeout(RELEASED_WITHIN, server.store().lease(&holder, now, now)).await;
+    let released = released.unwrap_or_else(|_| Err(StoreError::Away("it keeps the lease".to_owned())));
     told(&server, released);
+}
+
+/// When old history is removed next, in seconds since 1970.
+#[derive(Debug, Default)]
+struct Clearing {
+    due: u64,
+}
+
+// === impl Clearing ===
+
+impl Clearing {
+    /// Removes it once a day; where that fails, it is tried again after an hour.
+    async fn come(&mut self, server: &Server) {
+        let now = server.now();
+        if now < self.due {
+            return;
+        }
+        let removed = server.store().forget(now.saturating_sub(HISTORY_DAYS * DAY), now).await;
+        self.due = now + if told(server, removed).is_some() { DAY } else { HOUR };
+    }
 }
 
 async fn write_document(server: &Server, fleet: &str, path: &Path) {

@@ -1,7 +1,7 @@
 //! A store for tests: it can be away, and somebody else can be faster than the next commit.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -18,6 +18,8 @@ pub(crate) struct Scripted {
     before_commit: First,
     before_publication: First,
     refused: Mutex<Option<Name>>,
+    keeps_lease: AtomicBool,
+    forgot: AtomicUsize,
 }
 
 /// What is done first, once.
@@ -29,7 +31,25 @@ impl Scripted {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         let is_away = AtomicBool::new(false);
         let (before_commit, before_publication) = (First::default(), First::default());
-        Self { store, is_away, before_commit, before_publication, refused: Mutex::default() }
+        Self {
+            store,
+            is_away,
+            before_commit,
+            before_publication,
+            refused: Mutex::default(),
+            keeps_lease: AtomicBool::new(false),
+            forgot: AtomicUsize::new(0),
+        }
+    }
+
+    /// From now on it never says anything about the lease.
+    pub(crate) fn keep_the_lease(&self) {
+        self.keeps_lease.store(true, Ordering::Relaxed);
+    }
+
+    /// How often it was to forget what is old.
+    pub(crate) fn forgot(&self) -> usize {
+        self.forgot.load(Ordering::Relaxed)
     }
 
     /// From now on it takes nothing of this rollout, as a cluster where a webhook denies it.
@@ -124,6 +144,7 @@ impl Store for Scripted {
     }
 
     async fn forget(&self, history_before: u64, now: u64) -> Result<(), StoreError> {
+        self.forgot.fetch_add(1, Ordering::Relaxed);
         self.reach()?.forget(history_before, now).await
     }
 
@@ -161,6 +182,9 @@ impl Store for Scripted {
     }
 
     async fn lease(&self, holder: &str, now: u64, until: u64) -> Result<bool, StoreError> {
+        if self.keeps_lease.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         self.reach()?.lease(holder, now, until).await
     }
 }

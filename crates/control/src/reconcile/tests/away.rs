@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::ending::ending;
 use crate::publish::xds::Refusal;
-use crate::reconcile::{publish_always, refuse_always, tick_always, told};
+use crate::reconcile::{Clearing, publish_always, refuse_always, tick_always, told};
 
 /// More than anything here takes on a busy machine.
 const LATE: Duration = Duration::from_secs(20);
@@ -135,4 +135,59 @@ async fn who_ends_lets_another_server_tick_at_once() {
     tokio::time::timeout(LATE, task).await.unwrap().unwrap();
     tick().await;
     assert!(second.view().leads);
+}
+
+/// A proxy that never answers.
+#[derive(Debug)]
+struct Silent;
+
+#[async_trait]
+impl Source for Silent {
+    async fn read(&mut self, _: u64, _: &Forms) -> Reading {
+        std::future::pending().await
+    }
+
+    fn forget(&mut self) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_waits_for_no_tick() {
+    let world = World::new().await;
+    let (end, ending) = ending();
+    let sources = BTreeMap::from([(FLEET.to_owned(), Box::new(Silent) as Box<dyn Source>)]);
+    let (server, hooks) = (world.server.clone(), world.hooks.clone());
+    let task =
+        tokio::spawn(tick_always(server, sources, Queries::default(), hooks, "one".to_owned(), ending));
+    until("a tick has begun", || world.server.view().leads).await;
+    end.now();
+    tokio::time::timeout(LATE, task).await.expect("the tick goes on").unwrap();
+    let (second, _) = serve(&world.folder, &world.clock).await;
+    ticks(&second, &mut MadeUp::default(), "two").await.unwrap();
+    assert!(second.view().leads, "the lease was given back");
+}
+
+#[tokio::test]
+async fn an_end_does_not_wait_for_a_store_that_says_nothing() {
+    let world = World::new().await;
+    world.store.keep_the_lease();
+    let (end, ending) = ending();
+    let (server, hooks) = (world.server.clone(), world.hooks.clone());
+    let ticking = tick_always(server, BTreeMap::new(), Queries::default(), hooks, "one".to_owned(), ending);
+    end.now();
+    tokio::time::timeout(LATE, ticking).await.expect("it waits for the lease");
+}
+
+#[tokio::test]
+async fn what_is_old_is_removed_once_a_day_and_after_a_failure_an_hour_later() {
+    let world = World::new().await;
+    let mut clearing = Clearing::default();
+    let mut after = async |seconds| {
+        world.clock.fetch_add(seconds, Ordering::Relaxed);
+        clearing.come(&world.server).await;
+        world.store.forgot()
+    };
+    world.store.set_away(true);
+    assert_eq!((after(0).await, after(1).await, after(3_598).await), (1, 1, 1));
+    world.store.set_away(false);
+    assert_eq!((after(1).await, after(3_600).await, after(82_799).await, after(1).await), (2, 2, 2, 3));
 }
