@@ -1,8 +1,8 @@
 //! What the rooms of a running server share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use coalmine_steer::Condition;
 use tokio::sync::{Notify, watch};
@@ -34,6 +34,8 @@ pub struct Server {
     publications: BTreeMap<String, watch::Sender<Option<Arc<Publication>>>>,
     changed: Notify,
     recorded: watch::Sender<()>,
+    /// The fleets whose proxies are read at each tick, also where another server ticks.
+    asked: Mutex<BTreeSet<String>>,
     timings: Timings,
 }
 
@@ -128,6 +130,7 @@ impl Server {
             view: watch::Sender::new(Arc::new(View { tick: tick.max(1), ..View::default() })),
             changed: Notify::new(),
             recorded: watch::Sender::new(()),
+            asked: Mutex::default(),
             timings: Timings::default(),
         }
     }
@@ -234,6 +237,16 @@ impl Server {
     /// Tells those who follow history: it may have new lines.
     pub(crate) fn tell(&self) {
         self.recorded.send_replace(());
+    }
+
+    /// From now on has the proxies of these fleets read at each tick, also where another server ticks.
+    pub(crate) fn ask_for_readings(&self, fleets: BTreeSet<String>) {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = fleets;
+    }
+
+    /// The fleets for which that is asked.
+    pub(crate) fn asked_readings(&self) -> BTreeSet<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How long its work takes.

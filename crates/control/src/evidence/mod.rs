@@ -33,6 +33,7 @@ use coalmine_judge::GROUPS;
 
 use crate::rollout::Name;
 
+pub(crate) use admins::label;
 pub use admins::{Admins, Streams};
 pub use answered::Answered;
 pub use prometheus::Prometheus;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `tick` | one tick of all rollouts, with what the proxies counted |
 //! | `publish` | all records become policies, and proxies get them |
+//! | `refusals` | what proxies refuse is taken back, where it is the policy's fault |
 //! | `gates` | gates are asked |
 //! | `adopt` | what people or Git write into a cluster becomes records |
 //!
@@ -12,6 +13,7 @@
 mod adopt;
 mod gates;
 mod publish;
+mod refusals;
 mod tick;
 
 use std::collections::BTreeMap;
@@ -19,14 +21,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::ending::Ending;
 use crate::evidence::{Queries, Source};
 use crate::notify::Notifiers;
 use crate::publish::file;
-use crate::publish::xds::{ProxyTable, Refusal};
 use crate::server::Server;
 use crate::store::StoreError;
 
@@ -34,6 +34,7 @@ use publish::Publisher;
 
 pub use adopt::adopt_always;
 pub use gates::Gates;
+pub use refusals::refuse_always;
 
 /// Whom the server asks and tells, beside the ticks.
 #[derive(Clone, Debug)]
@@ -46,8 +47,6 @@ pub struct Hooks {
 
 /// How often it is seen whether another server on the same store has changed something.
 const POLL: Duration = Duration::from_secs(1);
-/// How long the other proxies have to answer before one refusal is everybody's.
-const OTHERS_ANSWER: Duration = Duration::from_secs(1);
 /// Days for which history is kept.
 const HISTORY_DAYS: u64 = 90;
 const HOUR: u64 = 60 * 60;
@@ -114,42 +113,6 @@ async fn publish_due(
 fn is_to_renew(server: &Server) -> bool {
     let is_due = |fleet| server.published(fleet)?.renewed_from().map(|from| from <= server.now());
     server.fleets().names().any(|fleet| is_due(fleet) == Some(true))
-}
-
-/// Writes down what proxies refuse, until the server ends.
-///
-/// A policy that any other proxy has taken is not the policy's fault: that proxy lacks its module, or a variable. It is told,
-/// and one broken proxy does not stop the fleet. The others answer within milliseconds, so a moment is enough to know.
-pub async fn refuse_always(
-    server: Arc<Server>,
-    mut refusals: mpsc::Receiver<Refusal>,
-    table: Arc<ProxyTable>,
-    mut ending: Ending,
-) {
-    loop {
-        let refusal = tokio::select! {
-            Some(refusal) = refusals.recv() => refusal,
-            () = ending.comes() => return,
-        };
-        tokio::time::sleep(OTHERS_ANSWER).await;
-        let Refusal { fleet, revision, node, why } = refusal;
-        let connected = table.list(server.now());
-        let others = connected.iter().filter(|it| it.fleet == fleet && it.node != node);
-        let is_taken = others.into_iter().any(|it| it.acked == Some(revision))
-            || server.view().proxies(&fleet).iter().any(|it| it.revision == Some(revision));
-        if is_taken {
-            tracing::error!(
-                fleet,
-                proxy = node,
-                revision,
-                "others have taken the policy that this proxy refuses: {why}"
-            );
-            continue;
-        }
-        let refused = server.store().refuse(&fleet, revision, &why).await;
-        told(&server, refused);
-        server.wake();
-    }
 }
 
 /// Ticks until the server ends, with the evidence of each fleet and of the operator's queries.

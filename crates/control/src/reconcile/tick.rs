@@ -53,22 +53,14 @@ pub(super) async fn tick_all(
     };
     server.look(|view| view.leads = leads);
     if !leads {
-        // Another server ticks now, and what this one saw when it last did is old. What is counted from here on the other
-        // one judges.
-        forget(&mut sources, queries);
-        server.look(|view| {
-            view.at = now;
-            view.readings.clear();
-            view.rollouts.values_mut().for_each(|seen| seen.conditions.clear());
-        });
-        return Ok(());
+        return look_on(server, now, sources, queries).await;
     }
     let known = Known::read(server).await?;
     if before.leads && has_lost_the_lease(server, before.at, &known) {
         forget(&mut sources, queries);
     }
     let wanted = wanted(&known);
-    let (mut readings, queried) = join(read(sources, &known), queries.read(known.now, &wanted)).await;
+    let (mut readings, queried) = join(read(&mut sources, &known), queries.read(known.now, &wanted)).await;
     if let Some(cluster) = server.cluster() {
         for (fleet, reading) in &mut readings {
             if let Some(sidecars) = cluster.sidecars(fleet) {
@@ -111,6 +103,31 @@ pub(super) async fn tick_all(
     full.map_or(Ok(()), Err)
 }
 
+/// What is left to do where another server ticks. What this one saw when it last did is old, and what is counted from here on
+/// the other one judges. Proxies are read only of fleets of which somebody asks what they run.
+async fn look_on(
+    server: &Server,
+    now: u64,
+    mut sources: Sources<'_>,
+    queries: &mut Queries,
+) -> Result<(), StoreError> {
+    forget(&mut sources, queries);
+    let asked = server.asked_readings();
+    sources.retain(|(fleet, _)| asked.contains(*fleet));
+    let mut readings = BTreeMap::new();
+    if !sources.is_empty() {
+        let known = Known::read(server).await?;
+        readings = read(&mut sources, &known).await;
+        forget(&mut sources, queries);
+    }
+    server.look(|view| {
+        view.at = now;
+        view.readings = readings;
+        view.rollouts.values_mut().for_each(|seen| seen.conditions.clear());
+    });
+    Ok(())
+}
+
 /// Until when a lease that is taken now lasts.
 fn leased_until(server: &Server, now: u64) -> u64 {
     now + LEASE_TICKS * server.tick() + 1
@@ -131,10 +148,10 @@ fn forget(sources: &mut Sources<'_>, queries: &mut Queries) {
 }
 
 /// Reads all fleets at once: one that answers slowly keeps no other waiting.
-async fn read(sources: Sources<'_>, known: &Known<'_>) -> BTreeMap<String, Reading> {
-    let read = sources.into_iter().map(async |(fleet, source)| {
+async fn read(sources: &mut Sources<'_>, known: &Known<'_>) -> BTreeMap<String, Reading> {
+    let read = sources.iter_mut().map(async |(fleet, source)| {
         let reading = source.read(known.now, &known.forms(fleet)).await;
-        (fleet.to_owned(), reading)
+        ((*fleet).to_owned(), reading)
     });
     join_all(read).await.into_iter().collect()
 }

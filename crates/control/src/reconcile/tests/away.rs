@@ -4,18 +4,15 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use super::*;
 use crate::ending::ending;
-use crate::publish::xds::Refusal;
-use crate::reconcile::{Clearing, publish_always, refuse_always, tick_always, told};
+use crate::reconcile::{Clearing, publish_always, tick_always, told};
 
 /// More than anything here takes on a busy machine.
-const LATE: Duration = Duration::from_secs(20);
+pub(super) const LATE: Duration = Duration::from_secs(20);
 
 /// Waits until this is so.
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let waiting = poll_fn(|context| match is_so() {
         true => Poll::Ready(()),
         false => {
@@ -26,7 +23,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     tokio::time::timeout(LATE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-fn revision(world: &World) -> u64 {
+pub(super) fn revision(world: &World) -> u64 {
     world.server.published(FLEET).map_or(0, |publication| publication.revision)
 }
 
@@ -81,38 +78,6 @@ async fn what_is_recorded_is_published_at_once_and_written_to_a_file() {
         |path: &std::path::Path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("x-account"));
     until("published again", || revision(&world) > first && holds(&path)).await;
     assert_eq!(world.server.view().store_away, None);
-    end.now();
-    tokio::time::timeout(LATE, task).await.unwrap().unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_policy_that_every_proxy_refuses_is_taken_back() {
-    let world = World::new().await;
-    world.write("shop/checkout", ROLLOUT).await;
-    let good = revision(&world);
-    world.write("shop/other", &ROLLOUT.replace("checkout.example", "other.example")).await;
-    let bad = revision(&world);
-    let (end, ending) = ending();
-    let (refusals, refused) = mpsc::channel(8);
-    let task = tokio::spawn(refuse_always(world.server.clone(), refused, Arc::default(), ending));
-    let refusal = |revision| Refusal {
-        fleet: FLEET.to_owned(),
-        node: "edge-1".to_owned(),
-        revision,
-        why: "it crashes".to_owned(),
-    };
-    refusals.send(refusal(bad)).await.unwrap();
-    let refused = tokio::time::timeout(LATE, async {
-        while world.latest().await.refused.is_none() {
-            world.server.woken().await;
-        }
-    });
-    refused.await.unwrap();
-    world.publish().await;
-    let latest = world.latest().await;
-    assert!(latest.revision > bad && latest.refused.is_none());
-    assert_eq!((weight(&latest, "shop/other"), weight(&latest, "shop/checkout")), (None, Some(0.0)));
-    assert!(world.server.store().publication(FLEET, good).await.unwrap().unwrap().refused.is_none());
     end.now();
     tokio::time::timeout(LATE, task).await.unwrap().unwrap();
 }

@@ -27,6 +27,7 @@ mod away;
 mod fleets;
 mod judging;
 mod others;
+mod refusals;
 mod refused;
 mod releases;
 mod replayed;
