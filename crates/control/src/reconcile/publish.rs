@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use coalmine_steer::Form;
 
-use crate::rollout::compose::{Composed, compose};
+use crate::publish::Publication;
+use crate::rollout::compose::{Composed, compose, is_same_but_operator};
 use crate::rollout::place::{Before, Candidate, Said};
 use crate::rollout::{Name, Operator, Spec};
 use crate::server::Server;
@@ -19,6 +20,8 @@ const ATTEMPTS: usize = 10;
 #[derive(Debug, Default)]
 pub(super) struct Publisher {
     composed: BTreeMap<String, (Parts, LeftOut)>,
+    /// Of each fleet, what this server published last while another one ticked, and the refused revision before that.
+    said: BTreeMap<String, (Vec<Wanted>, Option<u64>)>,
 }
 
 /// What a policy is composed of. Composing is a pure function of it, but for the revision.
@@ -28,10 +31,11 @@ struct Parts {
     published: Arc<Publications>,
     operator: Arc<Operator>,
     shown: u64,
+    leads: bool,
 }
 
 /// What a policy is to say of a rollout.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Wanted {
     name: Name,
     created: u64,
@@ -102,12 +106,14 @@ impl Publisher {
         }
         // Below the latest revision it says nothing, and whatever moves there is no reason to compose anew.
         let latest = published.latest.as_ref().map_or(0, |latest| latest.revision);
-        let shown = server.view().proxies(fleet).iter().filter_map(|proxy| proxy.revision).max();
+        let view = server.view();
+        let shown = view.proxies(fleet).iter().filter_map(|proxy| proxy.revision).max();
         let parts = Parts {
             wanted,
             published,
             operator: server.operator(),
             shown: shown.filter(|shown| *shown > latest).unwrap_or_default(),
+            leads: view.leads,
         };
         let renewed_from = parts.published.latest.as_ref().and_then(|latest| latest.renewed_from());
         let is_due = renewed_from.is_some_and(|from| from <= server.now());
@@ -119,9 +125,17 @@ impl Publisher {
         let before = Before { shown: parts.shown, ..parts.published.before() };
         let Composed { publication, left_out } =
             compose(fleet, &candidates, &parts.operator, before, server.now());
+        // What it said of other records is no reason to be silent about these.
+        self.said.retain(|its, (wanted, refused)| {
+            its != fleet || is_same(wanted, &parts.wanted) && *refused == parts.refused()
+        });
+        let publication = publication.filter(|made| parts.leads || self.is_of_records(fleet, &parts, made));
         match publication {
             Some(publication) => {
                 server.store().publish(&publication, &snapshot.versions()).await?;
+                if !parts.leads {
+                    self.said.insert(fleet.to_owned(), (parts.wanted.clone(), parts.refused()));
+                }
                 let (revision, rollouts) = (publication.revision, publication.parts.len());
                 tracing::info!(fleet, revision, rollouts, "published");
                 server.send(publication.clone());
@@ -144,6 +158,16 @@ impl Publisher {
     }
 }
 
+impl Publisher {
+    /// Whether a server publishes this also while another one ticks: what comes of the records. What comes of the configuration
+    /// is left to the server that ticks, and so is what this one has said already: where two are configured otherwise, as
+    /// while they are started anew one after the other, each would undo what the other one publishes.
+    fn is_of_records(&self, fleet: &str, parts: &Parts, made: &Publication) -> bool {
+        let Some(latest) = &parts.published.latest else { return true };
+        !is_same_but_operator(latest, made) && !self.said.contains_key(fleet)
+    }
+}
+
 /// What is said of a rollout that no fleet takes.
 const NO_FLEET: &str = "no fleet of this server has it; the operator adds it to the \"rollouts\" of one";
 
@@ -154,9 +178,18 @@ impl Parts {
         self.published.is_same(&other.published)
             && Arc::ptr_eq(&self.operator, &other.operator)
             && self.shown == other.shown
-            && self.wanted.len() == other.wanted.len()
-            && self.wanted.iter().zip(&other.wanted).all(|(one, other)| one.is_same(other))
+            && self.leads == other.leads
+            && is_same(&self.wanted, &other.wanted)
     }
+
+    /// The revision of the latest publication, where a proxy refused that.
+    fn refused(&self) -> Option<u64> {
+        self.published.latest.as_ref().filter(|latest| latest.refused.is_some()).map(|latest| latest.revision)
+    }
+}
+
+fn is_same(one: &[Wanted], other: &[Wanted]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.is_same(other))
 }
 
 // === impl Wanted ===

@@ -52,6 +52,10 @@ pub(super) async fn tick_all(
         leads => leads?,
     };
     server.look(|view| view.leads = leads);
+    if leads && !before.leads {
+        // From now on it publishes what its configuration says, too.
+        server.wake();
+    }
     if !leads {
         return look_on(server, now, sources, queries).await;
     }

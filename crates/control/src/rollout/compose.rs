@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use coalmine_core::policy::{Environment, Rollout, Rule, conflicts};
 use coalmine_document::{Node, Value, json};
+use coalmine_steer::Form;
 use coalmine_steer::plan::GuardSource;
 
 use super::away::{falls, ramped};
@@ -236,6 +237,15 @@ fn is_same(latest: &Publication, made: &Publication) -> bool {
     latest.filter == made.filter
         && latest.parts == made.parts
         && is_same_but_revision(&latest.document, &made.document)
+}
+
+/// Whether both say the same of each rollout, but for what the operator says of all of them.
+pub fn is_same_but_operator(one: &Publication, other: &Publication) -> bool {
+    let forms = |publication: &Publication| -> Vec<(Name, Form)> {
+        let parts = publication.parts.iter();
+        parts.map(|(name, part)| (name.clone(), part.form.clone())).collect()
+    };
+    forms(one) == forms(other) && Documents::of(Some(one)).is_same_but_operator(&Documents::of(Some(other)))
 }
 
 /// What is said beside the rollouts may change too: the operator's part.

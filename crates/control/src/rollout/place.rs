@@ -16,6 +16,9 @@ use crate::publish::{Part, Publication};
 /// Fields of a rollout in a policy that change while nobody edits it: the operator's, and those that steering moves.
 const MOVING: [&str; 4] = ["salt", "route", "override", "observe"];
 
+/// Those of them that are the operator's.
+const OPERATORS: [&str; 2] = ["route", "override"];
+
 /// One rollout on its way into a policy.
 #[derive(Clone, Debug)]
 pub struct Candidate<'a> {
@@ -84,6 +87,23 @@ impl Documents {
 
     pub(super) fn node(&self, name: &Name) -> Option<&Node> {
         self.nodes.get(name.as_str())
+    }
+
+    /// Whether both have the same rollouts, but for the operator's fields.
+    pub(super) fn is_same_but_operator(&self, other: &Self) -> bool {
+        let plain = |node: &Node| {
+            let mut node = node.clone();
+            if let Value::Map(entries) = &mut node.value {
+                entries.retain(|entry| !OPERATORS.contains(&entry.key.as_str()));
+            }
+            node
+        };
+        self.nodes.len() == other.nodes.len()
+            && self
+                .nodes
+                .iter()
+                .zip(&other.nodes)
+                .all(|((name, node), (its_name, its))| name == its_name && plain(node).is_same(&plain(its)))
     }
 }
 

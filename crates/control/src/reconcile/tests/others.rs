@@ -210,3 +210,50 @@ async fn two_servers_publish_and_none_undoes_the_other() {
         assert_eq!(server.published(FLEET).unwrap().revision, latest.revision);
     }
 }
+
+/// Has each publish again and again, as after each poll, and gives the latest revision.
+async fn settled(world: &World, servers: &mut [(&Server, Publisher)]) -> u64 {
+    for _ in 0..5 {
+        for (server, publisher) in &mut *servers {
+            publisher.publish(server).await.unwrap();
+        }
+    }
+    world.latest().await.revision
+}
+
+#[tokio::test]
+async fn two_servers_with_other_configurations_come_to_rest() {
+    let mut world = World::new().await;
+    world.progressing().await;
+    world.tick().await;
+    let (second, _) = serve(&world.folder, &world.clock).await;
+    let route = coalmine_document::json::read(br#"{"header": "x-other"}"#).unwrap();
+    let other = Operator { access_log: true, route: Some(route), ..Operator::default() };
+    second.set_operator(Operator { filters: [(FLEET.to_owned(), "other".to_owned())].into(), ..other });
+    ticks(&second, &mut MadeUp::default(), "two").await.unwrap();
+    assert!(world.server.view().leads && !second.view().leads);
+    let first = world.server.clone();
+    let mut servers = [(&*first, Publisher::default()), (&*second, Publisher::default())];
+    let before = world.latest().await.revision;
+    assert_eq!(settled(&world, &mut servers).await, before, "the one that does not tick leaves it");
+
+    // What is recorded it publishes at once, also where the other one does not.
+    let request = Request { verb: Verb::Rollback, by: "ada".to_owned(), message: String::new() };
+    assert!(world.published("shop/checkout").await > Some(0.0));
+    operations::act(&second, &"shop/checkout".parse().unwrap(), &request, &ASKED).await.unwrap();
+    servers[1].1.publish(&second).await.unwrap();
+    assert_eq!(world.published("shop/checkout").await, Some(0.0));
+    assert!(world.latest().await.document.contains("x-other"));
+    let rest = settled(&world, &mut servers).await;
+    assert!(!world.latest().await.document.contains("x-other"), "the one that ticks has the last word");
+    assert_eq!(settled(&world, &mut servers).await, rest);
+
+    // The other one ticks from now on, and its configuration is what holds.
+    world.clock.fetch_add(100, Ordering::Relaxed);
+    ticks(&second, &mut MadeUp::default(), "two").await.unwrap();
+    ticks(&world.server, &mut world.proxy, "one").await.unwrap();
+    assert!(second.view().leads && !world.server.view().leads);
+    let rest = settled(&world, &mut servers).await;
+    assert!(world.latest().await.document.contains("x-other"));
+    assert_eq!(settled(&world, &mut servers).await, rest);
+}
