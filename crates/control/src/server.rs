@@ -63,6 +63,8 @@ pub struct View {
 pub struct Delivery {
     /// The latest policy that all of them have; none before they were seen to have one.
     pub had: Option<Arc<Publication>>,
+    /// The revision that was brought last: every plugin without a trouble has it.
+    pub brought: Option<u64>,
     /// The plugins that have not got the latest policy.
     pub troubles: BTreeMap<Plugin, NotBrought>,
 }
@@ -102,6 +104,13 @@ impl Delivery {
     /// Whether the plugins that have not got the latest policy are not there at all, so that their proxies have no filter.
     pub fn is_missing(&self) -> bool {
         !self.troubles.is_empty() && self.troubles.values().all(|trouble| trouble.is_missing)
+    }
+
+    /// Whether no proxy can get a rollout any more: the latest policy is without it, and every plugin that is there has that policy.
+    pub fn is_without(&self, name: &Name, latest: &Publication) -> bool {
+        let has_latest = self.brought == Some(latest.revision);
+        let is_there = latest.parts.contains_key(name);
+        has_latest && !is_there && self.troubles.values().all(|trouble| trouble.is_missing)
     }
 }
 

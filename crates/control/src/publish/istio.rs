@@ -133,13 +133,20 @@ pub async fn publish_always(
             }
             troubles.insert(plugin.clone(), trouble);
         }
+        let mut is_news = false;
         server.look(|view| {
             let delivery = view.plugins.entry(fleet.clone()).or_default();
+            is_news = delivery.brought != Some(publication.revision) || delivery.troubles != troubles;
             if troubles.is_empty() {
                 delivery.had = Some(publication.clone());
             }
+            delivery.brought = Some(publication.revision);
             delivery.troubles = troubles;
         });
+        // A deleted rollout may wait for that.
+        if is_news {
+            server.wake();
+        }
     }
 }
 

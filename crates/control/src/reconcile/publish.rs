@@ -241,13 +241,22 @@ fn unreadable(parsed: &Parsed) -> Option<(Name, String)> {
     Some((parsed.stored.record.name.clone(), format!("it cannot be read any more: {problems}")))
 }
 
-/// Lets go of deleted rollouts that no release has to be ended for; those with a plan a tick lets go.
+/// Lets go of deleted rollouts that no release has to be ended for; those with a plan a tick lets go. Until the plugins of its
+/// fleet have the policy without it, a rollout stays: afterwards nobody would take its users back to stable.
 async fn forget_deleted(server: &Server, snapshot: &Snapshot) -> Result<(), StoreError> {
     for (name, parsed) in &snapshot.rollouts {
         let has_plan = parsed.in_force.as_ref().is_ok_and(|spec| spec.plan.is_some());
-        if parsed.stored.record.deleted && !has_plan {
+        if parsed.stored.record.deleted && !has_plan && is_gone(server, name) {
             server.store().remove(name, parsed.stored.version).await?;
         }
     }
     Ok(())
+}
+
+/// Whether no plugin has a rollout any more. Other proxies are served by this server itself, which is still there.
+fn is_gone(server: &Server, name: &Name) -> bool {
+    let Some(fleet) = server.fleets().of_rollout(name) else { return true };
+    let (view, latest) = (server.view(), server.published(fleet));
+    let Some(delivery) = view.plugins.get(fleet) else { return true };
+    latest.is_some_and(|latest| delivery.is_without(name, &latest))
 }

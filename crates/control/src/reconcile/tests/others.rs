@@ -4,6 +4,8 @@ use coalmine_steer::What;
 
 use super::*;
 use crate::operations::Refused;
+use crate::publish::istio::{NotBrought, Plugin, PluginKind};
+use crate::server::Delivery;
 
 impl World {
     /// Says a verb at the moment when the next commit has been decided and is not yet written.
@@ -115,6 +117,39 @@ async fn a_rollout_whose_weights_the_file_owns_goes_at_once() {
     world.publish().await;
     assert_eq!(world.published("shop/checkout").await, None);
     assert!(world.server.store().records().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_rollout_whose_weights_the_file_owns_stays_until_the_plugins_are_without_it() {
+    let world = World::new().await;
+    world.server.look(|view| drop(view.plugins.insert(FLEET.to_owned(), Delivery::default())));
+    let brought = |revision: u64, trouble: Option<NotBrought>| {
+        world.server.look(|view| {
+            let delivery = view.plugins.get_mut(FLEET).unwrap();
+            delivery.brought = Some(revision);
+            delivery.troubles = trouble.into_iter().map(|trouble| (plugin(), trouble)).collect();
+        });
+    };
+    let (head, _) = ROLLOUT.split_once("plan:").unwrap();
+    let weights = format!("{head}weights: {{canary: 30}}\n");
+    let is_there = async || !world.server.store().records().await.unwrap().is_empty();
+    let away = NotBrought { why: "the Kubernetes API does not answer".to_owned(), is_missing: false };
+    let missing = NotBrought { why: "it is not there".to_owned(), is_missing: true };
+    for (trouble, goes) in [(Some(away), false), (Some(missing), true), (None, true)] {
+        world.write("shop/checkout", &weights).await;
+        brought(world.latest().await.revision, None);
+        operations::remove(&world.server, &"shop/checkout".parse().unwrap(), &ASKED).await.unwrap();
+        world.publish().await;
+        assert_eq!(world.published("shop/checkout").await, None);
+        assert!(is_there().await, "the plugin has the policy from before");
+        brought(world.latest().await.revision, trouble.clone());
+        world.publish().await;
+        assert_eq!(is_there().await, !goes, "{trouble:?}");
+    }
+}
+
+fn plugin() -> Plugin {
+    Plugin { kind: PluginKind::WasmPlugin, namespace: "istio-system".to_owned(), name: "coalmine".to_owned() }
 }
 
 #[tokio::test]
