@@ -180,9 +180,14 @@ fn told(trouble: Trouble) -> StoreError {
     };
     let is_full = ["exceeded quota", "database space exceeded", "request is too large", "limit is"];
     let what = format!("the Kubernetes API: {trouble}");
+    // The namespace is what is not there. A message names objects, which may be called anything.
+    let is_of_namespace = status.details.as_ref().is_some_and(|details| details.kind == "namespaces");
+    let is_moved = matches!(status.reason.as_str(), "NotFound" | "AlreadyExists" | "Conflict");
     match status.code {
         // Who deletes something that is gone has read it before.
-        404 | 409 if !status.message.contains("namespace") => StoreError::Moved,
+        404 | 409 if is_moved && !is_of_namespace => StoreError::Moved,
+        // Nothing of the API has answered, or the cluster does not know this kind any more.
+        404 if !is_moved => StoreError::Away(what),
         413 => StoreError::Full(what),
         _ if is_full.iter().any(|words| status.message.contains(words)) => StoreError::Full(what),
         400 | 404 | 409 | 422 => StoreError::Refused(what),

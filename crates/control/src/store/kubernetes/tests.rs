@@ -85,6 +85,28 @@ async fn applied(store: &Kubernetes, of: &str, spec: CanaryRolloutSpec) -> Canar
     store.inner.rollouts(&name).create(&by, &object).await.unwrap()
 }
 
+#[test]
+fn what_the_api_says_is_told_by_its_reason_and_not_by_names() {
+    let said = |code: u16, reason: &str, kind: &str, message: &str| {
+        let status = json!({
+            "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message,
+            "details": {"kind": kind},
+        });
+        let status: kube::core::Status = serde_json::from_value(status).unwrap();
+        told(Trouble::Said(kube::Error::Api(status.boxed())))
+    };
+    for (code, reason) in [(409, "Conflict"), (409, "AlreadyExists"), (404, "NotFound")] {
+        let told = said(code, reason, "canaryrollouts", "about \"namespace-sync\"");
+        assert!(matches!(told, StoreError::Moved), "{told:?}");
+    }
+    let told = said(404, "NotFound", "namespaces", "namespaces \"nowhere\" not found");
+    assert!(matches!(told, StoreError::Refused(_)), "{told:?}");
+    let told = said(404, "", "", "404 page not found");
+    assert!(matches!(told, StoreError::Away(_)), "{told:?}");
+    let told = said(403, "Forbidden", "configmaps", "exceeded quota: small");
+    assert!(matches!(told, StoreError::Full(_)), "{told:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the API of Kubernetes: make test-kubernetes"]
 async fn it_does_what_every_store_must() {
