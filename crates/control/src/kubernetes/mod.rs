@@ -13,11 +13,13 @@
 //! | `mesh` | whether Istio's routes obey the answer of the filter |
 //! | `recorder` | what history records, as Events |
 //! | `review` | who has a token, and what they may do |
+//! | `lease` | who holds the lease of the server that steers |
 //! | `held` | the weight that Flagger or Argo Rollouts holds |
 
 mod client;
 mod forward;
 mod held;
+mod lease;
 mod mesh;
 mod pods;
 mod recorder;
@@ -49,6 +51,7 @@ use workloads::{Found, Selector};
 pub use client::{ApiAddress, Connection, Credentials, Kubectl, NotConnected, Reached};
 pub(crate) use client::{Trouble, within};
 pub use forward::{Forward, Forwarded, NotForwarded};
+pub(crate) use lease::{LEASE, holder_of};
 pub use recorder::record_always;
 pub use removal::{Left, Removal};
 pub use resource::{
@@ -59,8 +62,6 @@ pub use review::Reviews;
 
 /// What the server is called in the objects that it changes.
 pub(crate) const MANAGER: &str = "coalmine";
-/// The lease of the server that steers, in its own namespace.
-pub(crate) const LEASE: &str = "coalmine";
 /// The namespace whose configuration Istio takes for all namespaces, unless the operator says another one.
 const ROOT_NAMESPACE: &str = "istio-system";
 

@@ -10,7 +10,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
-use super::{CanaryRollout, FINALIZER, LEASE, MANAGER, Trouble, within};
+use super::{CanaryRollout, FINALIZER, LEASE, MANAGER, Trouble, holder_of, within};
 use crate::publish::istio::{Plugin, Written, written};
 
 /// How often an object is read anew when somebody else writes it meanwhile.
@@ -57,10 +57,7 @@ impl Removal {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.server_namespace);
         let lease = within(leases.get_opt(LEASE)).await.map_err(|trouble| trouble.to_string())?;
         let spec = lease.and_then(|lease| lease.spec).unwrap_or_default();
-        let seconds = i64::from(spec.lease_duration_seconds.unwrap_or_default());
-        let ends = spec.renew_time.map_or(0, |renewed| renewed.0.as_second().saturating_add(seconds));
-        let is_held = u64::try_from(ends).is_ok_and(|ends| ends > now);
-        Ok(spec.holder_identity.filter(|holder| is_held && !holder.is_empty()))
+        Ok(holder_of(&spec, now).map(str::to_owned))
     }
 
     /// The rollouts that are there.

@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostPa
 
 use super::object::version_of;
 use super::{HOLDS, Inner, MANAGER, STATE, told};
-use crate::kubernetes::{LEASE, within};
+use crate::kubernetes::{LEASE, holder_of, within};
 use crate::rollout::{Name, digest};
 use crate::store::{Answer, StoreError};
 
@@ -130,10 +130,7 @@ impl Inner {
         let leases = self.own::<Lease>();
         let found = within(leases.get_opt(LEASE)).await.map_err(told)?;
         let spec = found.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
-        let held = spec.holder_identity.as_deref().filter(|it| !it.is_empty() && *it != holder);
-        let renewed = spec.renew_time.as_ref().map_or(0, |time| time.0.as_second());
-        let ends = renewed.saturating_add(i64::from(spec.lease_duration_seconds.unwrap_or_default()));
-        if held.is_some() && u64::try_from(ends).is_ok_and(|ends| ends > now) {
+        if holder_of(&spec, now).is_some_and(|it| it != holder) {
             return Ok(false);
         }
         // A lease of no length is given back.
