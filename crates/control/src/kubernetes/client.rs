@@ -9,9 +9,10 @@ use std::time::Duration;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Request, Response, Uri};
 use kube::client::middleware::AuthLayer;
-use kube::client::{Body, ConfigExt as _};
+use kube::client::{Body, ClientBuilder, ConfigExt as _, DynBody};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use tower::util::{BoxService, MapFutureLayer};
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 
 use super::sentence;
@@ -103,16 +104,29 @@ impl ApiAddress {
             })?,
         };
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        Ok(Connection { client: client(&mut config)?, namespace })
+        Ok(Connection { client: limited(builder(&mut config)?, WITHIN), namespace })
     }
 }
 
-/// A client of the API.
-fn client(config: &mut Config) -> Result<Client, NotConnected> {
+/// What a client is made of.
+type Stack = BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>;
+
+/// A client whose requests are given up where an answer does not begin within this time, watches too: on a connection that
+/// has broken without a word they would wait for many minutes. An answer that has begun may go on for as long as it does.
+fn limited(builder: ClientBuilder<Stack>, limit: Duration) -> Client {
+    let layer = MapFutureLayer::new(move |answer| async move {
+        let begun = tokio::time::timeout(limit, answer).await;
+        begun.unwrap_or_else(|_| Err(format!("it does not answer within {limit:?}").into()))
+    });
+    builder.with_layer(&layer).build()
+}
+
+/// What makes a client of the API.
+fn builder(config: &mut Config) -> Result<ClientBuilder<Stack>, NotConnected> {
     config.connect_timeout = Some(CONNECT_WITHIN);
     // What is refused is tried again by those who know whether that makes sense.
     config.default_retry = false;
-    Client::try_from(config.clone()).map_err(|error| NotConnected(sentence(&error)))
+    ClientBuilder::try_from(config.clone()).map_err(|error| NotConnected(sentence(&error)))
 }
 
 /// What is wrong with a kubeconfig, without what is written in it.
@@ -152,7 +166,7 @@ impl Kubectl {
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         let mut config =
             Config::from_custom_kubeconfig(kubeconfig.map_err(told)?, &options).await.map_err(told)?;
-        let client = client(&mut config)?;
+        let client = builder(&mut config)?.build();
         let credentials = config.auth_layer().map_err(|error| NotConnected(sentence(&error)))?;
         Ok(Reached { client, address: shown(&config.cluster_url), credentials: Credentials(credentials) })
     }
@@ -227,6 +241,10 @@ impl std::error::Error for NotConnected {}
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Service;
+    use kube::Api;
+    use kube::api::WatchParams;
+
     use super::*;
 
     /// A kubeconfig of this user, whose current context is `prod`.
@@ -262,6 +280,17 @@ mod tests {
         assert_eq!(token(&exec).await.as_deref(), Some("made"));
         assert_eq!(token("{username: ada, password: secret}").await, None, "no bearer token");
         assert_eq!(token("{}").await, None);
+    }
+
+    #[tokio::test]
+    async fn a_watch_of_a_dead_connection_is_given_up() {
+        let dead = service_fn(async |_: Request<Body>| std::future::pending().await);
+        let client = limited(ClientBuilder::new(BoxService::new(dead), "default"), Duration::from_millis(20));
+        let services: Api<Service> = Api::all(client);
+        let wanted = WatchParams::default();
+        let begun = services.watch(&wanted, "0");
+        let why = tokio::time::timeout(Duration::from_secs(5), begun).await.unwrap().err().unwrap();
+        assert_eq!(sentence(&why), "the Kubernetes API cannot be asked: it does not answer within 20ms");
     }
 
     #[tokio::test]

@@ -18,6 +18,15 @@ use crate::ending::Ending;
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_AT_MOST: Duration = Duration::from_secs(30);
 
+/// How many seconds one request of a watch may take. A connection that has broken without a word, as by a firewall or a load
+/// balancer, is noticed 5 s after that: until then what is known may be old. The default of the client is 290.
+const WATCH_SECONDS: u32 = 60;
+
+/// How everything is watched.
+pub(crate) fn watching() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
+}
+
 /// The objects of one kind, by namespace and name.
 pub(super) struct Watched<T> {
     /// What they are, as `Deployments`.
@@ -111,7 +120,7 @@ impl<T> Watched<T> {
         K: Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
     {
         let mut wait = RETRY;
-        let every = watcher::Config::default();
+        let every = watching();
         let wanted = match &self.only {
             Some(name) => every.fields(&format!("metadata.name={name}")),
             None => every,
