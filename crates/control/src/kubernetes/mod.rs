@@ -59,6 +59,7 @@ pub use resource::{
     definition_text,
 };
 pub use review::Reviews;
+pub(crate) use watch::watching;
 
 /// What the server is called in the objects that it changes.
 pub(crate) const MANAGER: &str = "coalmine";

@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ListParams;
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher::watcher;
 use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,11 +42,11 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::{Answer, Change, Entry, Head, Publications, Recorded, Store, StoreError, Stored, Versions};
-use crate::kubernetes::{ApiAddress, CanaryRollout, Connection, MANAGER, Trouble, within};
+use crate::kubernetes::{ApiAddress, CanaryRollout, Connection, MANAGER, Trouble, watching, within};
 use crate::publish::Publication;
 use crate::rollout::{Name, ReleaseRecord};
 
-use cache::{Cache, follow};
+use cache::{Cache, STANDS, follow};
 
 pub use intents::Intent;
 pub use published::Unpublished;
@@ -104,10 +104,10 @@ impl Kubernetes {
             _ => told(trouble),
         })?;
         let mut watches = JoinSet::new();
-        let rollouts = watcher(inner.all_rollouts(), watcher::Config::default());
-        watches.spawn(follow(inner.cache.clone(), rollouts));
-        let state = watcher::Config::default().labels(&format!("{HOLDS}={STATE}"));
-        watches.spawn(follow(inner.cache.clone(), watcher(inner.maps(), state)));
+        let (cache, api) = (inner.cache.clone(), inner.all_rollouts());
+        watches.spawn(follow(cache, move || watcher(api.clone(), watching()), STANDS));
+        let (cache, api, state) = (inner.cache.clone(), inner.maps(), format!("{HOLDS}={STATE}"));
+        watches.spawn(follow(cache, move || watcher(api.clone(), watching().labels(&state)), STANDS));
         let store = Self { inner: Arc::new(inner), _watches: watches };
         let complete = async {
             while !store.inner.cache.is_complete() {
@@ -115,7 +115,7 @@ impl Kubernetes {
             }
         };
         if tokio::time::timeout(OPENED_WITHIN, complete).await.is_err() {
-            let why = store.inner.cache.known().away.clone();
+            let why = store.inner.cache.known().away();
             return Err(StoreError::Away(
                 why.unwrap_or_else(|| "the cluster does not say what it has".to_owned()),
             ));
@@ -223,20 +223,8 @@ impl Store for Kubernetes {
     }
 
     async fn counter(&self) -> Result<u64, StoreError> {
-        let (counted, away) = {
-            let known = self.inner.cache.known();
-            (known.counted, known.away.clone())
-        };
-        // A watch that comes back says so only with the next change.
-        if let Some(why) = away {
-            let few = ListParams::default().limit(1);
-            within(self.inner.all_rollouts().list_metadata(&few)).await.map_err(told)?;
-            let mut known = self.inner.cache.known();
-            if known.away.as_ref() == Some(&why) {
-                known.away = None;
-            }
-        }
-        Ok(counted)
+        let known = self.inner.cache.known();
+        known.away().map_or(Ok(known.counted), |why| Err(StoreError::Away(why)))
     }
 
     async fn history(&self, name: &Name, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, StoreError> {

@@ -125,8 +125,12 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes or keeps the lease.
+    /// Takes or keeps the lease. A server that does not see what others write leaves it to one that does.
     pub(super) async fn lease(&self, holder: &str, now: u64, until: u64) -> Result<bool, StoreError> {
+        let away = self.cache.known().away();
+        if let Some(why) = away.filter(|_| until > now) {
+            return Err(StoreError::Away(why));
+        }
         let leases = self.own::<Lease>();
         let found = within(leases.get_opt(LEASE)).await.map_err(told)?;
         let spec = found.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();

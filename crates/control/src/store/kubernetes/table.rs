@@ -15,13 +15,15 @@ pub(super) struct Table<K, V> {
     listed: Option<BTreeSet<K>>,
     /// Whether it has been listed once.
     pub(super) is_complete: bool,
+    /// Why its watch does not get through, where that is so.
+    pub(super) away: Option<String>,
 }
 
 // === impl Table ===
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Self { items: BTreeMap::new(), gone: BTreeMap::new(), listed: None, is_complete: false }
+        Self { items: BTreeMap::new(), gone: BTreeMap::new(), listed: None, is_complete: false, away: None }
     }
 }
 
