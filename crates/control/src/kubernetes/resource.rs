@@ -1,7 +1,9 @@
 //! A rollout as an object of a cluster: the spec is intent, as people or Git write it; the status is what the server made of it.
 
 use coalmine_document::{Node, json, write};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, ValidationRule,
+};
 use kube::{CustomResource, CustomResourceExt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -197,7 +199,23 @@ pub struct HistoryLine {
 
 /// The definition of [`CanaryRollout`].
 pub fn definition() -> CustomResourceDefinition {
-    CanaryRollout::crd()
+    let mut definition = CanaryRollout::crd();
+    for version in &mut definition.spec.versions {
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        if let Some(schema) = schema {
+            schema.x_kubernetes_validations = Some(vec![name_rule()]);
+        }
+    }
+    definition
+}
+
+/// The API takes longer names for objects, and dots in them. A rollout of such a name would stand there without any effect.
+fn name_rule() -> ValidationRule {
+    ValidationRule {
+        rule: "size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')".to_owned(),
+        message: Some("the name of a rollout has at most 63 characters, and no dot".to_owned()),
+        ..ValidationRule::default()
+    }
 }
 
 /// The definition of [`CanaryRollout`] in YAML, as it is applied to a cluster.

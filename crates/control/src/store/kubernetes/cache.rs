@@ -184,7 +184,11 @@ impl Watched for CanaryRollout {
             }
             Event::InitDone => known.rollouts.end(),
             Event::Apply(object) | Event::InitApply(object) => {
-                let Some(name) = Kept::name_of(&object) else { return false };
+                let Some(name) = Kept::name_of(&object) else {
+                    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+                    tracing::warn!(namespace, name, "ignored a CanaryRollout whose name no rollout may have");
+                    return false;
+                };
                 let version = version_of(object.metadata.resource_version.as_deref());
                 known
                     .rollouts

@@ -240,6 +240,11 @@ async fn what_the_definition_refuses_is_told() {
         let kept = store.inner.rollouts(&name(&of)).get(name(&of).name()).await.unwrap();
         assert!(kept.spec.is_same(&object::spec_of(&written).unwrap()), "{:?}", kept.spec);
     }
+    // What the API takes as the name of an object, and no rollout has.
+    let dotted = CanaryRollout::new("checkout.v2", spec());
+    let refused = store.inner.rollouts(&name("shop/any")).create(&PostParams::default(), &dotted).await;
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("the name of a rollout has at most 63 characters, and no dot"), "{said}");
     match store.commit(contract::new("nowhere/refused")).await {
         Err(StoreError::Refused(said)) => assert!(said.contains("nowhere"), "{said}"),
         other => panic!("{other:?}"),
