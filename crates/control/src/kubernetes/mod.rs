@@ -17,6 +17,8 @@
 //! | `held` | the weight that Flagger or Argo Rollouts holds |
 
 mod client;
+#[cfg(test)]
+pub(crate) mod fake;
 mod forward;
 mod held;
 mod lease;

@@ -148,6 +148,18 @@ impl fmt::Debug for Kubernetes {
 // === impl Inner ===
 
 impl Inner {
+    /// On an API in memory, without watches.
+    #[cfg(test)]
+    fn on(fake: &crate::kubernetes::fake::Fake) -> Self {
+        Self {
+            connection: Connection { client: fake.client(), namespace: "coalmine".to_owned() },
+            only: None,
+            cache: Arc::default(),
+            writing: Mutex::default(),
+            bodies: policies::Bodies::default(),
+        }
+    }
+
     fn all_rollouts(&self) -> Api<CanaryRollout> {
         match &self.only {
             Some(namespace) => Api::namespaced(self.connection.client.clone(), namespace),

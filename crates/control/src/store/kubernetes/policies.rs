@@ -1,7 +1,7 @@
 //! Publications, as ConfigMaps of the server's own namespace: one for the list of a fleet, which is written at its version,
 //! and one for each policy, which is never changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::object::version_of;
 use super::settings::{map, text};
-use super::{Inner, STATE, told};
+use super::{HOLDS, Inner, STATE, told};
 use crate::kubernetes::within;
 use crate::publish::Publication;
-use crate::rollout::Name;
+use crate::rollout::{Name, digest};
 use crate::store::{Head, Publications, StoreError, Versions};
 
 /// How many publications of a fleet are kept.
@@ -22,6 +22,12 @@ const KEPT: usize = 20;
 /// The most bytes of one: the API takes no larger ConfigMap.
 const MAX_BYTES: usize = 1_000_000;
 const POLICY: &str = "policy";
+/// The field of a policy's ConfigMap.
+const PUBLICATION: &str = "publication";
+/// How much of the digest of its content the name of a policy has.
+const NAMED_BY: usize = 16;
+/// How old a policy that no list names must be to be removed: a list is written within seconds.
+const UNNAMED_SECONDS: u64 = 60 * 60;
 /// How often a refusal is written anew when somebody publishes meanwhile.
 const ATTEMPTS: usize = 10;
 
@@ -104,22 +110,64 @@ impl Inner {
             let what = format!("a publication has {} bytes, and at most {MAX_BYTES} are kept", body.len());
             return Err(StoreError::Full(what));
         }
-        let mut made = map(None, POLICY, BTreeMap::from([("publication".to_owned(), body)]));
-        made.metadata.generate_name = Some(format!("coalmine-policy-{}-", publication.revision));
-        let by = PostParams::default();
-        let made = within(maps.create(&by, &made)).await.map_err(told)?;
-        let (policy, refused) = (made.name_any(), publication.refused.clone());
+        let policy = self.make_policy(publication.revision, body).await?;
+        let refused = publication.refused.clone();
         listed.push(Listed { revision: publication.revision, policy: policy.clone(), refused });
         let dropped = surplus(&mut listed);
-        if let Err(error) = self.write_list(&name, found, &listed).await {
-            let _ = within(maps.delete(&policy, &DeleteParams::default())).await;
-            return Err(error);
-        }
+        // Where that fails the policy stays: the list may name it all the same, as after an answer that was lost, or another
+        // server's list. Otherwise it is forgotten later.
+        self.write_list(&name, found, &listed).await?;
         self.bodies().insert(policy, Arc::new(publication.clone()));
         for dropped in dropped {
             self.bodies().remove(&dropped.policy);
-            // One that stays is of no use, and does no harm.
+            // One that stays is forgotten later.
             let _ = within(maps.delete(&dropped.policy, &DeleteParams::default())).await;
+        }
+        Ok(())
+    }
+
+    /// Writes a policy, and says where. The name is that of the content, so that one whose answer was lost is there the next
+    /// time, and not there twice.
+    async fn make_policy(&self, revision: u64, body: String) -> Result<String, StoreError> {
+        let content: String = digest(&body).chars().take(NAMED_BY).collect();
+        let policy = format!("coalmine-policy-{revision}-{content}");
+        let maps = self.maps();
+        let wanted = map(Some(&policy), POLICY, BTreeMap::from([(PUBLICATION.to_owned(), body)]));
+        match within(maps.create(&PostParams::default(), &wanted)).await.map_err(told) {
+            Err(StoreError::Moved) => {}
+            done => return done.map(|_| policy),
+        }
+        match within(maps.get_opt(&policy)).await.map_err(told)? {
+            Some(found) if text(&found, PUBLICATION) == text(&wanted, PUBLICATION) => Ok(policy),
+            Some(_) => {
+                Err(StoreError::Unreadable(format!("{policy}: it holds another policy than its name says")))
+            }
+            None => Err(StoreError::Moved),
+        }
+    }
+
+    /// Removes policies that no list names, as those of a server that ended before it wrote the list. One that has just been
+    /// made is about to be named.
+    pub(super) async fn forget_policies(&self, now: u64) -> Result<(), StoreError> {
+        let (maps, holds) =
+            (self.maps(), |what: &str| ListParams::default().labels(&format!("{HOLDS}={what}")));
+        // What is made after this is not looked at.
+        let made = within(maps.list_metadata(&holds(POLICY))).await.map_err(told)?;
+        let mut named = BTreeSet::new();
+        for list in within(maps.list(&holds(STATE))).await.map_err(told)? {
+            named.extend(read(Some(&list))?.into_iter().map(|listed| listed.policy));
+        }
+        let before = i64::try_from(now.saturating_sub(UNNAMED_SECONDS)).unwrap_or(i64::MAX);
+        for policy in made {
+            let is_old = policy.creation_timestamp().is_some_and(|time| time.0.as_second() < before);
+            let name = policy.name_any();
+            if !is_old || named.contains(&name) {
+                continue;
+            }
+            match within(maps.delete(&name, &DeleteParams::default())).await.map_err(told) {
+                Ok(_) | Err(StoreError::Moved) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -198,7 +246,7 @@ impl Inner {
                 let Some(map) = within(self.maps().get_opt(&listed.policy)).await.map_err(told)? else {
                     return Ok(None);
                 };
-                let body = serde_json::from_str(text(&map, "publication").unwrap_or_default());
+                let body = serde_json::from_str(text(&map, PUBLICATION).unwrap_or_default());
                 let body: Publication =
                     body.map_err(|error| StoreError::Unreadable(format!("{}: {error}", listed.policy)))?;
                 let body = Arc::new(body);
@@ -231,4 +279,56 @@ fn surplus(listed: &mut Vec<Listed>) -> Vec<Listed> {
         stays
     });
     dropped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::fake::{Fake, MADE};
+    use crate::store::contract::{FLEET, publication};
+
+    const POLICIES: &str = "/configmaps/coalmine-policy-";
+
+    async fn publish(store: &Inner, revision: u64) -> Result<(), StoreError> {
+        store.publish(&publication(revision), &Versions::new()).await
+    }
+
+    #[tokio::test]
+    async fn a_policy_whose_answer_is_lost_is_there_once() {
+        let fake = Fake::default();
+        let store = Inner::on(&fake);
+        fake.lose_answer_after(0);
+        assert!(matches!(publish(&store, 5).await, Err(StoreError::Away(_))));
+        assert_eq!(fake.paths(POLICIES).len(), 1);
+        publish(&store, 5).await.unwrap();
+        assert_eq!(fake.paths(POLICIES).len(), 1);
+        assert_eq!(store.publications(FLEET).await.unwrap().latest, Some(publication(5)));
+    }
+
+    #[tokio::test]
+    async fn a_policy_stays_where_the_answer_of_its_list_is_lost() {
+        let fake = Fake::default();
+        let writing = Inner::on(&fake);
+        fake.lose_answer_after(1);
+        assert!(matches!(publish(&writing, 5).await, Err(StoreError::Away(_))));
+        // The list names it, which the next one sees.
+        let next = Inner::on(&fake);
+        assert!(matches!(publish(&next, 5).await, Err(StoreError::Moved)));
+        assert_eq!(next.publications(FLEET).await.unwrap().latest, Some(publication(5)));
+    }
+
+    #[tokio::test]
+    async fn policies_that_no_list_names_are_forgotten_after_an_hour() {
+        let fake = Fake::default();
+        let store = Inner::on(&fake);
+        publish(&store, 5).await.unwrap();
+        let named = fake.paths(POLICIES);
+        store.make_policy(6, "left by a server that ended".to_owned()).await.unwrap();
+        let both = fake.paths(POLICIES);
+        assert_eq!(both.len(), 2);
+        store.forget_policies(MADE + UNNAMED_SECONDS).await.unwrap();
+        assert_eq!(fake.paths(POLICIES), both, "it may be about to be named");
+        store.forget_policies(MADE + UNNAMED_SECONDS + 1).await.unwrap();
+        assert_eq!(fake.paths(POLICIES), named);
+    }
 }

@@ -171,3 +171,28 @@ impl Inner {
 fn key_name(key: &str) -> String {
     format!("coalmine-key-{}", digest(key))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::fake::Fake;
+
+    #[tokio::test]
+    async fn a_server_that_does_not_see_what_others_write_does_not_keep_the_lease() {
+        let fake = Fake::default();
+        let (one, two) = (Inner::on(&fake), Inner::on(&fake));
+        assert!(one.lease("one", 1_000, 1_030).await.unwrap());
+        one.cache.known().maps.away = Some("it may not watch".to_owned());
+        assert!(matches!(one.lease("one", 1_010, 1_040).await, Err(StoreError::Away(_))));
+        assert!(two.lease("two", 1_030, 1_060).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_lease_of_a_clock_that_is_far_ahead_is_taken() {
+        let fake = Fake::default();
+        let (ahead, store) = (Inner::on(&fake), Inner::on(&fake));
+        assert!(ahead.lease("ahead", 90_000, 90_030).await.unwrap());
+        assert!(store.lease("two", 1_000, 1_030).await.unwrap());
+        assert!(!ahead.lease("three", 1_010, 1_040).await.unwrap());
+    }
+}

@@ -176,6 +176,7 @@ impl Inner {
                 done => drop(done?),
             }
         }
-        self.forget_keys(answers_before).await
+        self.forget_keys(answers_before).await?;
+        self.forget_policies(now).await
     }
 }
