@@ -1,8 +1,11 @@
 //! A policy in Istio: the `pluginConfig` of a TrafficExtension or of a WasmPlugin, which istiod hands to the proxies.
 //!
-//! Only that field and two annotations are written, under a field manager of our own, so that whoever owns the rest of the
+//! Only that field and three annotations are written, under a field manager of our own, so that whoever owns the rest of the
 //! plugin goes on with it. A plugin is read first, and written at the version that it was read at, and never with a revision
 //! below the one that it shows: an older policy never takes the place of a newer one, whichever server is late.
+//!
+//! A plugin is of one server, which it names. Another one does not write it: of two that did, each would undo the other, and the
+//! one with the lower revisions would wait for ever.
 //!
 //! Istio tells nobody whether a proxy has taken a policy; the revision in its metrics does.
 
@@ -28,6 +31,8 @@ const VERSION: &str = "v1alpha1";
 const REVISION: &str = "coalmine.dev/revision";
 /// SHA-256 of its document.
 const DIGEST: &str = "coalmine.dev/digest";
+/// The server that writes a plugin: the namespace that it runs in, or that of its kubeconfig's context.
+const SERVER: &str = "coalmine.dev/server";
 /// How often it is seen whether a plugin still has its policy.
 const LOOK: Duration = Duration::from_secs(5);
 /// How often a plugin is read anew when somebody else writes it meanwhile.
@@ -54,7 +59,7 @@ pub struct Plugin {
 }
 
 /// What became of a plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Brought {
     /// It had the policy already.
     Same,
@@ -64,6 +69,8 @@ pub enum Brought {
     PutBack,
     /// It has a newer revision, which stays.
     Newer(u64),
+    /// The server of this other namespace writes it, and nobody else.
+    Anothers(String),
 }
 
 /// A plugin with a policy that a server has written.
@@ -107,7 +114,7 @@ pub async fn publish_always(
         let Some(publication) = published.borrow_and_update().clone() else { continue };
         let mut troubles = BTreeMap::new();
         for plugin in &plugins {
-            let brought = plugin.bring(&client, &publication).await;
+            let brought = plugin.bring(&client, &publication, Some(client.default_namespace())).await;
             let revision = publication.revision;
             let trouble = match brought {
                 Ok(Brought::Same) => continue,
@@ -124,6 +131,7 @@ pub async fn publish_always(
                         format!("it has revision {newer}, which is newer than {revision}, and keeps it");
                     NotBrought::of(why)
                 }
+                Ok(Brought::Anothers(other)) => NotBrought::of(plugin.anothers(&other)),
                 Err(trouble) => trouble,
             };
             let view = server.view();
@@ -225,23 +233,28 @@ impl Plugin {
             held: BTreeMap::new(),
             refused: None,
         };
-        match self.bring(client, &publication).await? {
+        match self.bring(client, &publication, None).await? {
             Brought::Newer(newer) => {
                 Err(NotBrought::of(format!("somebody has written revision {newer} meanwhile; try again")))
             }
-            Brought::Same | Brought::Written | Brought::PutBack => Ok(Some(revision)),
+            Brought::Same | Brought::Written | Brought::PutBack | Brought::Anothers(_) => Ok(Some(revision)),
         }
     }
 
-    /// Brings a policy to the plugin.
+    /// Brings a policy to the plugin, for this server. Without one it is written whoever's it is, and is nobody's then.
     ///
     /// # Errors
     /// It is not there, or the API does not let it be written.
-    pub async fn bring(&self, client: &Client, publication: &Publication) -> Result<Brought, NotBrought> {
+    pub async fn bring(
+        &self,
+        client: &Client,
+        publication: &Publication,
+        server: Option<&str>,
+    ) -> Result<Brought, NotBrought> {
         let document: Value = serde_json::from_str(&publication.document)
             .map_err(|error| NotBrought::of(format!("the policy is no JSON: {error}")))?;
         for _ in 0..ATTEMPTS {
-            match self.bring_once(client, publication, &document).await {
+            match self.bring_once(client, publication, server, &document).await {
                 Err(Trouble::Said(kube::Error::Api(status))) if status.code == 409 => {}
                 Err(Trouble::Said(kube::Error::Api(status))) if status.code == 404 => {
                     let why = "it is not there; apply it, and it gets its policy".to_owned();
@@ -258,18 +271,29 @@ impl Plugin {
         &self,
         client: &Client,
         publication: &Publication,
+        server: Option<&str>,
         document: &Value,
     ) -> Result<Brought, Trouble> {
         let api = self.api(client);
         let found = within(api.get(&self.name)).await?;
         let shown = revision(&found);
         let has_policy = self.policy(&found) == Some(document);
+        let owner = found.annotations().get(SERVER);
+        if let Some(other) = owner.filter(|owner| server.is_some_and(|server| server != owner.as_str())) {
+            return Ok(Brought::Anothers(other.clone()));
+        }
+        let is_shown = shown == Some(publication.revision);
         match shown {
             Some(shown) if shown > publication.revision => return Ok(Brought::Newer(shown)),
-            Some(shown) if shown == publication.revision && has_policy => return Ok(Brought::Same),
+            Some(_) if is_shown && has_policy && owner.map(String::as_str) == server => {
+                return Ok(Brought::Same);
+            }
             _ => {}
         }
         let digest = digest(&publication.document);
+        let revision = publication.revision.to_string();
+        let mut annotations = BTreeMap::from([(REVISION, revision.as_str()), (DIGEST, digest.as_str())]);
+        annotations.extend(server.map(|server| (SERVER, server)));
         let wanted = json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": self.kind.to_string(),
@@ -277,7 +301,7 @@ impl Plugin {
                 "name": self.name,
                 "namespace": self.namespace,
                 "resourceVersion": found.metadata.resource_version,
-                "annotations": {REVISION: publication.revision.to_string(), DIGEST: digest},
+                "annotations": annotations,
             },
             "spec": match self.kind {
                 PluginKind::TrafficExtension => json!({"wasm": {"pluginConfig": document}}),
@@ -298,7 +322,16 @@ impl Plugin {
             let by = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
             within(api.patch(&self.name, &by, &Patch::<()>::Json(replace))).await?;
         }
-        Ok(if shown == Some(publication.revision) { Brought::PutBack } else { Brought::Written })
+        Ok(if is_shown && !has_policy { Brought::PutBack } else { Brought::Written })
+    }
+
+    /// Why it is not written where the server of another namespace writes it.
+    fn anothers(&self, other: &str) -> String {
+        let (kind, Self { namespace, name, .. }) = (self.kind.plural().to_lowercase(), self);
+        format!(
+            "the server of the namespace {other} writes it, and a plugin has one server; if that one is gone, run: \
+             kubectl annotate {kind} --namespace {namespace} {name} {SERVER}-"
+        )
     }
 
     /// Plugins of its kind in its namespace.
