@@ -2,7 +2,7 @@
 //!
 //! A server without a cluster, as beside plain Envoys, knows nothing of versions and replicas.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -92,16 +92,22 @@ struct Known {
     failed: BTreeMap<Name, String>,
 }
 
-// === impl Sidecar ===
+/// Where a proxy is, as its name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place<'a> {
+    /// Its Pod.
+    Pod(&'a str),
+    /// The address of its Pod.
+    Address(&'a str),
+}
 
-impl Sidecar {
-    /// Whether this proxy is meant: Envoy's `node.id` in a mesh, `sidecar~ADDRESS~POD.NAMESPACE~DOMAIN`, or an address with
-    /// a port.
-    fn is(&self, proxy: &str) -> bool {
-        match pod_of(proxy) {
-            Some(pod) => pod == self.pod,
-            None => proxy.rsplit_once(':').map_or(proxy, |(address, _)| address) == self.address,
-        }
+// === impl Place ===
+
+impl<'a> Place<'a> {
+    /// Of Envoy's `node.id` in a mesh, `sidecar~ADDRESS~POD.NAMESPACE~DOMAIN`, or of an address with a port.
+    fn of(proxy: &'a str) -> Self {
+        let address = || proxy.rsplit_once(':').map_or(proxy, |(address, _)| address);
+        pod_of(proxy).map_or_else(|| Self::Address(address()), Self::Pod)
     }
 }
 
@@ -124,10 +130,21 @@ pub(crate) fn complete(reading: &mut Reading, Sidecars { namespace, pods: sideca
         Some(namespace) => pod.rsplit_once('.').is_some_and(|(_, of)| of == namespace),
         None => true,
     };
-    let is_there = |proxy: &str| sidecars.iter().any(|sidecar| sidecar.is(proxy));
-    reading.proxies.retain(|proxy| !pod_of(&proxy.name).is_some_and(is_known) || is_there(&proxy.name));
-    for sidecar in sidecars.iter().filter(|sidecar| sidecar.is_expected) {
-        match reading.proxies.iter_mut().find(|proxy| sidecar.is(&proxy.name)) {
+    let pods: HashSet<&str> = sidecars.iter().map(|sidecar| sidecar.pod.as_str()).collect();
+    reading
+        .proxies
+        .retain(|proxy| pod_of(&proxy.name).is_none_or(|pod| !is_known(pod) || pods.contains(pod)));
+    let mut places = HashMap::new();
+    for (place, proxy) in reading.proxies.iter().enumerate() {
+        places.entry(Place::of(&proxy.name)).or_insert(place);
+    }
+    let expected = sidecars.iter().filter(|sidecar| sidecar.is_expected);
+    let expected = expected.map(|sidecar| {
+        let by = [Place::Pod(&sidecar.pod), Place::Address(&sidecar.address)];
+        (sidecar, by.iter().filter_map(|by| places.get(by).copied()).min())
+    });
+    for (sidecar, place) in expected.collect::<Vec<_>>() {
+        match place.and_then(|place| reading.proxies.get_mut(place)) {
             Some(proxy) if now.saturating_sub(proxy.seen) > GONE_AFTER => {
                 proxy.revision = None;
                 proxy.seen = now;
@@ -220,6 +237,20 @@ mod tests {
 
     fn read(name: &str, seen: u64) -> ProxyReading {
         ProxyReading { name: name.to_owned(), revision: Some(7), seen, ..ProxyReading::default() }
+    }
+
+    #[test]
+    fn thousands_of_proxies_are_no_work() {
+        let all = 0..4_000;
+        let pods = all.clone().map(|it| sidecar(&format!("web-{it}.shop"), &format!("10.0.{it}"))).collect();
+        let node = |it| format!("sidecar~10.0.{it}~web-{it}.shop~shop.svc.cluster.local");
+        let proxies: Vec<_> = all.map(|it| read(&node(it), 990)).collect();
+        let mut reading = Reading { proxies: proxies.clone(), ..Reading::default() };
+        let begin = std::time::Instant::now();
+        complete(&mut reading, &Sidecars { namespace: None, pods }, 1_000);
+        // Each compared with all others, it takes ten times as long.
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+        assert_eq!(reading.proxies, proxies);
     }
 
     #[test]

@@ -91,9 +91,8 @@ pub(super) fn trouble(
     namespace: &str,
     labels: &BTreeMap<String, String>,
 ) -> Option<String> {
-    let all = pods.all().into_iter();
-    let own = all.filter(|(of, _, pod)| of == namespace && covers(labels, &pod.labels));
-    let troubles: BTreeSet<String> = own.filter_map(|(_, _, pod)| pod.trouble.clone()).collect();
+    let own = pods.of_namespace(namespace).into_iter().filter(|pod| covers(labels, &pod.labels));
+    let troubles: BTreeSet<String> = own.filter_map(|pod| pod.trouble.clone()).collect();
     (!troubles.is_empty()).then(|| troubles.into_iter().collect::<Vec<_>>().join("; "))
 }
 

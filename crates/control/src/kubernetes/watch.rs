@@ -98,6 +98,13 @@ impl<T> Watched<T> {
         all.map(|((namespace, name), object)| (namespace.clone(), name.clone(), object.clone())).collect()
     }
 
+    /// The objects of one namespace.
+    pub(super) fn of_namespace(&self, namespace: &str) -> Vec<Arc<T>> {
+        let known = self.known();
+        let from = known.objects.range((namespace.to_owned(), String::new())..);
+        from.take_while(|((of, _), _)| of == namespace).map(|(_, object)| object.clone()).collect()
+    }
+
     /// Whether the API has no such kind.
     pub(super) fn is_unknown_kind(&self) -> bool {
         self.known().state == State::NoKind
