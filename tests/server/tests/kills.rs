@@ -9,6 +9,7 @@ use coalmine_control::store::{Address, Sql, Store as _};
 use coalmine_envoy_tests::random::Random;
 use coalmine_harness::fleet::Fleet;
 use coalmine_harness::tools;
+use sqlx::{AnyConnection, Connection as _};
 
 use crate::orderly::{Trial, Verb, fast, word};
 use crate::story::{all_follow, done, fleet};
@@ -17,12 +18,25 @@ use crate::story::{all_follow, done, fleet};
 const LIFE_MILLIS: usize = 2_500;
 /// The longest time from a verb to the kill: about the double of what its writes take.
 const VERB_MICROS: usize = 30_000;
-/// The longest time from a verb's answer to the kill: about what its publication takes.
-const ANSWER_MICROS: usize = 5_000;
+/// How long a move is waited for, and how often it is seen whether there is one.
+const MOVES_WITHIN: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_millis(10);
 
-/// Whether the store of a killed server has a weight that is not published.
-async fn is_between(fleet: &Fleet) -> bool {
-    let store = Sql::open(Address::File(fleet.store())).await.unwrap();
+/// Lets the store take records and no publications, or both again.
+async fn hold_publications(fleet: &Fleet, is_held: bool) {
+    let statement = if is_held {
+        "CREATE TRIGGER held BEFORE INSERT ON coalmine_publications BEGIN SELECT RAISE(FAIL, 'held by a test'); END"
+    } else {
+        "DROP TRIGGER IF EXISTS held"
+    };
+    let url = format!("sqlite://{}", fleet.store().display());
+    let mut connection = AnyConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// Whether the store has a weight that is not published.
+async fn is_between(store: &Sql) -> bool {
     let latest = store.publications(coalmine_control::fleets::FLEET).await.unwrap().latest;
     let records = store.records().await.unwrap();
     records.iter().any(|stored| {
@@ -43,32 +57,45 @@ async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_goes_on_in_orde
     fleet.write("checkout.yaml", &fast()).unwrap();
     done(&fleet, "apply checkout.yaml").await;
     all_follow(&fleet).await;
+    let store = Sql::open(Address::File(fleet.store())).await.unwrap();
     let (mut trial, mut between) = (Trial::start(&fleet), 0);
     for kill in 0..kills {
         let verb = Verb { number: kill, word: word(&mut random, fleet.server()).await };
-        let answer = match kill % 4 {
-            1 => {
+        let answer = match kill % 8 {
+            0 => {
+                let answer = verb.say(fleet.server()).await;
+                tokio::time::sleep(Duration::from_millis(random.below(LIFE_MILLIS) as u64)).await;
+                fleet.kill_server();
+                answer
+            }
+            4 => {
                 let answer = tokio::spawn(verb.say(fleet.server()));
                 tokio::time::sleep(Duration::from_micros(random.below(VERB_MICROS) as u64)).await;
                 fleet.kill_server();
                 answer.await.unwrap()
             }
-            other => {
-                let answer = verb.say(fleet.server()).await;
-                let life = match other {
-                    3 => Duration::from_micros(random.below(ANSWER_MICROS) as u64),
-                    _ => Duration::from_millis(random.below(LIFE_MILLIS) as u64),
+            // Once a move is recorded, by the verb or by a tick, and before it is published.
+            _ => {
+                hold_publications(&fleet, true).await;
+                let answer = tokio::spawn(verb.say(fleet.server()));
+                let moves = async {
+                    while !is_between(&store).await {
+                        tokio::time::sleep(LOOK).await;
+                    }
                 };
-                tokio::time::sleep(life).await;
+                // There may be none, as where a person has paused it.
+                let _ = tokio::time::timeout(MOVES_WITHIN, moves).await;
                 fleet.kill_server();
-                answer
+                hold_publications(&fleet, false).await;
+                answer.await.unwrap()
             }
         };
-        between += usize::from(is_between(&fleet).await);
+        between += usize::from(is_between(&store).await);
         fleet.start_server().await.unwrap();
         trial.hear(&verb, answer, fleet.server()).await;
     }
     all_follow(&fleet).await;
     let ended = trial.end(&fleet).await;
     println!("{kills} kills, {between} of them between a record and its publication; {ended}");
+    assert!(between * 3 >= kills, "too few kills were in the middle of a move to show anything");
 }
