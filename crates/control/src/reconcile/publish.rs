@@ -258,5 +258,6 @@ fn is_gone(server: &Server, name: &Name) -> bool {
     let Some(fleet) = server.fleets().of_rollout(name) else { return true };
     let (view, latest) = (server.view(), server.published(fleet));
     let Some(delivery) = view.plugins.get(fleet) else { return true };
-    latest.is_some_and(|latest| delivery.is_without(name, &latest))
+    // Where nothing was ever published, no plugin has it.
+    latest.is_none_or(|latest| delivery.is_without(name, &latest))
 }

@@ -148,6 +148,19 @@ async fn a_rollout_whose_weights_the_file_owns_stays_until_the_plugins_are_witho
     }
 }
 
+#[tokio::test]
+async fn a_rollout_that_is_deleted_before_anything_was_published_goes() {
+    let world = World::new().await;
+    world.server.look(|view| drop(view.plugins.insert(FLEET.to_owned(), Delivery::default())));
+    let (head, _) = ROLLOUT.split_once("plan:").unwrap();
+    let (name, weights) = ("shop/checkout".parse().unwrap(), format!("{head}weights: {{canary: 30}}\n"));
+    operations::write(&world.server, &name, &weights, &ASKED).await.unwrap();
+    operations::remove(&world.server, &name, &ASKED).await.unwrap();
+    world.publish().await;
+    assert_eq!(world.server.published(FLEET), None);
+    assert!(world.server.store().records().await.unwrap().is_empty());
+}
+
 fn plugin() -> Plugin {
     Plugin { kind: PluginKind::WasmPlugin, namespace: "istio-system".to_owned(), name: "coalmine".to_owned() }
 }
