@@ -248,8 +248,8 @@ mod tests {
         let mut reading = Reading { proxies: proxies.clone(), ..Reading::default() };
         let begin = std::time::Instant::now();
         complete(&mut reading, &Sidecars { namespace: None, pods }, 1_000);
-        // Each compared with all others, it takes ten times as long.
-        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+        // Each compared with all others, it takes many times as long.
+        assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
         assert_eq!(reading.proxies, proxies);
     }
 
