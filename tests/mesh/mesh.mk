@@ -14,7 +14,7 @@ $(MESH_BUILT) &: tests/mesh/tools/go.mod tests/mesh/tools/go.sum
 	$(MESH_GO) -o $(CURDIR)/$(MESH_TOOLS)/ \
 		-ldflags "-s -w $(foreach part,component-base client-go/pkg,-X k8s.io/$(part)/version.gitVersion=$(MESH_KUBERNETES))" tool
 	@mv $(MESH_TOOLS)/server $(MESH_TOOLS)/etcd
-	@touch $(MESH_BUILT)
+	@touch --no-create $(MESH_BUILT)
 
 .PHONY: mesh-tools
 mesh-tools: $(MESH_BUILT)
@@ -54,7 +54,7 @@ MESH_OTHERS := $(addprefix $(MESH_TOOLS)/,flagger rollouts-controller)
 $(MESH_OTHERS) &: tests/mesh/others/go.mod tests/mesh/others/go.sum | $(MESH_BUILT)
 	@echo "building the controllers of Flagger and Argo Rollouts from source: three minutes on two cores"
 	GOGC=500 nice go build -C tests/mesh/others -trimpath -o $(CURDIR)/$(MESH_TOOLS)/ -ldflags "-s -w" tool
-	@touch $(MESH_OTHERS)
+	@touch --no-create $(MESH_OTHERS)
 
 .PHONY: test-mesh-judged
 test-mesh-judged: mesh-possible $(MESH_NEEDS) $(MESH_OTHERS) ## The real controllers of Flagger and Argo Rollouts, which move while Coalmine judges
