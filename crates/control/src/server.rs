@@ -44,6 +44,8 @@ pub struct Server {
 pub struct View {
     /// When the latest tick was, of this server or of the one that ticks, in seconds since 1970; 0 before the first.
     pub at: u64,
+    /// When this server last judged, in seconds since 1970; 0 before the first time.
+    pub judged: u64,
     /// Seconds between two ticks.
     pub tick: u64,
     /// Of each rollout, what held it.

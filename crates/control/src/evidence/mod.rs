@@ -9,6 +9,7 @@
 //! | `exposition` | Prometheus' text format |
 //! | `totals`, `table` | what a proxy has counted at one reading, and the proxies from reading to reading |
 //! | `served`, `answered` | requests that a version's servers answered, by counters that are not the filter's |
+//! | `turns` | in which order those are asked that may be asked in vain |
 //! | `flights` | requests that have been open for long |
 //! | `counted` | from a reading to what steering takes of it |
 
@@ -24,6 +25,7 @@ pub mod queries;
 mod served;
 mod table;
 mod totals;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::fmt;

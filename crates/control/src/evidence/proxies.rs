@@ -12,6 +12,7 @@ use super::admins::{self, Admins};
 use super::answer::{self, sentence};
 use super::table::{Page, Table};
 use super::totals::Totals;
+use super::turns::Turns;
 use super::{Forms, Reading, ServedBy, Source};
 use crate::tls;
 
@@ -33,8 +34,7 @@ pub struct Proxies {
     within: Duration,
     served: Option<ServedBy>,
     table: Table,
-    /// Those that did not answer at the latest reading.
-    silent: BTreeSet<SocketAddr>,
+    turns: Turns<SocketAddr>,
 }
 
 // === impl Proxies ===
@@ -48,7 +48,7 @@ impl Proxies {
         // An admin interface is asked directly and never sends anybody elsewhere.
         let client = tls::client(true).timeout(within).connect_timeout(CONNECTED).no_proxy().build();
         let client = client.map_err(|error| sentence(&error))?;
-        Ok(Self { admins, client, within, served, table: Table::default(), silent: BTreeSet::new() })
+        Ok(Self { admins, client, within, served, table: Table::default(), turns: Turns::default() })
     }
 }
 
@@ -60,27 +60,34 @@ impl Source for Proxies {
         // A name that is not resolved leaves time for those that are.
         let admins::Found { admins, mut errors } = self.admins.find(now, begin + self.within / 2).await;
         let mut admins: Vec<(SocketAddr, BTreeSet<String>)> = admins.into_iter().collect();
-        // Those that were silent the last time come last, so that they take no time from the others.
-        admins.sort_by_key(|(address, _)| self.silent.contains(address));
+        self.turns.begin(&mut admins, |(address, _)| *address);
+        // One that is asked later than this has too little time for its silence to say something.
+        let late = begin + self.within / 2;
         let (client, served) = (&self.client, self.served.as_ref());
         let pages = stream::iter(admins).map(|(address, nodes)| async move {
-            if Instant::now() >= deadline {
+            let begin = Instant::now();
+            if begin >= deadline {
                 return (address, None);
             }
-            let page = timeout_at(deadline, page(client, address, served)).await;
-            let page = page.unwrap_or_else(|_| Err("it does not answer in time".to_owned()));
+            let page = match timeout_at(deadline, page(client, address, served)).await {
+                Ok(page) => page,
+                Err(_) if begin > late => return (address, None),
+                Err(_) => Err("it does not answer in time".to_owned()),
+            };
             (address, Some(page.and_then(|totals| of(totals, &nodes))))
         });
         // None of those that were not asked.
         let pages: Vec<(SocketAddr, Option<Result<Totals, String>>)> =
             pages.buffer_unordered(AT_ONCE).collect().await;
-        self.silent.clear();
         let mut read = Vec::new();
         for (address, page) in pages {
             match page {
-                Some(Ok(totals)) => read.push(Page { address: address.to_string(), at: now, totals }),
+                Some(Ok(totals)) => {
+                    self.turns.asked(address, false);
+                    read.push(Page { address: address.to_string(), at: now, totals });
+                }
                 Some(Err(error)) => {
-                    self.silent.insert(address);
+                    self.turns.asked(address, true);
                     errors.push(format!("{address}: {error}"));
                 }
                 None => errors.push(format!("{address}: others took all the time that there is to read it")),

@@ -67,6 +67,11 @@ impl Falls {
         self.from.saturating_add(self.after / 2)
     }
 
+    /// From when on any server says it anew, as the one that ticks has not.
+    pub fn overdue_from(&self) -> u64 {
+        self.from.saturating_add(self.after / 4 * 3)
+    }
+
     /// Whether a proxy that has heard nothing since has fallen back.
     pub fn has_fallen(&self, now: u64) -> bool {
         now >= self.from.saturating_add(self.after)
@@ -79,6 +84,11 @@ impl Publication {
     /// From when on it is to be renewed, so that no proxy falls back.
     pub fn renewed_from(&self) -> Option<u64> {
         self.parts.values().filter_map(|part| part.falls).map(|falls| falls.renewed_from()).min()
+    }
+
+    /// Whether it should have been renewed by now.
+    pub fn is_overdue(&self, now: u64) -> bool {
+        self.parts.values().filter_map(|part| part.falls).any(|falls| falls.overdue_from() <= now)
     }
 
     /// This rollout's form, in the words of steering.

@@ -129,7 +129,9 @@ impl Publisher {
         self.said.retain(|its, (wanted, refused)| {
             its != fleet || is_same(wanted, &parts.wanted) && *refused == parts.refused()
         });
-        let publication = publication.filter(|made| parts.leads || self.is_of_records(fleet, &parts, made));
+        let is_said =
+            |made: &Publication| parts.leads || self.is_of_records(fleet, &parts, made, server.now());
+        let publication = publication.filter(is_said);
         match publication {
             Some(publication) => {
                 server.store().publish(&publication, &snapshot.versions()).await?;
@@ -161,10 +163,11 @@ impl Publisher {
 impl Publisher {
     /// Whether a server publishes this also while another one ticks: what comes of the records. What comes of the configuration
     /// is left to the server that ticks, and so is what this one has said already: where two are configured otherwise, as
-    /// while they are started anew one after the other, each would undo what the other one publishes.
-    fn is_of_records(&self, fleet: &str, parts: &Parts, made: &Publication) -> bool {
+    /// while they are started anew one after the other, each would undo what the other one publishes. But no proxy falls back
+    /// because the server that ticks is gone.
+    fn is_of_records(&self, fleet: &str, parts: &Parts, made: &Publication, now: u64) -> bool {
         let Some(latest) = &parts.published.latest else { return true };
-        !is_same_but_operator(latest, made) && !self.said.contains_key(fleet)
+        latest.is_overdue(now) || !is_same_but_operator(latest, made) && !self.said.contains_key(fleet)
     }
 }
 
@@ -247,7 +250,12 @@ async fn forget_deleted(server: &Server, snapshot: &Snapshot) -> Result<(), Stor
     for (name, parsed) in &snapshot.rollouts {
         let has_plan = parsed.in_force.as_ref().is_ok_and(|spec| spec.plan.is_some());
         if parsed.stored.record.deleted && !has_plan && is_gone(server, name) {
-            server.store().remove(name, parsed.stored.version).await?;
+            match server.store().remove(name, parsed.stored.version).await {
+                Err(error @ StoreError::Refused(_)) => {
+                    tracing::warn!(rollout = %name, "it cannot be let go of: {error}");
+                }
+                done => done?,
+            }
         }
     }
     Ok(())

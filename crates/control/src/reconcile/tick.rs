@@ -60,7 +60,7 @@ pub(super) async fn tick_all(
         return look_on(server, now, sources, queries).await;
     }
     let known = Known::read(server).await?;
-    if before.leads && has_lost_the_lease(server, before.at, &known) {
+    if before.leads && has_lost_the_lease(server, before.judged, &known) {
         forget(&mut sources, queries);
     }
     let wanted = wanted(&known);
@@ -73,6 +73,8 @@ pub(super) async fn tick_all(
         }
     }
     server.look(|view| view.readings.clone_from(&readings));
+    // Also where the store fails before the end: what is recorded from here on is this server's own.
+    server.look(|view| view.judged = known.now);
     let nothing = Reading::default();
     let mut conditions = BTreeMap::new();
     for (name, unreadable) in &known.snapshot.unreadable {

@@ -81,7 +81,7 @@ impl Session<'_> {
     }
 
     /// Writes the decision behind the latest line. One of a fleet that is too large for it is left out: a rollback must not
-    /// fail by what explains it.
+    /// fail by what explains it. One that is there already is of a line that an older release has forgotten alone.
     async fn add_decision(&mut self, name: &str, decision: Option<&Decision>) -> Result<(), StoreError> {
         let Some(decision) = decision else { return Ok(()) };
         let body = match written(decision, "the decision behind a line of history") {
@@ -93,7 +93,8 @@ impl Session<'_> {
         };
         let insert = sqlx::query(
             "INSERT INTO coalmine_decisions (name, number, body)
-             SELECT $1, MAX(number), $2 FROM coalmine_history WHERE name = $1",
+             SELECT $1, MAX(number), $2 FROM coalmine_history WHERE name = $1
+             ON CONFLICT (name, number) DO UPDATE SET body = excluded.body",
         );
         self.run(insert.bind(name).bind(body)).await.map(drop)
     }

@@ -10,7 +10,7 @@ mod counters;
 mod selector;
 mod webhook;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
 use self::counters::{Answer, Counters};
+use super::turns::Turns;
 use crate::config::{self, QuerySource};
 use crate::rollout::Name;
 
@@ -40,8 +41,7 @@ pub struct Queries {
     /// How long all of them may take together.
     within: Duration,
     counters: BTreeMap<(Name, String), Counters>,
-    /// Those that did not answer the last time.
-    silent: BTreeSet<(Name, String)>,
+    turns: Turns<(Name, String)>,
 }
 
 /// A rollout whose plan names queries.
@@ -93,7 +93,7 @@ impl Queries {
             };
             known.insert(name.clone(), query);
         }
-        Ok(Self { known, within, counters: BTreeMap::new(), silent: BTreeSet::new() })
+        Ok(Self { known, within, counters: BTreeMap::new(), turns: Turns::default() })
     }
 
     /// Asks all queries of these rollouts now. What was counted is the difference to the answer before.
@@ -102,25 +102,26 @@ impl Queries {
         let asked = wanted.iter().flat_map(|wanted| wanted.queries.iter().map(move |query| (wanted, query)));
         let asked = asked.filter_map(|(wanted, name)| Some((wanted, name, known.get(name)?)));
         let mut asked: Vec<(&Wanted, &String, &Query)> = asked.collect();
-        // Those that were silent the last time come last, so that they take no time from the others.
-        let is_silent = |wanted: &Wanted, name: &String| {
-            !self.silent.is_empty() && self.silent.contains(&(wanted.rollout.clone(), name.clone()))
-        };
-        asked.sort_by_key(|(wanted, name, _)| is_silent(wanted, name));
-        let asked =
-            asked.into_iter().map(|(wanted, name, query)| ask(now, deadline, wanted, name, query).boxed());
+        self.turns.begin(&mut asked, |(wanted, name, _)| (wanted.rollout.clone(), (*name).clone()));
+        // One that is asked later than this has too little time for its silence to say something.
+        let late = deadline - self.within / 2;
+        let asked = asked
+            .into_iter()
+            .map(|(wanted, name, query)| ask(now, late, deadline, wanted, name, query).boxed());
         let asked: Vec<BoxFuture<'_, Asked<'_>>> = asked.collect();
         let answers: Vec<Asked<'_>> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
-        self.silent.clear();
         let mut before = std::mem::take(&mut self.counters);
         let mut said = Answers::new();
         for (wanted, name, answer) in answers {
             let key = (wanted.rollout.clone(), name.clone());
             let mut counters = before.remove(&key).unwrap_or_default();
             let queried = match answer {
-                Some(Ok(answer)) => Queried { counted: counters.take(answer), away: None },
+                Some(Ok(answer)) => {
+                    self.turns.asked(key.clone(), false);
+                    Queried { counted: counters.take(answer), away: None }
+                }
                 Some(Err(why)) => {
-                    self.silent.insert(key.clone());
+                    self.turns.asked(key.clone(), true);
                     Queried { counted: None, away: Some(why) }
                 }
                 None => {
@@ -145,17 +146,23 @@ type Asked<'a> = (&'a Wanted, &'a String, Option<Result<Answer, String>>);
 
 async fn ask<'a>(
     now: u64,
+    late: Instant,
     deadline: Instant,
     wanted: &'a Wanted,
     name: &'a String,
     query: &'a Query,
 ) -> Asked<'a> {
-    if Instant::now() >= deadline {
+    let begin = Instant::now();
+    if begin >= deadline {
         return (wanted, name, None);
     }
     let arms = Arms { rollout: &wanted.rollout, variants: [wanted.compared, "canary"] };
-    let answer = timeout_at(deadline, query.ask(now, arms)).await;
-    (wanted, name, Some(answer.unwrap_or_else(|_| Err("it does not answer in time".to_owned()))))
+    let answer = match timeout_at(deadline, query.ask(now, arms)).await {
+        Ok(answer) => Some(answer),
+        Err(_) if begin > late => None,
+        Err(_) => Some(Err("it does not answer in time".to_owned())),
+    };
+    (wanted, name, answer)
 }
 
 // === impl Query ===

@@ -237,6 +237,28 @@ async fn a_server_that_has_not_seen_another_one_lead_counts_nothing_twice_either
 }
 
 #[tokio::test]
+async fn no_proxy_falls_back_because_the_server_that_ticks_is_gone() {
+    let mut world = World::new().await;
+    let plan = ROLLOUT.replace("plan: {", "plan: {onServerAway: {after: 100s, weight: 0}, ");
+    world.write("shop/checkout", &plan).await;
+    world.requests("shop/checkout", 0);
+    world.say("shop/checkout", Verb::Start { new_users: false }).await;
+    while world.published("shop/checkout").await == Some(0.0) {
+        world.tick().await;
+    }
+    let (second, _) = serve(&world.folder, &world.clock).await;
+    let mut publisher = Publisher::default();
+    let before = world.latest().await.revision;
+    world.clock.fetch_add(70, Ordering::Relaxed);
+    publisher.publish(&second).await.unwrap();
+    assert_eq!(world.latest().await.revision, before, "it is for the one that ticks to renew it");
+    world.clock.fetch_add(5, Ordering::Relaxed);
+    publisher.publish(&second).await.unwrap();
+    assert!(world.latest().await.revision > before);
+    assert!(!second.view().leads);
+}
+
+#[tokio::test]
 async fn two_servers_publish_and_none_undoes_the_other() {
     let mut world = World::new().await;
     world.progressing().await;

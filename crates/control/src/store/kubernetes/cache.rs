@@ -91,12 +91,13 @@ pub(super) async fn follow<K: Watched, S: Stream<Item = watcher::Result<Event<K>
     }
 }
 
-/// Whether a connection broke, and the API has not answered.
+/// Whether a connection broke or the API is busy with itself, and has not said that this server may not watch.
 fn is_broken(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => {
-            !matches!(error, kube::Error::Api(_))
+            !matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403))
         }
+        watcher::Error::WatchError(_) => true,
         _ => false,
     }
 }

@@ -204,6 +204,8 @@ fn told(trouble: Trouble) -> StoreError {
         _ if is_full.iter().any(|words| status.message.contains(words)) => StoreError::Full(what),
         400 | 404 | 409 | 422 => StoreError::Refused(what),
         403 if status.message.contains("denied the request") => StoreError::Refused(what),
+        // One that is asked about this object does not answer: all others may be written.
+        _ if status.message.contains("failed calling webhook") => StoreError::Refused(what),
         _ => StoreError::Away(what),
     }
 }

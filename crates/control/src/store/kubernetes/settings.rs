@@ -17,6 +17,8 @@ use crate::store::{Answer, StoreError};
 
 const FREEZE: &str = "coalmine-freeze";
 const KEY: &str = "key";
+/// How many keys are read at a time.
+const PAGE: u32 = 500;
 /// Seconds after which a key whose request was never done is anybody's: no request takes as long.
 const KEY_SECONDS: u64 = 60;
 
@@ -112,17 +114,22 @@ impl Inner {
     /// Removes keys from before this time.
     pub(super) async fn forget_keys(&self, before: u64) -> Result<(), StoreError> {
         let maps = self.maps();
-        let keys = ListParams::default().labels(&format!("{HOLDS}={KEY}"));
-        for key in within(maps.list(&keys)).await.map_err(told)? {
-            let at = text(&key, "at").and_then(|at| at.parse().ok()).unwrap_or(0_u64);
-            if at < before {
-                match within(maps.delete(&key.name_any(), &DeleteParams::default())).await.map_err(told) {
-                    Ok(_) | Err(StoreError::Moved) => {}
-                    Err(error) => return Err(error),
+        let mut keys = ListParams::default().labels(&format!("{HOLDS}={KEY}")).limit(PAGE);
+        loop {
+            let page = within(maps.list(&keys)).await.map_err(told)?;
+            let next = page.metadata.continue_.clone().filter(|next| !next.is_empty());
+            for key in page {
+                let at = text(&key, "at").and_then(|at| at.parse().ok()).unwrap_or(0_u64);
+                if at < before {
+                    match within(maps.delete(&key.name_any(), &DeleteParams::default())).await.map_err(told) {
+                        Ok(_) | Err(StoreError::Moved) => {}
+                        Err(error) => return Err(error),
+                    }
                 }
             }
+            let Some(next) = next else { return Ok(()) };
+            keys = keys.continue_token(&next);
         }
-        Ok(())
     }
 
     /// Takes or keeps the lease. A server that does not see what others write leaves it to one that does.

@@ -173,10 +173,13 @@ impl Inner {
             let _alone = self.writing.lock().await;
             match self.write_status(&name, left.object.clone(), left.status()?).await {
                 Err(StoreError::Moved) => self.read_again(&name).await,
+                Err(error @ StoreError::Refused(_)) => {
+                    tracing::warn!(rollout = %name, "its old history stays: {error}");
+                }
                 done => drop(done?),
             }
         }
-        self.forget_keys(answers_before).await?;
-        self.forget_policies(now).await
+        let (keys, policies) = (self.forget_keys(answers_before).await, self.forget_policies(now).await);
+        keys.and(policies)
     }
 }
