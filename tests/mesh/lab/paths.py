@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -58,16 +59,27 @@ def go_module(path: str, tools: str = "tools") -> Path:
 
 
 def ports() -> dict[str, int]:
-    """The loopback ports of the control plane: free ones, chosen once and kept for as long as this mesh lives."""
+    """The loopback ports of the control plane: free ones, chosen once and kept for as long as this mesh lives.
+
+    They are not among those that the system gives to whoever asks for any: a part that was killed has to find its own free again.
+    """
     chosen = STATE / "ports.json"
     if chosen.exists():
         return json.loads(chosen.read_text())
     names = ["etcd", "etcd-peer", "apiserver", "istiod-http", "istiod-https", "istiod-monitoring",
              "istiod-ctrlz", "controller-manager", "kubelet", "kubernetes"]
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    result = {name: s.getsockname()[1] for name, s in zip(names, held)}
-    for s in held:
-        s.close()
+    first_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    candidates = random.sample(range(first_given // 2, first_given), 100 * len(names))
+    free = filter(_is_free, candidates)
+    result = {name: next(free) for name in names}
     STATE.mkdir(exist_ok=True)
     chosen.write_text(json.dumps(result))
     return result
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
