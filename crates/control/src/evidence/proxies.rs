@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
-use tokio::time::{Instant, timeout_at};
 
 use super::admins::{self, Admins};
 use super::answer::{self, sentence};
 use super::table::{Page, Table};
 use super::totals::Totals;
-use super::turns::Turns;
+use super::turns::{Time, Turns};
 use super::{Forms, Reading, ServedBy, Source};
 use crate::tls;
 
@@ -55,26 +54,15 @@ impl Proxies {
 #[async_trait]
 impl Source for Proxies {
     async fn read(&mut self, now: u64, forms: &Forms) -> Reading {
-        let begin = Instant::now();
-        let deadline = begin + self.within;
+        let time = Time::of(self.within);
         // A name that is not resolved leaves time for those that are.
-        let admins::Found { admins, mut errors } = self.admins.find(now, begin + self.within / 2).await;
+        let admins::Found { admins, mut errors } = self.admins.find(now, time.half).await;
         let mut admins: Vec<(SocketAddr, BTreeSet<String>)> = admins.into_iter().collect();
         self.turns.begin(&mut admins, |(address, _)| *address);
-        // One that is asked later than this has too little time for its silence to say something.
-        let late = begin + self.within / 2;
         let (client, served) = (&self.client, self.served.as_ref());
         let pages = stream::iter(admins).map(|(address, nodes)| async move {
-            let begin = Instant::now();
-            if begin >= deadline {
-                return (address, None);
-            }
-            let page = match timeout_at(deadline, page(client, address, served)).await {
-                Ok(page) => page,
-                Err(_) if begin > late => return (address, None),
-                Err(_) => Err("it does not answer in time".to_owned()),
-            };
-            (address, Some(page.and_then(|totals| of(totals, &nodes))))
+            let page = time.ask(page(client, address, served)).await;
+            (address, page.map(|page| page.and_then(|totals| of(totals, &nodes))))
         });
         // None of those that were not asked.
         let pages: Vec<(SocketAddr, Option<Result<Totals, String>>)> =
@@ -145,6 +133,7 @@ mod tests {
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
+    use tokio::time::Instant;
 
     use super::super::admins::Streams;
     use super::*;

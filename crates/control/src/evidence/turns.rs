@@ -1,6 +1,17 @@
 //! Whose turn it is, where there may be no time to ask everybody.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+/// The time that there is to ask all of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Time {
+    /// One that is asked later than this has too little time for its silence to say something.
+    pub(super) half: Instant,
+    end: Instant,
+}
 
 /// In which order those are asked that may be asked in vain: first who has waited for longest, and at last who was silent when it
 /// was asked, so that it takes no time from the others.
@@ -10,6 +21,32 @@ pub(super) struct Turns<K> {
     reading: u64,
     /// Whether one was silent, and in which reading it was asked last.
     asked: BTreeMap<K, (bool, u64)>,
+}
+
+// === impl Time ===
+
+impl Time {
+    /// From now on, so long.
+    pub(super) fn of(within: Duration) -> Self {
+        let begin = Instant::now();
+        Self { half: begin + within / 2, end: begin + within }
+    }
+
+    /// What one answers that is asked now; none where there was no time to ask it.
+    pub(super) async fn ask<T>(
+        self,
+        answer: impl Future<Output = Result<T, String>>,
+    ) -> Option<Result<T, String>> {
+        let begin = Instant::now();
+        if begin >= self.end {
+            return None;
+        }
+        match timeout_at(self.end, answer).await {
+            Ok(answer) => Some(answer),
+            Err(_) if begin > self.half => None,
+            Err(_) => Some(Err("it does not answer in time".to_owned())),
+        }
+    }
 }
 
 // === impl Turns ===

@@ -19,10 +19,9 @@ use coalmine_steer::inputs::Queried;
 use coalmine_steer::plan::GuardSource;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use tokio::time::{Instant, timeout_at};
 
 use self::counters::{Answer, Counters};
-use super::turns::Turns;
+use super::turns::{Time, Turns};
 use crate::config::{self, QuerySource};
 use crate::rollout::Name;
 
@@ -98,16 +97,13 @@ impl Queries {
 
     /// Asks all queries of these rollouts now. What was counted is the difference to the answer before.
     pub async fn read(&mut self, now: u64, wanted: &[Wanted]) -> Answers {
-        let (known, deadline) = (&self.known, Instant::now() + self.within);
+        let (known, time) = (&self.known, Time::of(self.within));
         let asked = wanted.iter().flat_map(|wanted| wanted.queries.iter().map(move |query| (wanted, query)));
         let asked = asked.filter_map(|(wanted, name)| Some((wanted, name, known.get(name)?)));
         let mut asked: Vec<(&Wanted, &String, &Query)> = asked.collect();
         self.turns.begin(&mut asked, |(wanted, name, _)| (wanted.rollout.clone(), (*name).clone()));
-        // One that is asked later than this has too little time for its silence to say something.
-        let late = deadline - self.within / 2;
-        let asked = asked
-            .into_iter()
-            .map(|(wanted, name, query)| ask(now, late, deadline, wanted, name, query).boxed());
+        let asked =
+            asked.into_iter().map(|(wanted, name, query)| ask(now, time, wanted, name, query).boxed());
         let asked: Vec<BoxFuture<'_, Asked<'_>>> = asked.collect();
         let answers: Vec<Asked<'_>> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
         let mut before = std::mem::take(&mut self.counters);
@@ -144,25 +140,9 @@ impl Queries {
 /// A rollout, the name of a query, and what it answers; none where there was no time to ask it.
 type Asked<'a> = (&'a Wanted, &'a String, Option<Result<Answer, String>>);
 
-async fn ask<'a>(
-    now: u64,
-    late: Instant,
-    deadline: Instant,
-    wanted: &'a Wanted,
-    name: &'a String,
-    query: &'a Query,
-) -> Asked<'a> {
-    let begin = Instant::now();
-    if begin >= deadline {
-        return (wanted, name, None);
-    }
+async fn ask<'a>(now: u64, time: Time, wanted: &'a Wanted, name: &'a String, query: &'a Query) -> Asked<'a> {
     let arms = Arms { rollout: &wanted.rollout, variants: [wanted.compared, "canary"] };
-    let answer = match timeout_at(deadline, query.ask(now, arms)).await {
-        Ok(answer) => Some(answer),
-        Err(_) if begin > late => None,
-        Err(_) => Some(Err("it does not answer in time".to_owned())),
-    };
-    (wanted, name, answer)
+    (wanted, name, time.ask(query.ask(now, arms)).await)
 }
 
 // === impl Query ===

@@ -1,6 +1,7 @@
 //! Queries against a Prometheus and a service of this process.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
