@@ -53,14 +53,13 @@ pub(super) async fn follow<K: Watched, S: Stream<Item = watcher::Result<Event<K>
     stands: Duration,
 ) {
     let mut events = pin!(begin());
-    let mut is_away = false;
     loop {
+        let is_away = K::away(&mut cache.known()).is_some();
         let event = match is_away {
             false => events.next().await,
             true => match timeout(stands, events.next()).await {
                 Ok(event) => event,
                 Err(_) => {
-                    is_away = false;
                     *K::away(&mut cache.known()) = None;
                     continue;
                 }
@@ -71,7 +70,6 @@ pub(super) async fn follow<K: Watched, S: Stream<Item = watcher::Result<Event<K>
                 let mut known = cache.known();
                 // That a list begins says only that it will be asked for.
                 if !matches!(event, Event::Init) {
-                    is_away = false;
                     *K::away(&mut known) = None;
                 }
                 if K::take(&mut known, event) {
@@ -79,7 +77,6 @@ pub(super) async fn follow<K: Watched, S: Stream<Item = watcher::Result<Event<K>
                 }
             }
             Some(Err(error)) => {
-                is_away = true;
                 *K::away(&mut cache.known()) = Some(told(&error));
                 tokio::time::sleep(REST).await;
                 if is_broken(&error) {

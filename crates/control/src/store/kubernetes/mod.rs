@@ -33,7 +33,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams};
 use kube::runtime::watcher::watcher;
 use kube::{Api, Resource};
 use serde::Serialize;
@@ -173,6 +173,14 @@ impl Inner {
 
     fn maps(&self) -> Api<ConfigMap> {
         self.own()
+    }
+
+    /// Deletes a ConfigMap; one that is gone already is as good.
+    async fn delete_map(&self, name: &str) -> Result<(), StoreError> {
+        match within(self.maps().delete(name, &DeleteParams::default())).await.map_err(told) {
+            Ok(_) | Err(StoreError::Moved) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Objects of the server's own namespace.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{ListParams, PostParams};
 use serde::{Deserialize, Serialize};
 
 use super::object::version_of;
@@ -121,7 +121,7 @@ impl Inner {
         for dropped in dropped {
             self.bodies().remove(&dropped.policy);
             // One that stays is forgotten later.
-            let _ = within(maps.delete(&dropped.policy, &DeleteParams::default())).await;
+            let _ = self.delete_map(&dropped.policy).await;
         }
         Ok(())
     }
@@ -161,12 +161,8 @@ impl Inner {
         for policy in made {
             let is_old = policy.creation_timestamp().is_some_and(|time| time.0.as_second() < before);
             let name = policy.name_any();
-            if !is_old || named.contains(&name) {
-                continue;
-            }
-            match within(maps.delete(&name, &DeleteParams::default())).await.map_err(told) {
-                Ok(_) | Err(StoreError::Moved) => {}
-                Err(error) => return Err(error),
+            if is_old && !named.contains(&name) {
+                self.delete_map(&name).await?;
             }
         }
         Ok(())

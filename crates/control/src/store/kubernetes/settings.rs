@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 
 use super::object::version_of;
 use super::{HOLDS, Inner, MANAGER, STATE, told};
@@ -54,13 +54,9 @@ impl Inner {
         let Some(why) = why else {
             let version = self.cache.known().maps.get(&FREEZE.to_owned()).map(|map| map.metadata.clone());
             let version = version_of(version.and_then(|it| it.resource_version).as_deref());
-            return match within(maps.delete(FREEZE, &DeleteParams::default())).await.map_err(told) {
-                Ok(_) | Err(StoreError::Moved) => {
-                    self.cache.lose_map(FREEZE, version);
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            };
+            self.delete_map(FREEZE).await?;
+            self.cache.lose_map(FREEZE, version);
+            return Ok(());
         };
         let frozen = map(Some(FREEZE), STATE, BTreeMap::from([("why".to_owned(), why.to_owned())]));
         let apply = PatchParams::apply(MANAGER).force();
@@ -107,7 +103,7 @@ impl Inner {
         let kept = self.cache.rollout(name);
         if !kept.is_some_and(|kept| kept.answers.iter().any(|it| it.key == answer.key)) {
             // Otherwise it is anybody's in a minute.
-            let _ = within(self.maps().delete(&key_name(&answer.key), &DeleteParams::default())).await;
+            let _ = self.delete_map(&key_name(&answer.key)).await;
         }
     }
 
@@ -121,10 +117,7 @@ impl Inner {
             for key in page {
                 let at = text(&key, "at").and_then(|at| at.parse().ok()).unwrap_or(0_u64);
                 if at < before {
-                    match within(maps.delete(&key.name_any(), &DeleteParams::default())).await.map_err(told) {
-                        Ok(_) | Err(StoreError::Moved) => {}
-                        Err(error) => return Err(error),
-                    }
+                    self.delete_map(&key.name_any()).await?;
                 }
             }
             let Some(next) = next else { return Ok(()) };
