@@ -97,13 +97,19 @@ pub(crate) struct Rollback {
     wait: WaitArguments,
 }
 
+// === impl About ===
+
+impl About {
+    fn said(&self, common: &Common) -> Said {
+        Said { message: common.message.clone(), release: self.release, ..Said::default() }
+    }
+}
+
 // === impl Verb ===
 
 impl Verb {
     pub(crate) fn run(&self, verb: &str) -> Result<(), Failure> {
-        let (message, release) = (self.common.message.clone(), self.about.release);
-        let said = Said { message, release, ..Said::default() };
-        self.common.say(verb, &said, &self.wait, "Promoted")
+        self.common.say(verb, &self.about.said(&self.common), &self.wait, "Promoted")
     }
 }
 
@@ -130,9 +136,7 @@ impl Start {
 
 impl Rollback {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let (message, release) = (self.common.message.clone(), self.about.release);
-        let said = Said { message, release, ..Said::default() };
-        self.common.say("rollback", &said, &self.wait, "RolledBack")
+        self.common.say("rollback", &self.about.said(&self.common), &self.wait, "RolledBack")
     }
 }
 

@@ -1,6 +1,6 @@
 //! All records become policies, one for each fleet, and proxies get them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coalmine_steer::Form;
@@ -82,10 +82,9 @@ impl Publisher {
         left_out.extend(snapshot.rollouts.values().filter_map(|it| unreadable(it)));
         left_out.extend(snapshot.unreadable.iter().map(|(name, it)| (name.clone(), it.why.clone())));
         server.look(|view| {
-            let names = || snapshot.rollouts.keys().chain(snapshot.unreadable.keys());
-            let known: BTreeSet<&Name> = names().collect();
-            view.rollouts.retain(|name, _| known.contains(name));
-            for name in names() {
+            let Snapshot { rollouts, unreadable, .. } = &*snapshot;
+            view.rollouts.retain(|name, _| rollouts.contains_key(name) || unreadable.contains_key(name));
+            for name in rollouts.keys().chain(unreadable.keys()) {
                 view.rollouts.entry(name.clone()).or_default().left_out = left_out.remove(name);
             }
         });
@@ -158,9 +157,7 @@ impl Publisher {
         }
         Ok(left_out)
     }
-}
 
-impl Publisher {
     /// Whether a server publishes this also while another one ticks: what comes of the records. What comes of the configuration
     /// is left to the server that ticks, and so is what this one has said already: where two are configured otherwise, as
     /// while they are started anew one after the other, each would undo what the other one publishes. But no proxy falls back

@@ -13,6 +13,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coalmine_steer::inputs::GONE_AFTER;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -32,8 +33,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// and as a time, whichever is longer.
 const READ_TICKS: u64 = 2;
 const READ_WITHIN: Duration = Duration::from_secs(30);
-/// Seconds after which a proxy that was not read counts as gone.
-const GONE_AFTER: u64 = 120;
 /// Of how many proxies it is kept that they refuse the same.
 const MAX_PROXIES: usize = 10_000;
 

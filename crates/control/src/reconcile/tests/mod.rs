@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use coalmine_steer::{Outcome, Request, Verb};
 use serde_json::Value;
+use sqlx::any::install_default_drivers;
+use sqlx::{AnyConnection, Connection as _};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
@@ -177,6 +179,13 @@ impl World {
     fn requests(&mut self, name: &str, bad: u64) {
         self.bad.insert(name.to_owned(), bad);
     }
+}
+
+/// A way into the store for another program.
+async fn database(folder: &TempDir) -> AnyConnection {
+    install_default_drivers();
+    let url = format!("sqlite://{}?mode=rwc", folder.path().join("coalmine.db").display());
+    AnyConnection::connect(&url).await.unwrap()
 }
 
 async fn serve(folder: &TempDir, clock: &Arc<AtomicU64>) -> (Arc<Server>, Arc<Scripted>) {

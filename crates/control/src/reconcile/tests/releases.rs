@@ -1,8 +1,6 @@
 //! Another release of the server wrote what is in the store: one up and one down.
 
-use sqlx::AnyConnection;
 use sqlx::Connection as _;
-use sqlx::any::install_default_drivers;
 
 use super::*;
 
@@ -25,9 +23,7 @@ UPDATE coalmine_releases SET body = json_set(body, '$.later', 1);
 
 /// Does this to the store, as another program.
 pub(super) async fn sql(folder: &TempDir, statements: &str) {
-    install_default_drivers();
-    let url = format!("sqlite://{}?mode=rwc", folder.path().join("coalmine.db").display());
-    let mut connection = AnyConnection::connect(&url).await.unwrap();
+    let mut connection = database(folder).await;
     sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }

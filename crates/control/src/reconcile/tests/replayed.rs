@@ -1,8 +1,7 @@
 //! Each line of history can be explained: the decision behind it is made again.
 
 use coalmine_steer::Action;
-use sqlx::any::install_default_drivers;
-use sqlx::{AnyConnection, Connection as _, Row as _};
+use sqlx::Row as _;
 
 use super::*;
 use crate::snapshot::Parsed;
@@ -10,9 +9,7 @@ use crate::store::{Decision, Stored};
 
 /// All that is recorded of a rollout, the oldest first: number, and the decision.
 async fn decisions(folder: &TempDir, name: &str) -> Vec<(u64, Decision)> {
-    install_default_drivers();
-    let url = format!("sqlite://{}", folder.path().join("coalmine.db").display());
-    let mut connection = AnyConnection::connect(&url).await.unwrap();
+    let mut connection = database(folder).await;
     let select = "SELECT number, body FROM coalmine_decisions WHERE name = $1 ORDER BY number";
     let rows = sqlx::query(select).bind(name.to_owned()).fetch_all(&mut connection).await.unwrap();
     let read = |row: &sqlx::any::AnyRow| {
